@@ -1,0 +1,1 @@
+"""Mocked SNS and SQS: names, delivery, and AWS on moto."""

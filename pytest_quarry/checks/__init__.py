@@ -1,0 +1,1 @@
+"""The catalogue: each check is schedules, oracles and words."""

@@ -1,0 +1,191 @@
+"""Conducts one check: its schedules in order, smallest first, until one fails; then makes that one smaller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_quarry.checks.catalogue import Check
+from pytest_quarry.checks.oracles import due, judge
+from pytest_quarry.checks.stage import Stage
+from pytest_quarry.checks.verdict import Verdict
+from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.simulation import explore
+from pytest_quarry.simulation.drive import Limits
+from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.run import simulate
+from pytest_quarry.simulation.schedule import Deliver, Poll, Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What became of one check: how many schedules were tried and, where it did not pass, which one shows why."""
+
+    check: Check
+    status: Literal["passed", "failed", "inconclusive"]
+    schedules: int
+    executions: int
+    verdict: Verdict | None = None
+    schedule: Schedule | None = None
+    history: History | None = None
+
+
+class Conductor:
+    """Runs checks against one consumer."""
+
+    def __init__(self, consumer: Consumer, *, seed: int = 0, limits: Limits | None = None) -> None:
+        self._consumer, self._seed, self._limits = consumer, seed, limits
+        self._executions = 0
+        self._told_only = consumer.kind == "event-bus" and not consumer.reconciles
+
+    def conduct(self, check: Check) -> Result:
+        """Try the check's schedules until one fails. Raises ConsumerError where a hook of the suite cannot work."""
+        self._executions = 0
+        stage = Stage(self._consumer, self._seed, self._execute)
+        first = stage.loaded(stage.run("A"))
+        doubt = self._undisturbed(first, stage)
+        if doubt is not None:
+            return self._result(check, "inconclusive", 1, doubt, first, stage.history(first))
+        tried = 0
+        unexplained: tuple[Schedule, History] | None = None
+        for schedule in check.schedules(stage):
+            tried += 1
+            history = stage.history(schedule)
+            verdict = judge(history, check.oracles, told_only=self._told_only)
+            if verdict is not None:
+                return self._convict(check, tried, schedule, verdict)
+            if history.unexplained and unexplained is None:
+                unexplained = (schedule, history)
+        if unexplained is not None:
+            doubt = _unexplained(unexplained[1], self._consumer)
+            return self._result(check, "inconclusive", tried, doubt, *unexplained)
+        return self._result(check, "passed", tried, None, None, None)
+
+    def replay(self, check: Check, schedule: Schedule) -> Result:
+        """Execute one schedule and judge it by the check's oracles."""
+        self._executions = 0
+        history = self._execute(schedule, everything=True)
+        verdict = judge(history, check.oracles, told_only=self._told_only)
+        if verdict is None and history.unreached:
+            verdict = Verdict(
+                status="inconclusive",
+                oracle="",
+                sentence="The consumer no longer goes the way of this schedule: it never came to "
+                + "; ".join(history.unreached) + ".",
+            )
+            return self._result(check, "inconclusive", 1, verdict, schedule, history)
+        return self._result(check, "failed" if verdict else "passed", 1, verdict, schedule, history)
+
+    def _execute(self, schedule: Schedule, *, everything: bool = False, peek: bool = False) -> History:
+        self._executions += 1
+        crashes = any(isinstance(step, (Deliver, Poll)) and step.crash for step in schedule.steps)
+        return simulate(
+            schedule,
+            self._consumer,
+            limits=self._limits,
+            peek=peek,
+            observe="turns" if crashes and not everything else "boundaries",
+        )
+
+    def _undisturbed(self, schedule: Schedule, stage: Stage) -> Verdict | None:
+        """Why nothing can be said of this consumer, if so: it does nothing, or not the same thing twice."""
+        history = stage.history(schedule)
+        again = self._execute(schedule)
+        if not history.rows and any(view.items for view in due(history, self._told_only).values()):
+            return idle(self._execute(schedule, peek=True), self._consumer)
+        difference = history.difference(again)
+        if difference is not None:
+            return Verdict(
+                status="inconclusive",
+                oracle="",
+                sentence=f"The consumer is not deterministic: two executions of one schedule differ at {difference}.",
+                why="Its clock and its randomness are the world's; what is left is the order of its own threads, what it "
+                "reads from outside the world, or the order of a set.",
+            )
+        return None
+
+    def _convict(self, check: Check, tried: int, schedule: Schedule, verdict: Verdict) -> Result:
+        """Make the failing schedule smaller, then confirm it in a fresh world, everything observed."""
+
+        def fails(smaller: Schedule) -> bool:
+            found = judge(self._execute(smaller), check.oracles, told_only=self._told_only)
+            return found is not None and found.oracle == verdict.oracle
+
+        smallest = explore.shrink(schedule, fails)
+        for candidate in (smallest, schedule):
+            history = self._execute(candidate, everything=True)
+            confirmed = judge(history, check.oracles, told_only=self._told_only)
+            if confirmed is not None:
+                return self._result(check, "failed", tried, confirmed, candidate, history)
+        doubt = Verdict(
+            status="inconclusive",
+            oracle="",
+            sentence=f"The consumer is not deterministic: “{verdict.sentence}” in one execution of this schedule, and not in "
+            "another.",
+        )
+        return self._result(check, "inconclusive", tried, doubt, schedule, history)
+
+    def _result(
+        self,
+        check: Check,
+        status: Literal["passed", "failed", "inconclusive"],
+        tried: int,
+        verdict: Verdict | None,
+        schedule: Schedule | None,
+        history: History | None,
+    ) -> Result:
+        return Result(
+            check=check,
+            status=status,
+            schedules=tried,
+            executions=self._executions,
+            verdict=verdict,
+            schedule=schedule,
+            history=history,
+        )
+
+
+def idle(history: History, consumer: Consumer) -> Verdict:
+    """The consumer did nothing where something was due: what to look at."""
+    name = consumer.name
+    turn = "polled for" if consumer.kind == "poller" else "delivered"
+    what = [entry.what for entry in history.entries]
+    raised = [entry.text for entry in history.entries if entry.what == "raised"]
+    if history.peeked:
+        why = (
+            f"Inside the consumer's process {name}.rows(world) returns {history.peeked} rows, outside it none: it reads the "
+            "memory of the process. Each consumer runs in a process of its own and its memory is gone after a crash; keep "
+            "the target in SQLite, in files under world.disk, in AWS or in world.target."
+        )
+    elif raised and raised[0].startswith("start raised"):
+        error = raised[0].removeprefix("start raised ")
+        why = f"{name}.start(world) raised {error}, each time. It must return a consumer that is ready to take turns."
+    elif raised:
+        why = f"It raised {raised[0]}, each time. Wrong path, or wrong layout (it is {consumer.layout!r} here)?"
+    elif "hung" in what:
+        why = "It did not come back: " + next(entry.text for entry in history.entries if entry.what == "hung") + "."
+    elif not any(entry.changed for entry in history.entries if entry.what == "crossed"):
+        why = (
+            "It changed nothing: no file under world.disk, no database, no AWS call, no world.target. Does it follow a "
+            f"wrong path or layout (here {consumer.layout!r}), or take only other sources than {', '.join(consumer.sources)} "
+            f"or other categories than {', '.join(consumer.categories)}?"
+        )
+    else:
+        why = f"It did change things, but {name}.rows(world) returned no rows. Does rows read the same file and table?"
+    return Verdict(
+        status="inconclusive",
+        oracle="",
+        sentence=f"The consumer did nothing where something was due: run-A was {turn}, undisturbed, and no row came.",
+        why=why,
+    )
+
+
+def _unexplained(history: History, consumer: Consumer) -> Verdict:
+    files = ", ".join(history.unexplained[:5])
+    return Verdict(
+        status="inconclusive",
+        oracle="",
+        sentence=f"{files} changed, and no operation the kit can see explains it: crash points there were not tried.",
+        why="Memory maps, child programs and C libraries write unseen. Keep durable state in files, SQLite or AWS, name such "
+        'places with world.boundary("…"), or keep scratch files out of world.disk.',
+    )

@@ -1,0 +1,109 @@
+"""What the world does to event-bus consumers: the schedules of each check, smallest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pytest_quarry.checks.stage import Stage
+from pytest_quarry.contract import Outcome
+from pytest_quarry.simulation import explore
+from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Restart, Schedule, Step, Wait, Write
+
+DAY = 86_400
+FORMS = ("minimal", "extra", "reordered", "bare")
+
+
+def redelivery(stage: Stage) -> Iterator[Schedule]:
+    """EB01: the same message again, at every place after the first, also inside one batch."""
+    one = stage.loaded(stage.run("A"))
+    yield one
+    yield from explore.duplicates(one)
+    yield replace(one, steps=(*one.steps, Wait(DAY), Deliver((1,)), Deliver((1,))))
+    runs = [stage.run("A"), stage.run("B", items=2), stage.run("C", items=1)]
+    yield from explore.duplicates(stage.schedule(runs, [*stage.told(*runs), Deliver((1,)), Deliver((2,)), Deliver((3,))]))
+
+
+def restart(stage: Stage) -> Iterator[Schedule]:
+    """EB03: the consumer is started again, then told again of what it has loaded."""
+    one = stage.loaded(stage.run("A"))
+    yield replace(one, steps=(*one.steps, Restart(), Deliver((1,))))
+    two = stage.loaded(stage.run("A"), stage.run("B", items=1))
+    yield replace(two, steps=(*two.steps, Restart(), Deliver((2,)), Deliver((1,))))
+    yield replace(two, steps=(*two.steps, Wait(DAY), Restart(), Deliver((1, 2)), Restart(), Deliver((2, 1))))
+
+
+def any_order(stage: Stage) -> Iterator[Schedule]:
+    """EB13: three runs, their notifications in every order."""
+    runs = [stage.run("A"), stage.run("B", items=2), stage.run("C", items=1)]
+    yield from explore.orders(
+        stage.schedule(runs, [*stage.told(*runs), Deliver((1,)), Deliver((2,)), Deliver((3,))])
+    )
+
+
+def runs_apart(stage: Stage) -> Iterator[Schedule]:
+    """EB14: runs whose ids look alike, with equal event ids, on one day, from one source and job."""
+    long = "nightly-2026-02-02-shop-products-eu-central-1"
+    pairs = [
+        ("run-1", "run-10"),
+        ("run-12", "run-2"),
+        (f"{long}-000001", f"{long}-000002"),
+        (f"a-{long}", f"b-{long}"),
+        ("run.1", "run_1"),
+    ]
+    if stage.consumer.layout == "lode" and case_matters():
+        pairs.append(("run-a", "run-A"))
+    for first, second in pairs:
+        runs = [
+            stage.run("", run_id=run_id, items=2, job_id="job-1", plain_event_ids=True) for run_id in (first, second)
+        ]
+        for order in ((1, 2), (2, 1)):
+            steps = [*stage.told(*runs), *(Deliver((number,)) for number in order), Deliver(order)]
+            yield stage.schedule(runs, steps)
+
+
+def case_matters() -> bool:
+    """Whether worlds live on a file system that tells `run-a` from `run-A`."""
+    from pytest_quarry.simulation import places
+
+    probe = places.base() / "Case"
+    probe.touch()
+    return not (places.base() / "cASE").exists()
+
+
+def envelopes(stage: Stage) -> Iterator[Schedule]:
+    """EB16: every legal form of a notification, and events that are none of the consumer's business."""
+    for form in FORMS:
+        run = stage.run("A")
+        yield stage.schedule([run], [Write(run.run_id), Notify(run.run_id, form=form), Deliver((1,))])  # type: ignore[arg-type]
+    run = stage.run("A")
+    steps: list[Step] = [
+        Write(run.run_id, "before"),
+        Notify(run.run_id, form="other-event"),
+        Deliver((1,)),
+        Write(run.run_id),
+        Notify(run.run_id),
+        Deliver((2,)),
+    ]
+    yield stage.schedule([run], steps)
+
+
+def outcomes(stage: Stage) -> Iterator[Schedule]:
+    """EB17: every outcome beside a good run; a failed attempt and then its retry, in both orders."""
+    good = stage.run("A")
+    yield stage.loaded(good)
+    for outcome in Outcome:
+        if outcome != Outcome.SUCCESS:
+            yield _beside(stage, stage.run("B", items=2, outcome=str(outcome)), None)
+    yield _beside(stage, stage.run("B", items=2, outcome=str(Outcome.SCRIPT_ERROR)), "error")
+    failed = stage.run("B", items=2, outcome=str(Outcome.SCRIPT_ERROR), job_id="job-1")
+    retry = stage.run("C", items=2, job_id="job-1", attempt=2, parent_run_id=failed.run_id)
+    for order in ((1, 2), (2, 1)):
+        steps = [*stage.told(failed, retry), *(Deliver((number,)) for number in order)]
+        yield stage.schedule([failed, retry], steps)
+
+
+def _beside(stage: Stage, failed: PlannedRun, outcome: str | None) -> Schedule:
+    good = stage.run("A")
+    steps = [*stage.told(good), Write(failed.run_id), Notify(failed.run_id, outcome=outcome)]
+    return stage.schedule([good, failed], [*steps, Deliver((1,)), Deliver((2,))])

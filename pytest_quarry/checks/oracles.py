@@ -1,0 +1,254 @@
+"""The oracles: no loss, no duplicate, nothing premature, it settles, what is claimed is there.
+
+Each looks at a history and at nothing else. A row belongs to a run by `run_id` and to an item by `item`; where rows
+name no item, the run as a whole counts as one effect.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from pytest_quarry.checks.verdict import Verdict
+from pytest_quarry.simulation.history import Entry, History, Row, RunView
+
+Oracle = Callable[[History, bool], Iterator[Verdict]]
+
+
+def judge(history: History, oracles: str, *, told_only: bool) -> Verdict | None:
+    """The first violation that the named oracles find; None when all hold.
+
+    `told_only`: only runs the consumer was notified of are due (it neither polls nor reconciles).
+    """
+    for letter in oracles:
+        for verdict in ORACLES[letter](history, told_only):
+            return verdict
+    return None
+
+
+def due(history: History, told_only: bool) -> dict[str, RunView]:
+    """The runs whose every item must be in the target once the world has settled."""
+    told = set(history.notified.values())
+    return {
+        run_id: view
+        for run_id, view in history.views.items()
+        if view.standing == "due" and (run_id in told or not told_only)
+    }
+
+
+def missing(view: RunView, rows: tuple[Row, ...]) -> list[str]:
+    """What of a run is not there: its missing items, or the run itself where rows name no items."""
+    mine = [row for row in rows if row.run_id == view.run_id]
+    if any(row.item is None for row in mine):
+        return []
+    present = {row.item for row in mine}
+    return [item for item in view.items if item not in present]
+
+
+def no_loss(history: History, told_only: bool) -> Iterator[Verdict]:
+    """L: every item of every finished eligible run is in the target; an optional run is there whole or not at all."""
+    for view in due(history, told_only).values():
+        lost = missing(view, history.rows)
+        if lost:
+            yield _lost(history, view, lost)
+    for view in history.views.values():
+        lost = missing(view, history.rows)
+        if view.standing == "optional" and lost and len(lost) < len(view.items):
+            yield _lost(history, view, lost)
+
+
+def _lost(history: History, view: RunView, lost: list[str]) -> Verdict:
+    found = len(view.items) - len(lost)
+    what = "was lost" if not found else "was loaded only in part"
+    rows = f"{_count(len(view.items), 'row')} expected, {found or 'none'} found"
+    why, entries = _why_lost(history, view)
+    return Verdict(
+        status="violated",
+        oracle="L",
+        sentence=f"{view.run_id} {what}: {rows}.",
+        why=why,
+        entries=entries,
+        here=entries[-1] if entries else None,
+        run_id=view.run_id,
+    )
+
+
+def _why_lost(history: History, view: RunView) -> tuple[str, tuple[int, ...]]:
+    killed = [at for at, entry in enumerate(history.entries) if entry.what == "killed"]
+    told = [at for at, entry in enumerate(history.entries) if _about(entry, "acknowledged", view, history)]
+    dead = [at for at, entry in enumerate(history.entries) if _about(entry, "dead-lettered", view, history)]
+    raised = [at for at, entry in enumerate(history.entries) if entry.what == "raised"]
+    if dead:
+        return "Every delivery failed, so at step {0} the message went to the dead-letter queue.", (dead[-1],)
+    if killed and told and told[-1] < killed[-1]:
+        return "Step {0} said that it was done; the kill at step {1} showed that it was not.", (told[-1], killed[-1])
+    if killed and told:
+        words = (
+            "What was durable at the kill at step {0} made the consumer believe that the work was done: at step {1} it "
+            "acknowledged without loading the rest."
+        )
+        return words, (killed[-1], told[-1])
+    if killed:
+        words = (
+            "What was durable at the kill at step {0} made the consumer believe that the work was done; nothing later made "
+            "it look again."
+        )
+        return words, (killed[-1],)
+    if told:
+        return "At step {0} the consumer said that it was done, and nobody will tell it again.", (told[-1],)
+    if raised:
+        return "It raised at step {0}, and never made up for it.", (raised[-1],)
+    return "The consumer had every turn it was owed, and never loaded it.", ()
+
+
+def _about(entry: Entry, what: str, view: RunView, history: History) -> bool:
+    return entry.what == what and any(history.notified.get(number) == view.run_id for number in entry.messages)
+
+
+def no_duplicate(history: History, told_only: bool) -> Iterator[Verdict]:
+    """D: no row is in the target twice."""
+    counts = Counter(history.rows)
+    for view in history.views.values():
+        extra = sum(count - 1 for row, count in counts.items() if row.run_id == view.run_id)
+        if not extra:
+            continue
+        mine = sum(1 for row in history.rows if row.run_id == view.run_id)
+        times = "twice" if mine == 2 * (mine - extra) else "more than once" if mine - extra == len(view.items) else "in part twice"
+        grew = _growths(history, view.run_id)
+        killed = [at for at, entry in enumerate(history.entries) if entry.what == "killed"]
+        why, entries = _why_twice(grew, killed)
+        yield Verdict(
+            status="violated",
+            oracle="D",
+            sentence=f"{view.run_id} was loaded {times}: {_count(mine - extra, 'row')} expected, {mine} found.",
+            why=why,
+            entries=entries,
+            here=entries[-1] if entries else None,
+            run_id=view.run_id,
+        )
+
+
+def _growths(history: History, run_id: str) -> list[int]:
+    """The entries at which the target gained rows of a run."""
+    found, last = [], 0
+    for at, entry in enumerate(history.entries):
+        if entry.rows is None:
+            continue
+        now = sum(1 for row in entry.rows if row.run_id == run_id)
+        if now > last:
+            found.append(at)
+        last = now
+    return found
+
+
+def _why_twice(grew: list[int], killed: list[int]) -> tuple[str, tuple[int, ...]]:
+    if len(grew) < 2:
+        return "The rows came in one go, twice over.", tuple(grew)
+    between = [at for at in killed if grew[0] <= at < grew[-1]]
+    if between:
+        words = (
+            "What step {0} loaded was durable; whatever should have told so was not when the consumer was killed at step "
+            "{1}. So at step {2} nothing kept it from loading again."
+        )
+        return words, (grew[0], between[-1], grew[-1])
+    return "Step {0} had loaded it, and at step {1} nothing kept the consumer from loading it again.", (grew[0], grew[-1])
+
+
+def nothing_premature(history: History, told_only: bool) -> Iterator[Verdict]:
+    """P: at no moment a row of a run that is unfinished, uncommitted, failed (where those are skipped) or unknown."""
+    views: dict[str, RunView] = {}
+    for at, entry in enumerate(history.entries):
+        views.update((view.run_id, view) for view in entry.runs)
+        for row in entry.rows or ():
+            view = views.get(row.run_id)
+            if view is None:
+                yield _phantom(at, row, f"{row.run_id} is in the target, but no run of that id exists.")
+            elif view.standing == "forbidden":
+                yield _phantom(at, row, f"{row.run_id} was loaded although it is {_state(view)}.")
+            elif row.item is not None and row.item not in view.items:
+                yield _phantom(at, row, f"{row.run_id} has no item {row.item!r}, but the target holds one.")
+
+
+def _phantom(at: int, row: Row, sentence: str) -> Verdict:
+    return Verdict(
+        status="violated",
+        oracle="P",
+        sentence=sentence,
+        why="At step {0} the target held what no finished, committed and eligible run accounts for.",
+        entries=(at,),
+        here=at,
+        run_id=row.run_id,
+    )
+
+
+def _state(view: RunView) -> str:
+    return {
+        "running": "still running",
+        "uncommitted": "not committed",
+        "failed": "a failed run",
+        "crashed": "a crashed run",
+        "finished": "finished but not one this consumer wants",
+    }.get(view.state, view.state)
+
+
+def settles(history: History, told_only: bool) -> Iterator[Verdict]:
+    """V: it settles within a bounded number of turns, and no good message is in the dead-letter queue."""
+    for at, entry in enumerate(history.entries):
+        if entry.what == "hung":
+            yield _unsettled(at, "The consumer does not settle: " + entry.text + ".", "It was killed at step {0}.")
+        elif entry.what == "gave-up":
+            sentence = f"The consumer does not settle: {entry.text}{_last_error(history)}."
+            yield _unsettled(at, sentence, "It had every turn it was owed before step {0}.")
+        elif entry.what == "dead-lettered":
+            run = history.notified.get(entry.messages[0], "")
+            if history.views.get(run) is not None:
+                sentence = f"The message about {run} is sound, and ended in the dead-letter queue{_last_error(history)}."
+                yield _unsettled(at, sentence, "Every delivery before step {0} failed.")
+
+
+def _last_error(history: History) -> str:
+    errors = [entry.text for entry in history.entries if entry.what == "raised"]
+    return f" (it raised {errors[-1]})" if errors else ""
+
+
+def _unsettled(at: int, sentence: str, why: str) -> Verdict:
+    return Verdict(status="violated", oracle="V", sentence=sentence, why=why, entries=(at,), here=at)
+
+
+def claims_hold(history: History, told_only: bool) -> Iterator[Verdict]:
+    """C: at every crash, and at the end, what was acknowledged is in the target."""
+    views: dict[str, RunView] = {}
+    rows: tuple[Row, ...] = ()
+    claimed: dict[str, int] = {}
+    for at, entry in enumerate(history.entries):
+        views.update((view.run_id, view) for view in entry.runs)
+        rows = rows if entry.rows is None else entry.rows
+        if entry.what == "acknowledged":
+            claimed.update((history.notified[n], at) for n in entry.messages if n in history.notified)
+        if entry.what not in ("killed", "settled"):
+            continue
+        for run_id, since in claimed.items():
+            view = views.get(run_id)
+            if view is not None and view.standing == "due" and missing(view, rows):
+                yield Verdict(
+                    status="violated",
+                    oracle="C",
+                    sentence=f"{run_id} was acknowledged before it was in the target.",
+                    why="Step {0} acknowledged it; at step {1} the target still lacked rows of it.",
+                    entries=(since, at),
+                    here=at,
+                    run_id=run_id,
+                )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+ORACLES: dict[str, Oracle] = {
+    "L": no_loss,
+    "D": no_duplicate,
+    "P": nothing_premature,
+    "V": settles,
+    "C": claims_hold,
+}

@@ -1,0 +1,59 @@
+"""What a check has to work with: a cast of runs, executions of schedules, and the consumer's declarations."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Poll, Schedule, Step, Write
+
+
+class Stage:
+    """Builds schedules for one consumer and executes them; executions are kept by schedule."""
+
+    def __init__(self, consumer: Consumer, seed: int, execute: Callable[[Schedule], History]) -> None:
+        self.consumer, self.seed = consumer, seed
+        self._execute = execute
+        self._kept: dict[Schedule, History] = {}
+
+    @property
+    def polls(self) -> bool:
+        """Whether the consumer finds runs by itself."""
+        return self.consumer.kind == "poller"
+
+    def run_id(self, name: str) -> str:
+        """A run id: readable for seed 0, another for every other seed, always of one length."""
+        if not self.seed:
+            return f"run-{name}"
+        return f"run-{name}-{hashlib.sha256(f'{self.seed}/{name}'.encode()).hexdigest()[:6]}"
+
+    def run(self, name: str, **details: Any) -> PlannedRun:
+        """A planned run in the first source and category the consumer wants, unless told otherwise."""
+        details.setdefault("source", self.consumer.sources[0])
+        details.setdefault("category", self.consumer.categories[0])
+        return PlannedRun(run_id=details.pop("run_id", self.run_id(name)), **details)
+
+    def schedule(self, runs: list[PlannedRun], steps: list[Step]) -> Schedule:
+        """A schedule under this stage's seed."""
+        return Schedule(runs=tuple(runs), steps=tuple(steps), seed=self.seed)
+
+    def loaded(self, *runs: PlannedRun) -> Schedule:
+        """Each run is written, announced and delivered, or polled for, in turn: nothing disturbs."""
+        steps: list[Step] = []
+        for number, run in enumerate(runs, 1):
+            steps.append(Write(run.run_id))
+            steps += [Poll()] if self.polls else [Notify(run.run_id), Deliver((number,))]
+        return self.schedule(list(runs), steps)
+
+    def told(self, *runs: PlannedRun) -> list[Step]:
+        """The steps that write and announce runs; messages are numbered in their order."""
+        return [step for run in runs for step in (Write(run.run_id), Notify(run.run_id))]
+
+    def history(self, schedule: Schedule) -> History:
+        """What happens when a schedule is executed."""
+        if schedule not in self._kept:
+            self._kept[schedule] = self._execute(schedule)
+        return self._kept[schedule]

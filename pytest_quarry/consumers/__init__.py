@@ -1,0 +1,1 @@
+"""A consumer under test: start, drive, kill, observe."""

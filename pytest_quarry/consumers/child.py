@@ -1,0 +1,219 @@
+"""What runs inside a consumer process: hooks first, then `start`, then one turn after another until killed."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import io
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from pytest_quarry.consumers.consumer import Consumer, ConsumerError
+from pytest_quarry.consumers.drive import Driver
+from pytest_quarry.consumers.hooks import aws, clocks, files, names, randomness, sqlite
+from pytest_quarry.consumers.link import Link
+from pytest_quarry.consumers.protocol import (
+    AwsAnswer,
+    AwsCall,
+    Boundary,
+    Call,
+    Peek,
+    Raised,
+    Returned,
+    Started,
+    Unusable,
+)
+
+STACK_SIGNAL = signal.SIGUSR2
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(frozen=True, kw_only=True)
+class Birth:
+    """What a new child is told before it becomes the consumer."""
+
+    consumer: Consumer
+    world: Any
+    directories: tuple[tuple[str, str], ...]
+    environment: tuple[tuple[str, str], ...]
+    output: str
+    stack: str
+    temporary: str
+    world_root: str
+    now: int
+    epoch: int
+    seed: int
+    incarnation: int
+    cpu_seconds: int
+    close: tuple[int, ...] = ()
+
+
+def run(birth: Birth, connection: socket.socket) -> NoReturn:
+    """Be the consumer until the world kills or stops this process. Never returns, never raises."""
+    status = 70
+    try:
+        link = _become(birth, connection)
+        _serve(birth, link)
+        status = 0
+    except SystemExit as exit:
+        status = exit.code if isinstance(exit.code, int) else 1
+    except BaseException:
+        with contextlib.suppress(BaseException):
+            traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+        os._exit(status)
+
+
+def _become(birth: Birth, connection: socket.socket) -> Link:
+    _detach(birth)
+    _redirect_output(birth)
+    link = Link(connection, birth.directories)
+    clock = clocks.VirtualClock(birth.now, birth.epoch)
+    link.on_time = clock.set
+    replacements = {
+        **files.install(link),
+        **sqlite.install(link, clock.seconds),
+        **clocks.install(link, clock),
+        **randomness.install(link, birth.seed, birth.incarnation),
+    }
+    names.swap(replacements)
+    os.environ.update(birth.environment)
+    for name in aws.DROPPED_ENVIRONMENT:
+        os.environ.pop(name, None)
+    tempfile.tempdir = birth.temporary
+    aws.route(lambda call: _aws(link, call))
+    os.register_at_fork(after_in_child=lambda: _grandchild(link))
+    birth.world._enter_child(link)
+    return link
+
+
+def _detach(birth: Birth) -> None:
+    for descriptor in birth.close:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # A consumer in a busy loop never reads its link; where its parent's death sends no signal, this ends it.
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    limit = birth.cpu_seconds if hard == resource.RLIM_INFINITY else min(birth.cpu_seconds, hard)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
+    faulthandler.register(STACK_SIGNAL, file=_open_inheritable(birth.stack), all_threads=True)
+
+
+def _open_inheritable(path: str) -> Any:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w")
+
+
+def _redirect_output(birth: Birth) -> None:
+    """The consumer's prints and logs go to a file of the world, from which the report takes them."""
+    descriptor = os.open(birth.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
+    sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if type(handler).__module__.startswith("_pytest"):
+            root.removeHandler(handler)
+    if not root.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        root.addHandler(handler)
+
+
+def _grandchild(link: Link) -> None:
+    """A process the consumer forked must not speak for it."""
+    link.enabled = False
+    link.socket.close()
+
+
+def _aws(link: Link, call: AwsCall) -> AwsAnswer:
+    answer: AwsAnswer = link.boundary(Boundary(aws.describe(call), call=call))
+    return answer
+
+
+def _serve(birth: Birth, link: Link) -> None:
+    driver = _start(birth, link)
+    if driver is None:
+        return
+    message: Any = Started(driver.takes)
+    while True:
+        command = link.exchange(message)
+        if isinstance(command, Call):
+            message = _turn(driver, command)
+        elif isinstance(command, Peek):
+            message = _peek(birth)
+        else:
+            _save_coverage()
+            return
+
+
+def _start(birth: Birth, link: Link) -> Driver | None:
+    try:
+        return Driver(birth.consumer, birth.consumer.start(birth.world))
+    except ConsumerError as error:
+        link.exchange(Unusable(str(error)))
+    except Exception as error:
+        link.exchange(_raised(error))
+    return None
+
+
+def _turn(driver: Driver, command: Call) -> Any:
+    try:
+        value = driver.do(command)
+    except Exception as error:
+        return _raised(error)
+    return Returned(_plain(value))
+
+
+def _raised(error: BaseException) -> Raised:
+    stack = "".join(traceback.format_exception(error))
+    summary = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
+    # The traceback's frames keep cursors, and the locks of their transactions, alive.
+    traceback.clear_frames(error.__traceback__)
+    return Raised(summary, stack)
+
+
+def _plain(value: Any) -> Any:
+    """What may cross the link: JSON's types, or a description of anything else."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, dict):
+        return {str(name): _plain(found) for name, found in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(found) for found in value]
+    return f"<{type(value).__name__}>"
+
+
+def _peek(birth: Birth) -> Any:
+    try:
+        return Returned(len(list(birth.consumer.rows(birth.world))))
+    except Exception as error:
+        return _raised(error)
+
+
+def _save_coverage() -> None:
+    coverage = sys.modules.get("coverage")
+    current = coverage.Coverage.current() if coverage is not None else None
+    if current is not None:
+        with contextlib.suppress(Exception):
+            current.stop()
+            current.save()
+

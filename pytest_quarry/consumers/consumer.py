@@ -1,0 +1,34 @@
+"""What the kit knows of a consumer under test: its hooks, its kind and what it declares about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal["event-bus", "poller"]
+
+
+class ConsumerError(Exception):
+    """The consumer or its suite cannot be tested as it is; the words name class, hook and remedy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consumer:
+    """A consumer under test. Hooks take the world; they are the suite's methods of the same names."""
+
+    name: str
+    kind: Kind
+    start: Callable[[Any], Any]
+    rows: Callable[[Any], Iterable[Mapping[str, Any]]]
+    prepare: Callable[[Any], None] = lambda world: None
+    item_data: Callable[[int], Mapping[str, Any]] = lambda n: {"sku": f"sku-{n}", "price": n}
+    item_key: Callable[[Any], Any] = lambda event: event.event_id
+    expected: Callable[[Any], Iterable[Any] | None] | None = None
+    sources: tuple[str, ...] = ("shop", "shop-eu")
+    categories: tuple[str, ...] = ("products", "default")
+    layout: Literal["lode", "flat"] = "lode"
+    failed_runs: Literal["skip", "load"] = "skip"
+    workers: int = 2
+    reconciles: bool = False
+    raw_delivery: bool = False

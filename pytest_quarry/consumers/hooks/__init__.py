@@ -1,0 +1,1 @@
+"""What a forked child puts between the consumer and everything that outlives a process."""

@@ -1,0 +1,162 @@
+"""AWS calls: each prepared request goes to the world, which answers; nothing reaches a network.
+
+Hooked at `botocore.endpoint.Endpoint`, below botocore's retries: clients of any age and sort are seen, also those
+made before the kit was imported.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import io
+import json
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
+
+Transport = Callable[[AwsCall], AwsAnswer]
+DUMMY_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_SECURITY_TOKEN": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+DROPPED_ENVIRONMENT = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL", "AWS_WEB_IDENTITY_TOKEN_FILE")
+
+_calling = threading.local()
+_transport: Transport | None = None
+
+
+def route(transport: Transport | None) -> None:
+    """Send every AWS call of this process through `transport`, now or once botocore is imported; None undoes it."""
+    global _transport
+    _transport = transport
+    if "botocore.endpoint" in sys.modules:
+        _patch(sys.modules["botocore.endpoint"])
+    elif not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _WhenImported())
+
+
+def _patch(module: Any) -> None:
+    endpoint = module.Endpoint
+    if getattr(endpoint, "_quarry", False):
+        return
+    from botocore.credentials import Credentials
+    from botocore.signers import RequestSigner
+
+    real_get_response, real_send, real_sign = endpoint._get_response, endpoint._send, RequestSigner.sign
+    dummy = Credentials("testing", "testing", "testing")
+
+    def get_response(self: Any, request: Any, operation_model: Any, context: Any) -> Any:
+        service = operation_model.service_model.endpoint_prefix
+        _calling.operation = f"{service}.{operation_model.name}"
+        return real_get_response(self, request, operation_model, context)
+
+    def send(self: Any, request: Any) -> Any:
+        if _transport is None:
+            return real_send(self, request)
+        return _answer(request, _transport(_call(request)))
+
+    def sign(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        if _transport is not None:
+            self._credentials = dummy
+        return real_sign(self, *arguments, **keywords)
+
+    endpoint._get_response, endpoint._send, endpoint._quarry = get_response, send, True
+    RequestSigner.sign = sign  # type: ignore[method-assign]
+
+
+def _call(request: Any) -> AwsCall:
+    body = request.body
+    if body is None:
+        body = b""
+    elif isinstance(body, str):
+        body = body.encode()
+    elif not isinstance(body, (bytes, bytearray)):
+        body = body.read()
+    headers = tuple((_text(name), _text(value)) for name, value in request.headers.items())
+    operation = getattr(_calling, "operation", "aws.Call")
+    return AwsCall(operation, request.method, request.url, headers, bytes(body))
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def _answer(request: Any, answer: AwsAnswer) -> Any:
+    from botocore.awsrequest import AWSResponse
+    from botocore.compat import HTTPHeaders
+
+    headers = HTTPHeaders()
+    for name, value in answer.headers:
+        headers[name] = value
+    return AWSResponse(request.url, answer.status, headers, _Raw(answer.body))
+
+
+class _Raw(io.BytesIO):
+    """A body as urllib3 would hand it over."""
+
+    def stream(self, amt: int = 65536, decode_content: bool | None = None) -> Any:
+        while part := self.read(amt):
+            yield part
+
+
+def describe(call: AwsCall) -> str:
+    """`sqs.SendMessage orders`: the operation and what it works on, without its data."""
+    service = call.operation.split(".", 1)[0]
+    path = unquote(urlsplit(call.url).path).strip("/")
+    if service == "s3":
+        host = urlsplit(call.url).netloc.split(".s3", 1)
+        return f"{call.operation} {'/'.join(filter(None, [host[0] if len(host) > 1 else '', path]))}".strip()
+    return f"{call.operation} {_resource(call)}".strip()
+
+
+def _resource(call: AwsCall) -> str:
+    try:
+        values = json.loads(call.body)
+    except ValueError:
+        values = {name: found[0] for name, found in parse_qs(call.body.decode("utf-8", "replace")).items()}
+    if not isinstance(values, dict):
+        return ""
+    for name in ("QueueUrl", "TopicArn", "TableName", "FunctionName", "SecretId", "Name"):
+        value = values.get(name)
+        if isinstance(value, str):
+            return value.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+    return ""
+
+
+class _WhenImported(importlib.abc.MetaPathFinder):
+    """Patches `botocore.endpoint` at the moment somebody imports it, so that the kit need not."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != "botocore.endpoint":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        if spec is None or spec.loader is None:
+            return None
+        spec.loader = _PatchingLoader(spec.loader)
+        return spec
+
+
+class _PatchingLoader(importlib.abc.Loader):
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        found: ModuleType | None = self._loader.create_module(spec)
+        return found
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._loader.exec_module(module)
+        _patch(module)

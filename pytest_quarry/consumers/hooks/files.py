@@ -1,0 +1,253 @@
+"""File operations under the world's directories become boundaries.
+
+Names (open, rename, unlink, mkdir, ...) are seen by an audit hook, however the consumer imported the function.
+Contents are seen at the raw write: `open` builds the real text and buffer layers over a `FileIO` that reports, so
+data still in a buffer dies with the process, as in life.
+"""
+
+from __future__ import annotations
+
+import _io
+import builtins
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pytest_quarry.consumers.hooks.names import WRITES
+from pytest_quarry.consumers.link import Link, shown
+from pytest_quarry.consumers.protocol import Boundary
+
+real_open = io.open
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+def install(link: Link) -> dict[int, Any]:
+    """Install the hooks in this process; the replacements of functions that others may hold by name."""
+    sys.addaudithook(_audit_hook(link))
+    replacements: dict[int, Any] = {id(real_open): _opener(link)}
+    builtins.open = io.open = _io.open = replacements[id(real_open)]
+    for name in WRITES:
+        _replace(replacements, name, _descriptor_write(link, name))
+    for name in ("fsync", "fdatasync"):
+        _replace(replacements, name, _sync(link, name))
+    return replacements
+
+
+def _replace(replacements: dict[int, Any], name: str, make: Callable[[Any], Any]) -> None:
+    original = getattr(os, name, None)
+    if original is None:
+        return
+    replacements[id(original)] = make(original)
+    setattr(os, name, replacements[id(original)])
+
+
+def _audit_hook(link: Link) -> Callable[[str, tuple[Any, ...]], None]:
+    reporters = {
+        "open": _opened,
+        "os.rename": _two_names("rename"),
+        "os.link": _two_names("link"),
+        "os.symlink": _linked,
+        "os.remove": _one_name("unlink"),
+        "os.mkdir": _one_name("mkdir"),
+        "os.rmdir": _one_name("rmdir"),
+        "os.truncate": _truncated,
+        "fcntl.flock": _locked,
+        "fcntl.lockf": _locked,
+        "subprocess.Popen": _process("start"),
+        "os.posix_spawn": _process("start"),
+        "os.system": _process("shell"),
+        "os.exec": _process("become"),
+    }
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        reporter = reporters.get(event)
+        if reporter is None or link.inside:
+            return
+        boundary = reporter(link, arguments)
+        if boundary is not None:
+            link.boundary(boundary)
+
+    return hook
+
+
+def _opened(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
+    path, _, flags = arguments
+    if not isinstance(flags, int) or not flags & WRITING or isinstance(path, int):
+        return None
+    name = link.name_of(path)
+    return None if name is None else Boundary(f"open {shown(name)}", (name,))
+
+
+def _one_name(verb: str) -> Callable[[Link, tuple[Any, ...]], Boundary | None]:
+    def report(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
+        dir_fd = arguments[-1] if len(arguments) > 1 else None
+        name = link.name_of(arguments[0], dir_fd)
+        return None if name is None else Boundary(f"{verb} {shown(name)}", (name,))
+
+    return report
+
+
+def _two_names(verb: str) -> Callable[[Link, tuple[Any, ...]], Boundary | None]:
+    def report(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
+        old, new, old_fd, new_fd = arguments
+        names = link.name_of(old, old_fd), link.name_of(new, new_fd)
+        known = tuple(name for name in names if name is not None)
+        if not known:
+            return None
+        return Boundary(f"{verb} {shown(names[0] or str(old))} → {shown(names[1] or str(new))}", known)
+
+    return report
+
+
+def _linked(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
+    name = link.name_of(arguments[1], arguments[2])
+    return None if name is None else Boundary(f"symlink {shown(name)}", (name,))
+
+
+def _truncated(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
+    if isinstance(arguments[0], int):
+        return None  # ftruncate: seen at the function itself
+    name = link.name_of(arguments[0])
+    return None if name is None else Boundary(f"truncate {shown(name)}", (name,))
+
+
+def _locked(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
+    name = link.name_of(arguments[0])
+    return None if name is None else Boundary(f"lock {shown(name)}", ())
+
+
+def _process(verb: str) -> Callable[[Link, tuple[Any, ...]], Boundary | None]:
+    def report(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
+        program = arguments[0]
+        return Boundary(f"{verb} {os.path.basename(os.fsdecode(program))}")
+
+    return report
+
+
+def _descriptor_write(link: Link, name: str) -> Callable[[Any], Any]:
+    """Wrap a function that writes to a descriptor; only plain `write` can be torn."""
+    verb = "truncate" if name == "ftruncate" else "write"
+    position = 1 if name == "copy_file_range" else 0
+
+    def make(original: Any) -> Any:
+        def write(*arguments: Any, **keywords: Any) -> Any:
+            world_name = None if link.inside or not arguments else link.name_of(arguments[position])
+            if world_name is None:
+                return original(*arguments, **keywords)
+            size = len(arguments[1]) if name == "write" else None
+            keep = link.write_boundary(Boundary(f"{verb} {shown(world_name)}", (world_name,), size))
+            if keep is None:
+                return original(*arguments, **keywords)
+            original(arguments[0], memoryview(arguments[1]).cast("B")[:keep])
+            link.torn()
+
+        return write
+
+    return make
+
+
+def _sync(link: Link, name: str) -> Callable[[Any], Any]:
+    def make(original: Any) -> Any:
+        def sync(fd: Any) -> None:
+            descriptor = fd if isinstance(fd, int) else fd.fileno()
+            world_name = None if link.inside else link.name_of(descriptor)
+            if world_name is not None:
+                link.boundary(Boundary(f"fsync {shown(world_name)}"))
+            original(descriptor)
+
+        sync.__name__ = name
+        return sync
+
+    return make
+
+
+class ReportingFileIO(io.FileIO):
+    """A raw file whose every write and truncation is a boundary."""
+
+    link: Link
+    world_name: str | None = None
+    buffered = True
+
+    def write(self, data: Any) -> int:
+        if self.world_name is None or self.link.inside:
+            return super().write(data)
+        view = memoryview(data).cast("B")
+        boundary = Boundary(f"write {shown(self.world_name)}", (self.world_name,), len(view), self.buffered)
+        keep = self.link.write_boundary(boundary)
+        if keep is None:
+            return super().write(view)
+        super().write(view[:keep])
+        self.link.torn()
+        raise AssertionError("unreachable")
+
+    def truncate(self, size: int | None = None) -> int:
+        if self.world_name is not None and not self.link.inside:
+            self.link.boundary(Boundary(f"truncate {shown(self.world_name)}", (self.world_name,)))
+        return super().truncate(size)
+
+
+def _opener(link: Link) -> Callable[..., Any]:
+    """An `open` that differs from the real one only for files of the world that are opened for writing."""
+
+    def open(
+        file: Any,
+        mode: str = "r",
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        closefd: bool = True,
+        opener: Any = None,
+    ) -> Any:
+        wants = (file, mode, buffering, encoding, errors, newline, closefd, opener)
+        if not isinstance(mode, str) or not set(mode) & set("wax+") or link.inside:
+            return real_open(*wants)
+        if opener is None and link.name_of(file) is None:
+            return real_open(*wants)
+        return _layers(link, *wants)
+
+    return open
+
+
+def _layers(
+    link: Link,
+    file: Any,
+    mode: str,
+    buffering: int,
+    encoding: str | None,
+    errors: str | None,
+    newline: str | None,
+    closefd: bool,
+    opener: Any,
+) -> Any:
+    """The layers the real `open` builds (CPython's Lib/_pyio.py, `open`), over a raw file that reports."""
+    binary = "b" in mode
+    if binary and (encoding is not None or errors is not None or newline is not None):
+        raise ValueError("binary mode doesn't take an encoding, errors or newline argument")
+    if buffering == 0 and not binary:
+        raise ValueError("can't have unbuffered text I/O")
+    raw = ReportingFileIO(file, mode.replace("b", "").replace("t", "").replace("U", ""), closefd, opener)
+    try:
+        raw.link, raw.world_name = link, link.name_of(raw.fileno())
+        line_buffering = buffering == 1 and not binary
+        raw.buffered = buffering != 0
+        if buffering == 0:
+            return raw
+        size = buffering if buffering > 1 else io.DEFAULT_BUFFER_SIZE
+        buffer = _buffer(raw, mode, size)
+        if binary:
+            return buffer
+        text = io.TextIOWrapper(buffer, encoding, errors, newline, line_buffering)
+        text.mode = mode  # type: ignore[misc]
+        return text
+    except BaseException:
+        raw.close()
+        raise
+
+
+def _buffer(raw: ReportingFileIO, mode: str, size: int) -> Any:
+    if "+" in mode:
+        return io.BufferedRandom(raw, size)
+    return io.BufferedWriter(raw, size)

@@ -1,0 +1,89 @@
+"""A small process that outlives the tests' process just long enough to clean up after it.
+
+Should pytest die (SIGKILL, a crash of the interpreter), its consumers and worlds must not stay. The keeper holds the
+reading end of a pipe; when every writer is gone it kills the process groups it was told of and removes the
+directories, then ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+
+_keeper: tuple[int, int, int] | None = None  # owner, writing end, the keeper's process id
+
+
+def remember_group(group: int) -> None:
+    """A process group to be killed should this process die."""
+    _tell(f"+{group}\n")
+
+
+def forget_group(group: int) -> None:
+    """That process group is gone."""
+    _tell(f"-{group}\n")
+
+
+def remember_directory(path: str) -> None:
+    """A directory to be removed should this process die; removing it before is fine."""
+    _tell(f"d{path}\n")
+
+
+def descriptor() -> int | None:
+    """The writing end, which every forked child must close."""
+    return _keeper[1] if _keeper is not None else None
+
+
+def _tell(line: str) -> None:
+    global _keeper
+    if _keeper is None or _keeper[0] != os.getpid():
+        _keeper = _start()
+    with contextlib.suppress(OSError):
+        os.write(_keeper[1], line.encode())
+
+
+def _start() -> tuple[int, int, int]:
+    reading, writing = os.pipe()
+    owner = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _keep(reading)
+        finally:
+            os._exit(0)
+    os.close(reading)
+    return owner, writing, pid
+
+
+def _keep(reading: int) -> None:
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.closerange(3, reading)
+    os.closerange(reading + 1, 4096)
+    groups: set[int] = set()
+    directories: set[str] = set()
+    rest = b""
+    while data := os.read(reading, 65536):
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            _note(line.decode(), groups, directories)
+    for group in groups:
+        with contextlib.suppress(OSError):
+            os.killpg(group, signal.SIGKILL)
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _note(line: str, groups: set[int], directories: set[str]) -> None:
+    sign, rest = line[:1], line[1:]
+    if sign == "d":
+        directories.add(rest)
+    elif sign == "+":
+        groups.add(int(rest))
+    elif sign == "-":
+        groups.discard(int(rest))

@@ -1,0 +1,128 @@
+"""The child's end of the link: every boundary is reported here and waits here for leave."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_quarry.consumers import protocol
+from pytest_quarry.consumers.protocol import Boundary, Fail, Grant, Tear, Torn
+
+real_get_ident = threading.get_ident
+real_readlink = os.readlink
+real_fspath = os.fspath
+F_GETPATH = 50  # macOS: fcntl.F_GETPATH, from <sys/fcntl.h>
+
+
+class Disconnected(BaseException):
+    """The world is gone; nothing this process does can matter any more."""
+
+
+@dataclass
+class Link:
+    """Reports boundaries to the world, one at a time whatever the number of threads."""
+
+    socket: socket.socket
+    directories: tuple[tuple[str, str], ...]  # (absolute path, the name the world gives it)
+    on_time: Callable[[int], None] = lambda now: None
+    enabled: bool = True
+    boundaries: int = 0
+    _lock: Any = field(default_factory=threading.RLock)
+    _inside: set[int] = field(default_factory=set)
+
+    @property
+    def inside(self) -> bool:
+        """Whether the calling thread is in the kit's own code, whose operations are not the consumer's."""
+        return not self.enabled or real_get_ident() in self._inside
+
+    def exchange(self, message: Any) -> Any:
+        """Send a message and wait for the answer; exits when the world is gone."""
+        me = real_get_ident()
+        with self._lock:
+            self._inside.add(me)
+            try:
+                protocol.send(self.socket, message)
+                answer = protocol.receive(self.socket)
+                now = getattr(answer, "now", None)
+                if now is not None:
+                    self.on_time(now)
+                return answer
+            except (EOFError, OSError):
+                os._exit(70)
+            finally:
+                self._inside.discard(me)
+
+    def boundary(self, boundary: Boundary) -> Any:
+        """Wait for leave to cross; the grant's value, or the injected error."""
+        self.boundaries += 1
+        answer = self.exchange(boundary)
+        if isinstance(answer, Fail):
+            raise injected(answer)
+        assert isinstance(answer, Grant), answer
+        return answer.value
+
+    def write_boundary(self, boundary: Boundary) -> int | None:
+        """Wait for leave to write; None for all of it, or the number of bytes after which this process dies."""
+        self.boundaries += 1
+        answer = self.exchange(boundary)
+        if isinstance(answer, Fail):
+            raise injected(answer)
+        return answer.keep if isinstance(answer, Tear) else None
+
+    def torn(self) -> None:
+        """Report that the cut write is on disk; does not return."""
+        self.exchange(Torn())
+        os._exit(70)
+
+    def name_of(self, path: Any, dir_fd: int | None = None) -> str | None:
+        """The world's name of a path, or None for one outside the world's directories."""
+        if isinstance(path, int):
+            found = path_of_descriptor(path)
+            if found is None:
+                return None
+        else:
+            found = os.fsdecode(real_fspath(path))
+            if not found.startswith("/"):
+                base = path_of_descriptor(dir_fd) if dir_fd is not None and dir_fd >= 0 else os.getcwd()
+                found = f"{base}/{found}"
+        if "/." in found or "//" in found:
+            found = os.path.normpath(found)
+        return self.name_within(found)
+
+    def name_within(self, found: str) -> str | None:
+        """The world's name of an absolute, normal path."""
+        for directory, name in self.directories:
+            if found.startswith(directory) and found[len(directory) : len(directory) + 1] in ("/", ""):
+                return name + found[len(directory) :]
+        return None
+
+
+def injected(fail: Fail) -> BaseException:
+    """The exception an injected failure stands for."""
+    if fail.error == "OSError":
+        number, _, words = fail.message.partition(" ")
+        return OSError(int(number), words)
+    return RuntimeError(fail.message)
+
+
+def path_of_descriptor(descriptor: int) -> str | None:
+    """The path an open descriptor has now, or None where the system cannot tell."""
+    try:
+        return real_readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        pass
+    try:
+        import fcntl
+
+        return fcntl.fcntl(descriptor, F_GETPATH, bytes(1024)).rstrip(b"\0").decode()
+    except (OSError, ImportError):
+        return None
+
+
+def shown(name: str) -> str:
+    """A world's name of a path as people read it in labels: what is on the consumer's own disk needs no prefix."""
+    return name.removeprefix("disk/")

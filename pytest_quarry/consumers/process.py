@@ -1,0 +1,151 @@
+"""One consumer in one forked process: born, driven, killed, always reaped.
+
+The parent is the world. Nothing here decides anything: it sends what it is told to send, and says what came back,
+or that nothing did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import time
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_quarry.consumers import child, keeper, protocol
+from pytest_quarry.consumers.child import Birth
+from pytest_quarry.consumers.hooks import names
+from pytest_quarry.consumers.protocol import Ended
+
+STACK_WAIT = 1.0  # real seconds a hung process has to print its stack
+FLOOD_BYTES = 32 << 20
+LOOK_EVERY = 0.25  # real seconds between looks at a process that says nothing
+
+
+class Hung(Exception):
+    """The process did not come back within the guard; `stack` is where its Python threads stood."""
+
+    def __init__(self, words: str, stack: str) -> None:
+        super().__init__(words)
+        self.stack = stack
+
+
+_alive: set[ConsumerProcess] = set()
+
+
+class ConsumerProcess:
+    """A forked child that is the consumer under test."""
+
+    def __init__(self, birth: Birth, *, guard_seconds: float) -> None:
+        self.pid = 0
+        self._guard = guard_seconds
+        self._output, self._stack = Path(birth.output), Path(birth.stack)
+        self._socket = self._fork(birth)
+        self._poll = select.poll()  # select() cannot take descriptors above 1023
+        self._poll.register(self._socket, select.POLLIN)
+        keeper.remember_group(self.pid)
+        _alive.add(self)
+
+    def _fork(self, birth: Birth) -> socket.socket:
+        names.holders()  # found once in the parent, for every child
+        mine, theirs = socket.socketpair()
+        keeper.remember_directory(birth.world_root)
+        others = tuple(process._socket.fileno() for process in _alive)
+        close = tuple(d for d in (*others, mine.fileno(), keeper.descriptor()) if d is not None)
+        birth = replace(birth, close=close)
+        gc.collect(1)  # what was dropped lately; freezing would keep it, open connections included
+        gc.freeze()  # or the child's collector would touch, and so copy, every page it shares with us
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads, from Python 3.12 on
+            pid = os.fork()
+        if pid == 0:
+            os.setpgid(0, 0)
+            child.run(birth, theirs)
+        gc.unfreeze()
+        theirs.close()
+        self.pid = pid
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)
+        return mine
+
+    def receive(self) -> Any:
+        """The child's next message, or `Ended`; raises Hung when none comes."""
+        deadline = time.monotonic() + self._guard
+        while not self._poll.poll(LOOK_EVERY * 1000):
+            if self._output.exists() and self._output.stat().st_size > FLOOD_BYTES:
+                raise Hung(f"it wrote more than {FLOOD_BYTES >> 20} MiB to its output", self._where_it_stands())
+            if time.monotonic() > deadline:
+                raise Hung(f"it did nothing the world could see for {self._guard:g} s", self._where_it_stands())
+        try:
+            return protocol.receive(self._socket)
+        except (EOFError, OSError):
+            return Ended(self._reap())
+
+    def send(self, message: Any) -> None:
+        """Send one message; a child that is gone is noticed at the next `receive`."""
+        with contextlib.suppress(OSError):
+            protocol.send(self._socket, message)
+
+    def kill(self) -> None:
+        """SIGKILL to the whole process group, and wait for it: afterwards nothing of it runs."""
+        if self.pid:
+            with contextlib.suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._reap()
+        self._socket.close()
+        _alive.discard(self)
+
+    def stop(self) -> None:
+        """Let it save its coverage and end by itself, then make sure."""
+        self.send(protocol.Stop())
+        self._poll.poll(self._guard * 1000)
+        self.kill()
+
+    def output(self) -> str:
+        """What it has printed and logged so far."""
+        with contextlib.suppress(OSError):
+            return self._output.read_text("utf-8", "replace")
+        return ""
+
+    def stack(self) -> str:
+        """Where its Python threads stand."""
+        return self._where_it_stands()
+
+    def _where_it_stands(self) -> str:
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, child.STACK_SIGNAL)
+            deadline = time.monotonic() + STACK_WAIT
+            seen = ""
+            while time.monotonic() < deadline:
+                time.sleep(0.01)
+                now = self._stack.read_text("utf-8", "replace")
+                if now and now == seen:
+                    return now
+                seen = now
+            return seen
+        return ""
+
+    def _reap(self) -> int:
+        pid, self.pid = self.pid, 0
+        if not pid:
+            return 0
+        with contextlib.suppress(OSError):
+            os.killpg(pid, signal.SIGKILL)  # what it left behind, if it ended by itself
+        try:
+            _, status = os.waitpid(pid, 0)
+        except ChildProcessError:
+            status = 0
+        keeper.forget_group(pid)
+        return os.waitstatus_to_exitcode(status)
+
+
+def kill_all() -> None:
+    """Kill every consumer process of this test process: the last resort when a test is interrupted."""
+    for process in list(_alive):
+        process.kill()

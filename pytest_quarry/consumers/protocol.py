@@ -1,0 +1,158 @@
+"""The messages between a world and the consumer processes it drives.
+
+One socket pair per process. Every message is a named tuple, pickled and prefixed by its length. The child speaks
+first and then waits: it never runs while the world thinks.
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import struct
+from typing import Any, NamedTuple
+
+LENGTH = struct.Struct("!I")
+
+
+class AwsCall(NamedTuple):
+    """One prepared AWS request, as botocore would have put it on the wire."""
+
+    operation: str
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class AwsAnswer(NamedTuple):
+    """What the mocked AWS answered: HTTP status, headers, body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class Sleep(NamedTuple):
+    """The consumer wants virtual time to pass."""
+
+    seconds: float
+
+
+class TargetCall(NamedTuple):
+    """One operation on the target that the world keeps."""
+
+    operation: str
+    arguments: tuple[Any, ...]
+
+
+class Boundary(NamedTuple):
+    """An operation that could outlive the process is about to happen; the child waits for leave.
+
+    `paths` are the world's files it may change. `size` is the number of bytes of a raw write that may be torn;
+    `buffered` says whether more data would have made several writes of it.
+    """
+
+    label: str
+    paths: tuple[str, ...] = ()
+    size: int | None = None
+    buffered: bool = False
+    call: AwsCall | Sleep | TargetCall | None = None
+
+
+class Started(NamedTuple):
+    """`start` returned something the kit can drive; `takes` says what a turn gives it."""
+
+    takes: str  # "notification", "lambda" or "nothing"
+
+
+class Returned(NamedTuple):
+    """The turn is over; `value` is what the consumer returned, where a Lambda's answer matters."""
+
+    value: Any
+
+
+class Raised(NamedTuple):
+    """The consumer raised; the turn is over and the process is still there."""
+
+    summary: str
+    stack: str
+
+
+class Unusable(NamedTuple):
+    """A hook of the suite cannot work; the words say which, why and what to do."""
+
+    words: str
+
+
+class Torn(NamedTuple):
+    """Part of the write is on disk; the child waits to be killed."""
+
+
+class Ended(NamedTuple):
+    """The consumer ended its own process (`sys.exit`, `os._exit`): reported by the world, not sent."""
+
+    status: int
+
+
+class Call(NamedTuple):
+    """Do one turn: `handle` a notification, take a Lambda `event`, or `poll`."""
+
+    verb: str
+    argument: Any = None
+
+
+class Grant(NamedTuple):
+    """Go on; virtual time is now `now` (microseconds since the epoch)."""
+
+    now: int
+    value: Any = None
+
+
+class Tear(NamedTuple):
+    """Write only the first `keep` bytes, then wait to be killed."""
+
+    now: int
+    keep: int
+
+
+class Fail(NamedTuple):
+    """Do not do it: raise this error instead."""
+
+    now: int
+    error: str
+    message: str
+
+
+class Stop(NamedTuple):
+    """End by yourself: save coverage, then exit."""
+
+
+class Peek(NamedTuple):
+    """Call the suite's `rows` inside the child: does it see what the world does not?"""
+
+
+
+def send(link: socket.socket, message: Any) -> None:
+    """Send one message whole."""
+    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    link.sendall(LENGTH.pack(len(data)) + data)
+
+
+def receive(link: socket.socket) -> Any:
+    """The next message; EOFError when the other side is gone."""
+    (length,) = LENGTH.unpack(_exactly(link, LENGTH.size))
+    return pickle.loads(_exactly(link, length))
+
+
+def _exactly(link: socket.socket, size: int) -> bytes:
+    data = link.recv(size)
+    if len(data) == size:
+        return data
+    parts = [data]
+    missing = size - len(data)
+    while missing:
+        if not parts[-1]:
+            raise EOFError("the other side of the link is gone")
+        parts.append(link.recv(min(missing, 1 << 20)))
+        missing -= len(parts[-1])
+    return b"".join(parts)

@@ -1,0 +1,88 @@
+"""What Quarry promises its consumers, as values: no files, no network, no clock."""
+
+from pytest_quarry.contract.encoding import encode_line, encode_manifest, encode_meta
+from pytest_quarry.contract.envelopes import (
+    LambdaRecord,
+    SnsEnvelope,
+    lambda_event,
+    lambda_record,
+    message_attributes,
+    parse_lambda_event,
+    parse_sns,
+    sns_envelope,
+)
+from pytest_quarry.contract.errors import ContractError
+from pytest_quarry.contract.layout import (
+    Layout,
+    PartitionKey,
+    escape,
+    parse_partition_path,
+    partition_key,
+    storage_path,
+    unescape,
+)
+from pytest_quarry.contract.notification import (
+    OUTCOMES,
+    Notification,
+    minimal,
+    parse_notification,
+    run_completed,
+)
+from pytest_quarry.contract.records import (
+    CONTRACT_VERSION,
+    DROPPABLE,
+    TERMINAL,
+    Event,
+    EventType,
+    RecordKind,
+    artifact_chunks,
+    artifact_event,
+    event_record,
+    metrics_record,
+    number_events,
+)
+from pytest_quarry.contract.run import Artifact, FlushMode, Outcome, Policy, Run, Sidecar
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "DROPPABLE",
+    "OUTCOMES",
+    "TERMINAL",
+    "Artifact",
+    "ContractError",
+    "Event",
+    "EventType",
+    "FlushMode",
+    "LambdaRecord",
+    "Layout",
+    "Notification",
+    "Outcome",
+    "PartitionKey",
+    "Policy",
+    "RecordKind",
+    "Run",
+    "Sidecar",
+    "SnsEnvelope",
+    "artifact_chunks",
+    "artifact_event",
+    "encode_line",
+    "encode_manifest",
+    "encode_meta",
+    "escape",
+    "event_record",
+    "lambda_event",
+    "lambda_record",
+    "message_attributes",
+    "metrics_record",
+    "minimal",
+    "number_events",
+    "parse_lambda_event",
+    "parse_notification",
+    "parse_partition_path",
+    "parse_sns",
+    "partition_key",
+    "run_completed",
+    "sns_envelope",
+    "storage_path",
+    "unescape",
+]

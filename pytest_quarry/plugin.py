@@ -1,0 +1,87 @@
+"""pytest's hooks: options, ini keys, the marker, the list of checks, replay. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("quarry", "conformance of Quarry consumers")
+    group.addoption(
+        "--quarry-list",
+        action="store_true",
+        help="list the checks with their ids and exit",
+    )
+    group.addoption(
+        "--quarry-replay",
+        metavar="FILE",
+        help="execute exactly the schedule saved in FILE, and say whether it still fails",
+    )
+    group.addoption(
+        "--quarry-seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed for run ids and for the consumer's randomness (default 0)",
+    )
+    group.addoption(
+        "--quarry-guard",
+        type=float,
+        metavar="SECONDS",
+        help="real seconds without a sign of life after which a consumer counts as hung (default: ini quarry_guard)",
+    )
+    parser.addini("quarry_guard", "real seconds after which a silent consumer counts as hung", default="10")
+    parser.addini("quarry_schedules", "where failing schedules are saved, from the root directory", default=".quarry")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "quarry(id, severity): the conformance check an item runs (set by the suites, for -m and reports)"
+    )
+    if config.getoption("--quarry-replay"):
+        from pytest_quarry.runner import read_replay
+
+        path = Path(config.invocation_params.dir, config.getoption("--quarry-replay"))
+        config._quarry_replay = read_replay(path)  # type: ignore[attr-defined]
+
+
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    if not config.getoption("--quarry-list"):
+        return None
+    from pytest_quarry.checks.catalogue import listing
+
+    print(listing())
+    return 0
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    replay: Any = getattr(config, "_quarry_replay", None)
+    if replay is None:
+        return
+    from pytest_quarry.runner import owner
+
+    checks = [item for item in items if _check_of(item) == replay.check]
+    mine = [item for item in checks if owner(item) == replay.consumer]
+    if not mine:
+        others = ", ".join(sorted({owner(item) for item in checks})) or "none"
+        raise pytest.UsageError(
+            f"--quarry-replay {replay.path}: it was saved for {replay.consumer}, check {replay.check}, which is not among the "
+            f"collected tests. Collected consumers with that check: {others}."
+        )
+    config.hook.pytest_deselected(items=[item for item in items if item not in mine])
+    items[:] = mine
+
+
+def _check_of(item: pytest.Item) -> Any:
+    marker = item.get_closest_marker("quarry")
+    return marker.kwargs.get("id") if marker is not None else None
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    words = getattr(terminalreporter.config, "_quarry_replayed", None)
+    if words is not None:
+        terminalreporter.section("quarry replay")
+        terminalreporter.line(words)

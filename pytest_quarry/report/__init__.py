@@ -1,0 +1,1 @@
+"""What people and machines read: made from histories and verdicts, and from nothing else."""

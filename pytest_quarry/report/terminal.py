@@ -1,0 +1,168 @@
+"""The failure text: the verdict in one sentence, a table of steps, why, the usual fix, how to replay."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from dataclasses import dataclass
+
+from pytest_quarry.checks.conduct import Result
+from pytest_quarry.simulation.history import Entry, Row
+
+WORLD = 32
+CONSUMER = 42
+WIDTH = 110
+OUTPUT_LINES = 12
+QUIET = ("settled",)
+
+
+@dataclass
+class Line:
+    """One line of the table."""
+
+    time: float
+    world: str = ""
+    consumer: str = ""
+    target: str = ""
+    entries: tuple[int, ...] = ()
+
+
+def failure(result: Result, *, replay: str | None) -> str:
+    """The text of a check that did not pass."""
+    verdict = result.verdict
+    assert verdict is not None
+    assert result.history is not None
+    lines = _lines(result.history.entries)
+    numbers = {at: number for number, line in enumerate(lines, 1) for at in line.entries}
+    here = numbers.get(verdict.here) if verdict.here is not None else None
+    parts = [_heading(result), verdict.sentence, "", *_table(lines, here)]
+    if verdict.why:
+        why = verdict.why.format(*(numbers.get(at, "?") for at in verdict.entries)) if verdict.entries else verdict.why
+        parts += ["", _wrapped(why)]
+    if result.status == "failed":
+        parts.append(_wrapped(result.check.fix))
+    parts += ["", *_ending(result, replay)]
+    parts += _output(result)
+    return "\n".join(parts)
+
+
+def _heading(result: Result) -> str:
+    label = result.check.severity if result.status == "failed" else "inconclusive"
+    return f"{result.check.title:<{WIDTH - 16}}{label:>16}"
+
+
+def _ending(result: Result, replay: str | None) -> list[str]:
+    lines = [f"schedule {result.schedules} was the first to fail, smallest first; {result.executions} executions"]
+    if result.status == "inconclusive":
+        lines = [f"neither passed nor failed; {result.executions} executions"]
+    if replay is not None:
+        lines.append(f"replay: {replay}")
+    return lines
+
+
+def _output(result: Result) -> list[str]:
+    assert result.history is not None
+    parts = []
+    if result.history.stack and any(entry.what in ("hung", "raised") for entry in result.history.entries):
+        parts += ["", "where it stood:", textwrap.indent(result.history.stack.rstrip(), "  ")]
+    output = result.history.output.strip().splitlines()
+    if output:
+        more = len(output) - OUTPUT_LINES
+        shown = output[-OUTPUT_LINES:] if more > 0 else output
+        note = f" (the last {OUTPUT_LINES} of {len(output)} lines)" if more > 0 else ""
+        parts += ["", f"what the consumer printed{note}:", *(f"  {line}" for line in shown)]
+    return parts
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH)
+
+
+def _table(lines: list[Line], here: int | None) -> list[str]:
+    world = min(WORLD, max([len("world"), *(len(line.world) for line in lines)]))
+    consumer = min(CONSUMER, max([len("consumer"), *(len(line.consumer) for line in lines)]))
+    found = [f" step  {'time':>6}  {'world':<{world}}  {'consumer':<{consumer}}  target"]
+    for number, line in enumerate(lines, 1):
+        mark = "  ◀ here" if number == here else ""
+        found.append(
+            f" {number:>4}  {_time(line.time):>6}  {_cut(line.world, world):<{world}}  "
+            f"{_cut(line.consumer, consumer):<{consumer}}  {line.target}{mark}".rstrip()
+        )
+    return found
+
+
+def _time(seconds: float) -> str:
+    if seconds < 7200:
+        return f"{seconds:.0f}s"
+    return f"{seconds / 3600:.0f}h" if seconds < 172_800 else f"{seconds / 86_400:.0f}d"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _lines(entries: tuple[Entry, ...]) -> list[Line]:
+    """One line per happening that matters; boundaries at which nothing durable changed are left out."""
+    lines: list[Line] = []
+    rows: tuple[Row, ...] = ()
+    for at, entry in enumerate(entries):
+        line = _line(entry, lines)
+        if line is None:
+            continue
+        if entry.rows is not None:
+            line.target = _change(rows, entry.rows)
+            rows = entry.rows
+        line.entries = (*line.entries, at)
+    return lines
+
+
+def _line(entry: Entry, lines: list[Line]) -> Line | None:
+    """The line an entry belongs to, a new one or the last, or None where it says nothing."""
+    if entry.what in QUIET or (entry.what in ("crossed", "returned") and not (entry.changed or entry.rows is not None)):
+        return None
+    if entry.what == "waited" and lines and lines[-1].world.startswith("waits"):
+        lines[-1].world, lines[-1].time = f"{lines[-1].world}, {entry.text}", entry.time
+        return lines[-1]
+    line = Line(entry.time)
+    match entry.what:
+        case "wrote":
+            line.world = f"writes {entry.text}"
+        case "notified":
+            line.world = f"accepts {entry.text}"
+        case "delivered":
+            line.world = f"delivers {entry.text}"
+        case "waited":
+            line.world = f"waits {entry.text}"
+        case "killed":
+            line.world = "KILLED"
+            line.consumer = entry.text
+        case "started":
+            line.world = f"starts {entry.text}"
+        case "polled":
+            line.world = "its turn"
+            line.consumer = "polls"
+        case "dead-lettered":
+            line.world = f"moves {entry.text} to the dead-letter queue"
+        case "settling":
+            line.world = entry.text
+        case "gave-up" | "hung":
+            line.world = "GIVES UP"
+            line.consumer = entry.text
+        case _:
+            line.consumer = f"{entry.what} {entry.text}" if entry.what != "crossed" else entry.text
+    lines.append(line)
+    return line
+
+
+def _change(before: tuple[Row, ...], after: tuple[Row, ...]) -> str:
+    """`+3 rows`, and of which run where there are several."""
+    old, new = Counter(before), Counter(after)
+    gained, lost = new - old, old - new
+    runs = {row.run_id for row in (*gained, *lost)}
+    of = f" of {next(iter(runs))}" if len(runs) == 1 else ""
+    words = []
+    for sign, rows in (("+", gained), ("-", lost)):
+        count = sum(rows.values())
+        if count:
+            words.append(f"{sign}{count} row{'' if count == 1 else 's'}")
+    return ", ".join(words) + of

@@ -1,0 +1,132 @@
+"""One pytest item: conducts a check against a suite's consumer and turns the result into pytest's own outcomes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_quarry.checks.catalogue import Check
+from pytest_quarry.checks.conduct import Conductor, Result
+from pytest_quarry.consumers.consumer import ConsumerError
+from pytest_quarry.report import terminal
+from pytest_quarry.simulation.drive import Limits
+from pytest_quarry.simulation.schedule import Schedule, ScheduleError
+
+if TYPE_CHECKING:
+    from pytest_quarry.suites import Conformance
+
+REPLAY_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """A saved schedule, and which item of which consumer it belongs to."""
+
+    check: str
+    consumer: str
+    schedule: Schedule
+    path: Path
+
+
+def run_item(suite: Conformance, node: Any, check: Check) -> None:
+    """Conduct a check; ends in pytest's fail or xfail where it does not pass."""
+    config = node.config
+    try:
+        consumer = suite.consumer()
+        limits = Limits(seconds=float(config.getoption("--quarry-guard") or config.getini("quarry_guard")))
+        conductor = Conductor(consumer, seed=config.getoption("--quarry-seed"), limits=limits)
+        replay: Replay | None = getattr(config, "_quarry_replay", None)
+        if replay is not None:
+            _replayed(conductor.replay(check, replay.schedule), replay, node)
+            return
+        result = conductor.conduct(check)
+    except ConsumerError as error:
+        pytest.fail(f"{check.title}: cannot be checked\n{error}", pytrace=False)
+    _conclude(suite, node, check, result)
+
+
+def _conclude(suite: Conformance, node: Any, check: Check, result: Result) -> None:
+    reason = suite.known_failures.get(check.id)
+    if result.status == "passed":
+        if reason is not None:
+            pytest.fail(
+                f"{check.title} passed, but {type(suite).__name__}.known_failures expects it to fail ({reason}). Remove the "
+                "entry.",
+                pytrace=False,
+            )
+        return
+    if reason is not None and result.status == "failed":
+        pytest.xfail(reason)
+    pytest.fail(terminal.failure(result, replay=_save(result, node)), pytrace=False)
+
+
+def _replayed(result: Result, replay: Replay, node: Any) -> None:
+    if result.status == "passed":
+        node.config._quarry_replayed = f"{replay.path}: fixed, {result.check.title} holds for this schedule"
+        return
+    word = "still failing" if result.status == "failed" else "drifted"
+    node.config._quarry_replayed = f"{replay.path}: {word}"
+    pytest.fail(f"{word}\n\n{terminal.failure(result, replay=None)}", pytrace=False)
+
+
+def _save(result: Result, node: Any) -> str | None:
+    """Save the schedule; the command that replays it."""
+    if result.schedule is None or result.status != "failed":
+        return None
+    config = node.config
+    folder = Path(config.rootpath, config.getini("quarry_schedules"))
+    file = folder / f"{result.check.id}-{result.schedule.fingerprint}.json"
+    data = {
+        "pytest-quarry": REPLAY_VERSION,
+        "check": result.check.id,
+        "consumer": _owner(node),
+        "schedule": result.schedule.to_json(),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        return f"not saved: {error}"
+    shown = file.relative_to(config.rootpath) if file.is_relative_to(config.rootpath) else file
+    return f"pytest {shlex.quote(node.nodeid.split('::', 1)[0])} --quarry-replay={shlex.quote(str(shown))}"
+
+
+def _owner(node: Any) -> str:
+    return str(node.nodeid.rsplit("::", 1)[0])
+
+
+def owner(node: Any) -> str:
+    """The node id of the class an item belongs to: how a replay file names its consumer."""
+    return _owner(node)
+
+
+def read_replay(path: Path) -> Replay:
+    """A saved schedule. Raises UsageError saying what is wrong with the file."""
+
+    def bad(words: str) -> pytest.UsageError:
+        return pytest.UsageError(f"--quarry-replay {path}: {words}")
+
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise bad("no such file. A failing check says where its schedule was saved.") from None
+    except OSError as error:
+        raise bad(f"cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise bad(f"is not whole JSON ({error}). Was it cut? Run the check again to save it anew.") from None
+    if not isinstance(data, dict) or "pytest-quarry" not in data:
+        raise bad("is not a schedule saved by pytest-quarry.")
+    if data["pytest-quarry"] != REPLAY_VERSION:
+        raise bad(f"is of file version {data['pytest-quarry']!r}; this pytest-quarry reads version {REPLAY_VERSION}.")
+    try:
+        schedule = Schedule.from_json(data["schedule"])
+        return Replay(check=data["check"], consumer=data["consumer"], schedule=schedule, path=path)
+    except KeyError as error:
+        raise bad(f"lacks {error}.") from None
+    except ScheduleError as error:
+        raise bad(f"{error}.") from None

@@ -1,0 +1,1 @@
+"""Worlds, schedules, histories, and the one loop that turns a schedule into a history."""

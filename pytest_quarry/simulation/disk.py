@@ -1,0 +1,87 @@
+"""Watches the directories that survive a crash: what changed, and was it explained by a boundary?"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+# SQLite's shared-memory index is rebuilt from the WAL by whoever comes next: not durable state.
+NOT_DURABLE = ("-shm",)
+Signature = tuple[int, int, int]
+
+
+class DiskWatch:
+    """Compares directories with what they held at the last look; content decides, not metadata."""
+
+    def __init__(self, directories: dict[str, Path]) -> None:
+        self._directories = {name: os.fspath(path) for name, path in directories.items()}
+        self._signatures: dict[str, Signature] = {}
+        self._contents: dict[str, bytes] = {}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What exists, as of the last look."""
+        return frozenset(self._contents)
+
+    @property
+    def fingerprint(self) -> int:
+        """A number that is equal for equal contents, within this process."""
+        return hash(frozenset(self._contents.items()))
+
+    def look(self, now: int) -> set[str]:
+        """The names that appeared, vanished or changed since the last look; their mtimes become `now` (µs)."""
+        seen: dict[str, Signature] = {}
+        changed: set[str] = set()
+        for name, directory in self._directories.items():
+            self._look_in(directory, name, seen, changed, now)
+        for name in self._signatures.keys() - seen.keys():
+            changed.add(name)
+            del self._contents[name]
+        self._signatures = seen
+        return changed
+
+    def _look_in(
+        self, directory: str, name: str, seen: dict[str, Signature], changed: set[str], now: int
+    ) -> None:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name.endswith(NOT_DURABLE):
+                    continue
+                inner = f"{name}/{entry.name}"
+                try:
+                    self._look_at(entry, inner, seen, changed, now)
+                except FileNotFoundError:
+                    continue
+
+    def _look_at(
+        self, entry: os.DirEntry[str], name: str, seen: dict[str, Signature], changed: set[str], now: int
+    ) -> None:
+        if entry.is_dir(follow_symlinks=False):
+            seen[name] = (0, 0, 0)
+            if name not in self._contents:
+                self._contents[name] = b"directory"
+                changed.add(name)
+            self._look_in(entry.path, name, seen, changed, now)
+            return
+        stat = entry.stat(follow_symlinks=False)
+        signature = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        if self._signatures.get(name) == signature:
+            seen[name] = signature
+            return
+        content = _digest(entry)
+        if self._contents.get(name) != content:
+            self._contents[name] = content
+            changed.add(name)
+        if not entry.is_symlink():
+            os.utime(entry.path, ns=(now * 1000, now * 1000))
+        seen[name] = (stat.st_size, now * 1000, stat.st_ino)
+
+
+def _digest(entry: os.DirEntry[str]) -> bytes:
+    if entry.is_symlink():
+        return os.readlink(entry.path).encode()
+    if not entry.is_file():
+        return b"special"
+    with open(entry.path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").digest()[:16]

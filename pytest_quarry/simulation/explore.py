@@ -1,0 +1,159 @@
+"""Small-scope enumeration: every crash point, every order, every place for a duplicate of a small schedule."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from pytest_quarry.simulation.history import Entry, History
+from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, PlannedRun, Poll, Schedule, Step, Write
+
+# Sizes of one write that differ by less may differ by the digits of a number or a time.
+DATA_SIZED = 8
+
+
+def crash_points(schedule: Schedule, history: History) -> Iterator[Schedule]:
+    """The schedule with one crash in it: before the first boundary of every distinct durable state, in order.
+
+    Crashes between which nothing durable changed cannot differ, so one of them stands for all.
+    """
+    seen: set[int] = set()
+    crossed: Counter[tuple[int, str]] = Counter()
+    before = 0
+    for entry in history.entries:
+        if entry.what in ("crossed", "returned"):
+            crossed[entry.step, entry.text] += 1
+            if before not in seen and _may_crash(schedule, entry.step):
+                seen.add(before)
+                yield with_crash(schedule, entry.step, Crash(entry.text, crossed[entry.step, entry.text]))
+        before = entry.state
+
+
+def torn_writes(schedule: Schedule, history: History, sized: frozenset[str]) -> Iterator[Schedule]:
+    """The schedule with one write cut: half of it, and all but its last byte.
+
+    Only writes through a buffer whose size grows with the data (`sized`): with more data the same code makes several
+    writes of it, and a kill may come between them.
+    """
+    crossed: Counter[tuple[int, str]] = Counter()
+    for entry in history.entries:
+        if entry.what != "crossed":
+            continue
+        crossed[entry.step, entry.text] += 1
+        if not (entry.size and entry.size > 1 and entry.buffered and entry.text in sized):
+            continue
+        if _may_crash(schedule, entry.step):
+            for keep in (entry.size // 2, entry.size - 1):
+                crash = Crash(entry.text, crossed[entry.step, entry.text], keep)
+                yield with_crash(schedule, entry.step, crash)
+
+
+def data_sized(histories: Sequence[History]) -> frozenset[str]:
+    """The labels of writes whose size differs with the data, over executions with more and with less of it."""
+    sizes: defaultdict[str, set[int]] = defaultdict(set)
+    for history in histories:
+        for entry in _writes(history.entries):
+            sizes[entry.text].add(entry.size or 0)
+    return frozenset(label for label, found in sizes.items() if max(found) - min(found) >= DATA_SIZED)
+
+
+def _writes(entries: Sequence[Entry]) -> Iterator[Entry]:
+    return (entry for entry in entries if entry.what == "crossed" and entry.size is not None)
+
+
+def _may_crash(schedule: Schedule, step: int) -> bool:
+    return 1 <= step <= len(schedule.steps) and isinstance(schedule.steps[step - 1], (Deliver, Poll))
+
+
+def with_crash(schedule: Schedule, step: int, crash: Crash) -> Schedule:
+    """The schedule whose step (counted from 1) is killed there."""
+    steps = list(schedule.steps)
+    steps[step - 1] = replace(steps[step - 1], crash=crash)  # type: ignore[arg-type]
+    return replace(schedule, steps=tuple(steps))
+
+
+def orders(schedule: Schedule) -> Iterator[Schedule]:
+    """The schedule with its deliveries in every order."""
+    places = [at for at, step in enumerate(schedule.steps) if isinstance(step, Deliver)]
+    deliveries = [schedule.steps[at] for at in places]
+    first = max((at for at, step in enumerate(schedule.steps) if isinstance(step, Notify)), default=0)
+    rest = [step for at, step in enumerate(schedule.steps) if at not in places]
+    if any(at <= first for at in places):
+        return
+    for order in itertools.permutations(deliveries):
+        yield replace(schedule, steps=(*rest, *order))
+
+
+def duplicates(schedule: Schedule) -> Iterator[Schedule]:
+    """The schedule with one delivery repeated, for every delivery and every later place, in a batch and alone."""
+    for at, step in enumerate(schedule.steps):
+        if not isinstance(step, Deliver):
+            continue
+        twice = replace(step, messages=(*step.messages, step.messages[-1]))
+        yield replace(schedule, steps=_put(schedule.steps, at, twice, instead=True))
+        for later in range(at + 1, len(schedule.steps) + 1):
+            yield replace(schedule, steps=_put(schedule.steps, later, Deliver(step.messages)))
+
+
+def _put(steps: Sequence[Step], at: int, step: Step, *, instead: bool = False) -> tuple[Step, ...]:
+    return (*steps[:at], step, *steps[at + instead :])
+
+
+def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], *, most: int = 60) -> Schedule:
+    """The smallest schedule found that still fails, by leaving out steps, runs, copies and items."""
+    tried = 0
+    again = True
+    while again:
+        again = False
+        for smaller in _smaller(schedule):
+            tried += 1
+            if tried > most:
+                return schedule
+            if fails(smaller):
+                schedule, again = smaller, True
+                break
+    return schedule
+
+
+def _smaller(schedule: Schedule) -> Iterator[Schedule]:
+    for run in schedule.runs:
+        if len(schedule.runs) > 1:
+            yield _without_run(schedule, run)
+    for at, step in enumerate(schedule.steps):
+        if not isinstance(step, (Write, Notify)) or (isinstance(step, Write) and any(
+            isinstance(other, Write) and other.run == step.run for other in schedule.steps[:at]
+        )):
+            yield replace(schedule, steps=(*schedule.steps[:at], *schedule.steps[at + 1 :]))
+        if isinstance(step, Deliver) and len(step.messages) > 1:
+            for place in range(len(step.messages)):
+                fewer = replace(step, messages=step.messages[:place] + step.messages[place + 1 :])
+                yield replace(schedule, steps=_put(schedule.steps, at, fewer, instead=True))
+    for at, run in enumerate(schedule.runs):
+        if run.items > 1:
+            fewer_items = replace(run, items=1, logs=0)
+            yield replace(schedule, runs=(*schedule.runs[:at], fewer_items, *schedule.runs[at + 1 :]))
+
+
+def _without_run(schedule: Schedule, run: PlannedRun) -> Schedule:
+    """Leave out a run, its notifications and their deliveries; the rest of the messages get new numbers."""
+    numbers: dict[int, int] = {}
+    steps: list[Step] = []
+    accepted = 0
+    for step in schedule.steps:
+        if isinstance(step, Notify):
+            accepted += 1
+            if step.run != run.run_id:
+                numbers[accepted] = len(numbers) + 1
+        if isinstance(step, (Write, Notify)) and step.run == run.run_id:
+            continue
+        if isinstance(step, Deliver):
+            kept = tuple(numbers[message] for message in step.messages if message in numbers)
+            if not kept:
+                continue
+            steps.append(replace(step, messages=kept))
+            continue
+        steps.append(step)
+    runs = tuple(other for other in schedule.runs if other.run_id != run.run_id)
+    return replace(schedule, runs=runs, steps=tuple(steps))

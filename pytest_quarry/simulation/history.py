@@ -1,0 +1,107 @@
+"""What happened in a world, as plain data: the only thing that oracles and reports look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Happening = Literal[
+    "wrote",
+    "notified",
+    "waited",
+    "started",
+    "delivered",
+    "polled",
+    "crossed",
+    "returned",
+    "raised",
+    "acknowledged",
+    "dead-lettered",
+    "killed",
+    "ended",
+    "hung",
+    "gave-up",
+    "settling",
+    "settled",
+]
+
+
+@dataclass(frozen=True, order=True)
+class Row:
+    """One row of the target: the run it belongs to and, where the consumer says so, the item."""
+
+    run_id: str
+    item: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """What a correct reader sees of one run at one moment, and so what a consumer may or must load.
+
+    `due`: finished and eligible. `optional`: committed, but not in every partition yet. `forbidden`: running,
+    uncommitted, failed (where failed runs are skipped) or not eligible.
+    """
+
+    run_id: str
+    standing: Literal["due", "optional", "forbidden"]
+    state: str
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One happening. `state` numbers the distinct durable states in the order they were first seen.
+
+    `rows` is what the target held just after, where that was looked at and had changed.
+    """
+
+    time: float
+    what: Happening
+    text: str = ""
+    incarnation: int = 0
+    state: int = 0
+    step: int = 0
+    messages: tuple[int, ...] = ()
+    runs: tuple[RunView, ...] = ()
+    rows: tuple[Row, ...] | None = None
+    size: int | None = None
+    buffered: bool = False
+    changed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """All that happened while a schedule was executed, and what was left at the end."""
+
+    entries: tuple[Entry, ...]
+    rows: tuple[Row, ...] = ()
+    notified: dict[int, str] = field(default_factory=dict)
+    unexplained: tuple[str, ...] = ()
+    unreached: tuple[str, ...] = ()
+    peeked: int | None = None
+    output: str = field(default="", compare=False)
+    stack: str = field(default="", compare=False)
+
+    @property
+    def views(self) -> dict[str, RunView]:
+        """The last view of every run that was written."""
+        found: dict[str, RunView] = {}
+        for entry in self.entries:
+            found.update((view.run_id, view) for view in entry.runs)
+        return found
+
+    def difference(self, other: History) -> str | None:
+        """Where two executions of one schedule part, in words; None when they are equal."""
+        for number, (mine, theirs) in enumerate(zip(self.entries, other.entries, strict=False), 1):
+            if mine != theirs:
+                return f"entry {number}: {_words(mine)} against {_words(theirs)}"
+        if len(self.entries) != len(other.entries):
+            longer = max(self.entries, other.entries, key=len)
+            number = min(len(self.entries), len(other.entries))
+            return f"entry {number + 1}: only one of them goes on, with {_words(longer[number])}"
+        return None if self == other else "the rows at the end"
+
+
+def _words(entry: Entry) -> str:
+    rows = "" if entry.rows is None else f", {len(entry.rows)} rows"
+    return f"“{entry.what} {entry.text}”, durable state {entry.state}{rows}"

@@ -1,0 +1,104 @@
+"""Planned runs become runs of Quarry: what the writer writes and what a correct reader then expects of a consumer."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_quarry.consumers.consumer import Consumer, ConsumerError
+from pytest_quarry.contract import EventType, Outcome, Policy, Run, number_events
+from pytest_quarry.contract.records import Event
+from pytest_quarry.simulation.history import RunView
+from pytest_quarry.simulation.schedule import PlannedRun
+from pytest_quarry.storage import StoredRun, read_runs
+
+Body = tuple[EventType, Mapping[str, Any]]
+
+
+@functools.lru_cache(maxsize=256)
+def build(planned: PlannedRun, consumer: Consumer) -> Run:
+    """The run of Quarry a plan stands for, its items in the shape this consumer parses."""
+    events = number_events(
+        planned.run_id,
+        _bodies(planned, consumer),
+        started_at=datetime.datetime.fromisoformat(f"{planned.day}T{planned.starts}+00:00"),
+        attempt=planned.attempt,
+        job_id=planned.job_id,
+        parent_run_id=planned.parent_run_id,
+    )
+    if planned.plain_event_ids:
+        events = tuple(_renamed(event) for event in events)
+    return Run(
+        run_id=planned.run_id,
+        source=planned.source,
+        category=planned.category,
+        day=planned.day,
+        job_id=planned.job_id,
+        attempt=planned.attempt,
+        parent_run_id=planned.parent_run_id,
+        policy=Policy(planned.policy),
+        outcome=Outcome(planned.outcome),
+        events=events,
+    )
+
+
+def _bodies(planned: PlannedRun, consumer: Consumer) -> list[Body]:
+    bodies: list[Body] = []
+    for number in range(planned.first_item, planned.first_item + planned.items):
+        data = consumer.item_data(number)
+        if not isinstance(data, Mapping):
+            raise ConsumerError(
+                f"{consumer.name}.item_data({number}) returned {type(data).__name__}. Return the item's data as a mapping."
+            )
+        bodies.append((EventType.ITEM, {"item_type": "product", "data": data}))
+    for number in range(planned.logs):
+        bodies.append((EventType.LOG, {"level": "info", "message": f"page {number}"}))
+    if planned.outcome == Outcome.SUCCESS:
+        bodies.append((EventType.RUN_COMPLETE, {"summary": {"items": planned.items}}))
+    elif planned.outcome == Outcome.SCRIPT_ERROR:
+        bodies.append((EventType.RUN_ERROR, {"error_type": "TypeError", "message": "selector not found"}))
+    return bodies
+
+
+def _renamed(event: Event) -> Event:
+    """`event_id` is unique within its run only (the emit contract): here every run has the same ones."""
+    return replace(event, event_id=f"ev-{event.seq:04d}")
+
+
+def views(root: Path, layout: str, consumer: Consumer) -> tuple[RunView, ...]:
+    """What a correct reader sees now, and what this consumer may and must load of it."""
+    return tuple(_view(run, consumer) for run in read_runs(root, layout=layout))
+
+
+def _view(run: StoredRun, consumer: Consumer) -> RunView:
+    standing = _standing(run, consumer)
+    items: tuple[str, ...] = tuple(str(_key(event, consumer)) for event in run.items)
+    if consumer.expected is not None and standing != "forbidden":
+        expected = consumer.expected(run)
+        if expected is None:
+            standing = "forbidden"
+        else:
+            items = tuple(str(item) for item in expected)
+    return RunView(run_id=run.run_id, standing=standing, state=run.state, items=items)
+
+
+def _standing(run: StoredRun, consumer: Consumer) -> Any:
+    if run.state == "finished":
+        return "due" if run.complete_partitions else "optional"
+    if consumer.failed_runs == "load":
+        return {"failed": "due", "crashed": "optional"}.get(run.state, "forbidden")
+    return "forbidden"
+
+
+def _key(event: Any, consumer: Consumer) -> Any:
+    try:
+        return consumer.item_key(event)
+    except Exception as error:
+        raise ConsumerError(
+            f"{consumer.name}.item_key(event) raised {type(error).__name__}: {error}. It gets an item event with event_id, "
+            f"seq, payload and data; here data is {event.data!r}. Return what rows(world) calls item."
+        ) from error

@@ -1,0 +1,198 @@
+"""Writes a history while a world runs: durable states, the target's rows, changes that no boundary explains."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pytest_quarry.bus.delivery import Mailbox
+from pytest_quarry.consumers.consumer import Consumer, ConsumerError
+from pytest_quarry.simulation.history import Entry, Happening, History, Row
+from pytest_quarry.simulation.world import World
+
+
+class Recorder:
+    """The history of one execution, in the making.
+
+    The effect of a boundary shows only when the process comes back: its entry stays open until then.
+    """
+
+    def __init__(self, world: World, consumer: Consumer, mailbox: Mailbox) -> None:
+        self.entries: list[Entry] = []
+        self.step = 0
+        self.incarnation = 0
+        self.unexplained: set[str] = set()
+        self.unreached: list[str] = []
+        self._world, self._consumer, self._mailbox = world, consumer, mailbox
+        self._explained: tuple[str, ...] = ()
+        self._families: set[str] = set()
+        self._storage_watched = False
+        self._states: dict[Any, int] = {}
+        self._disk_state = 0
+        self.rows: tuple[Row, ...] = ()
+        self._observed_state = -1
+        self._world.watch.look(world.now)
+        self.state = self._number()
+
+    def record(self, what: Happening, text: str = "", **details: Any) -> None:
+        """Add an entry; it is closed by the next `look`."""
+        entry = Entry(
+            time=self._world.time,
+            what=what,
+            text=text,
+            incarnation=self.incarnation,
+            state=self.state,
+            step=self.step,
+            **details,
+        )
+        self.entries.append(entry)
+
+    def expect(self, paths: tuple[str, ...]) -> None:
+        """The boundary that was just granted may change these files."""
+        self._explained = paths
+        if len(paths) > 1 and paths[1].endswith("-journal"):
+            self._families.update(paths)
+        if not self._storage_watched and any(path.startswith("storage") for path in paths):
+            self._world.storage_watch.look(self._world.now)
+            self._storage_watched = True
+
+    def look(self, *, observe: bool = True) -> None:
+        """See what the last entry changed: close it with the durable state, and the rows where they may differ."""
+        changed = self._world.watch.look(self._world.now)
+        if self._storage_watched:
+            changed |= self._world.storage_watch.look(self._world.now)
+        if changed:
+            self.unexplained.update(name for name in changed if not self._is_explained(name))
+            self._disk_state = hash((self._world.watch.fingerprint, self._world.storage_watch.fingerprint))
+        before, self.state = self.state, self._number()
+        if not self.entries or (self.state == before and self.state == self._observed_state):
+            return
+        rows = self._observe() if observe else None
+        if rows is not None or self.state != before:
+            self.entries[-1] = replace(
+                self.entries[-1], state=self.state, changed=self.state != before, rows=rows
+            )
+
+    def restored(self) -> None:
+        """The world itself changed the disk (a new process, a kill): nothing of that is the consumer's doing."""
+        self._explained = ()
+        self._families.clear()
+
+    def _is_explained(self, name: str) -> bool:
+        return name in self._families or any(
+            name == path or name.startswith(path + "/") for path in self._explained
+        )
+
+    def _number(self) -> int:
+        key = (self._disk_state, self._world.versions, self._mailbox.state)
+        return self._states.setdefault(key, len(self._states))
+
+    def _observe(self) -> tuple[Row, ...] | None:
+        """The rows now, if they differ from the last that were seen; None too where they cannot be read now."""
+        if self.state == self._observed_state:
+            return None
+        try:
+            with _impatient_sqlite():
+                rows = self._read()
+        except ConsumerError:
+            raise
+        except Exception:  # a table not made yet, a database locked by the transaction that is under way
+            return None
+        self._observed_state = self.state
+        if rows == self.rows:
+            return None
+        self.rows = rows
+        return rows
+
+    def final_rows(self) -> tuple[Row, ...]:
+        """The rows at the end; a hook that raises now is an error of the suite."""
+        try:
+            return self._read()
+        except ConsumerError:
+            raise
+        except Exception as error:
+            raise ConsumerError(
+                f"{self._consumer.name}.rows(world) raised {type(error).__name__}: {error}. It must read what the target "
+                "holds whenever it is asked, also when nothing has been loaded: create tables in prepare(world) or "
+                "start(world), and return [] where there is no target yet."
+            ) from error
+
+    def _read(self) -> tuple[Row, ...]:
+        before = self._world.watch.names
+        try:
+            return tuple(sorted(_rows(self._consumer, self._world), key=_order))
+        finally:
+            self._world.watch.look(self._world.now)
+            for name in sorted(self._world.watch.names - before, reverse=True):
+                _remove(self._world.root / name)
+            self._world.watch.look(self._world.now)
+
+    def history(self, **details: Any) -> History:
+        """What happened, finished."""
+        return History(
+            entries=tuple(self.entries),
+            unexplained=tuple(sorted(self.unexplained)),
+            unreached=tuple(self.unreached),
+            **details,
+        )
+
+
+def _order(row: Row) -> tuple[str, str]:
+    return row.run_id, row.item or ""
+
+
+def _rows(consumer: Consumer, world: World) -> Iterator[Row]:
+    found = consumer.rows(world)
+    try:
+        iterator = iter(found)
+    except TypeError:
+        raise ConsumerError(
+            f"{consumer.name}.rows(world) returned {type(found).__name__}, which is not a list of rows. Return every row "
+            "of the target as a mapping with run_id and, where it can, item."
+        ) from None
+    for number, found_row in enumerate(iterator, 1):
+        # sqlite3.Row has keys, but is no Mapping
+        row = dict(found_row) if isinstance(found_row, sqlite3.Row) else found_row
+        if not isinstance(row, Mapping):
+            raise ConsumerError(
+                f"{consumer.name}.rows(world) yielded {row!r} as row {number}, which is not a mapping. Yield mappings with "
+                'run_id and, where it can, item: {"run_id": …, "item": …}.'
+            )
+        if row.get("run_id") is None:
+            raise ConsumerError(
+                f"{consumer.name}.rows(world) yielded row {number} without run_id: it has {', '.join(map(str, row))}. "
+                'Name the run each row belongs to: {"run_id": …, "item": …}.'
+            )
+        item = row.get("item")
+        yield Row(str(row["run_id"]), None if item is None else str(item))
+
+
+@contextlib.contextmanager
+def _impatient_sqlite() -> Iterator[None]:
+    """While a consumer stands inside a transaction, its target must not be waited for."""
+    real_connect = sqlite3.connect
+
+    def connect(*arguments: Any, **keywords: Any) -> Any:
+        if len(arguments) < 2:
+            keywords["timeout"] = 0
+        return real_connect(*arguments, **keywords)
+
+    sqlite3.connect = sqlite3.dbapi2.connect = connect
+    try:
+        yield
+    finally:
+        sqlite3.connect = sqlite3.dbapi2.connect = real_connect
+
+
+def _remove(path: Any) -> None:
+    """What `rows` made (SQLite makes the file it opens) would change what the consumer finds."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            os.unlink(path)

@@ -1,0 +1,124 @@
+"""One isolated universe: storage, disk, target, clock, mocked AWS. Fresh for every schedule."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pytest_quarry.bus import names
+from pytest_quarry.consumers.link import Link
+from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall, Boundary
+from pytest_quarry.simulation.disk import DiskWatch
+from pytest_quarry.simulation.target import Target
+from pytest_quarry.storage import FileStore, QuarryWriter
+
+if TYPE_CHECKING:
+    from pytest_quarry.bus.aws import MockedAws
+
+SECOND = 1_000_000
+# Virtual time starts here in every world: a Monday morning, UTC.
+EPOCH = int(datetime.datetime(2026, 2, 2, 8, tzinfo=datetime.UTC).timestamp()) * SECOND
+DIRECTORIES = ("disk", "storage", "tmp")
+
+
+class World:
+    """What a consumer under test lives in.
+
+    `disk` survives crashes and is empty at first. `storage_root` is Quarry's storage root, written by the world.
+    `queue_url`, `topic_arn`, `bucket` and `prefix` name what the mocked AWS holds. `target` is a target the world
+    keeps. In hooks that run in the consumer's process every operation that could outlive it is a boundary;
+    `boundary` names one more.
+    """
+
+    def __init__(self, base: Path, *, layout: Literal["lode", "flat"] = "lode", seed: int = 0) -> None:
+        self.root = base / "world"
+        self.disk = self.root / "disk"
+        self.storage_root = self.root / "storage"
+        self.tmp = self.root / "tmp"
+        self.outputs = base / "outputs"
+        self.layout = layout
+        self.seed = seed
+        self.now = EPOCH
+        self.target = Target()
+        self.topic_arn, self.queue_url = names.TOPIC_ARN, names.QUEUE_URL
+        self.bucket, self.prefix = names.BUCKET, ""
+        self._aws: MockedAws | None = None
+        self._link: Link | None = None
+        self._make_directories()
+        self.watch = DiskWatch({"disk": self.disk, "tmp": self.tmp})
+        self.storage_watch = DiskWatch({"storage": self.storage_root})
+        self._writing_clock = 0
+        self._store = FileStore(self.storage_root, clock=self._writing_time)
+        self._writers: dict[int, QuarryWriter] = {}
+
+    def boundary(self, name: str) -> None:
+        """In the consumer: a point at which a crash may come, named by the team that knows what is there."""
+        if self._link is not None:
+            self._link.boundary(Boundary(f"boundary {name}"))
+
+    @property
+    def time(self) -> float:
+        """Virtual seconds since this world began."""
+        return (self.now - EPOCH) / SECOND
+
+    @property
+    def storage_url(self) -> str:
+        """The storage root as notifications name it."""
+        return f"file://{self.storage_root}"
+
+    def advance(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        self.now += round(seconds * SECOND)
+
+    def writer(self, clock: int) -> QuarryWriter:
+        """The writer whose clock is off by so many seconds."""
+        self._writing_clock = clock
+        if clock not in self._writers:
+            self._writers[clock] = QuarryWriter(self._store, clock=self._writing_time, layout=self.layout)
+        return self._writers[clock]
+
+    def _writing_time(self) -> int:
+        """Nanoseconds since the epoch, on the clock of the writer that is at work: also its files' mtime."""
+        return (self.now + self._writing_clock * SECOND) * 1000
+
+    def aws(self, call: AwsCall) -> AwsAnswer:
+        """Apply an AWS call to this world's mocked AWS."""
+        if self._aws is None:
+            from pytest_quarry.bus.aws import MockedAws
+
+            self._aws = MockedAws(seed=self.seed, now=self.now)
+        return self._aws.apply(call, self.now)
+
+    @property
+    def versions(self) -> tuple[int, int]:
+        """Count what changed in the target and in AWS."""
+        return self.target.version, self._aws.version if self._aws is not None else 0
+
+    def _enter_child(self, link: Link) -> None:
+        """In a consumer's process: this world is reached through the link from now on."""
+        self._link = link
+        self.target._link = link.boundary
+
+    def _make_directories(self) -> None:
+        for directory in (self.root, self.outputs):
+            remove_tree(directory)
+            directory.mkdir(parents=True)
+        for name in DIRECTORIES:
+            (self.root / name).mkdir()
+
+    def close(self) -> None:
+        """Remove everything this world wrote."""
+        remove_tree(self.root)
+        remove_tree(self.outputs)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory and all in it, also where a consumer took its own write permission away."""
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        for folder, _, _ in os.walk(path):
+            os.chmod(folder, 0o700)
+        shutil.rmtree(path)

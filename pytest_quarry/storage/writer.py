@@ -1,0 +1,354 @@
+"""Quarry's writing, step by step: it can be stopped in every window of the commit protocol, and go on from there."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from types import MappingProxyType
+from weakref import WeakKeyDictionary
+
+from pytest_quarry.contract.errors import ContractError
+from pytest_quarry.contract.layout import Layout, latest_path, manifest_path
+from pytest_quarry.contract.run import FlushMode, Policy, Run
+from pytest_quarry.storage.plan import (
+    FlatFile,
+    SidecarFile,
+    WriteCall,
+    flat_metrics,
+    metrics_call,
+    plan_flat,
+    plan_run,
+)
+from pytest_quarry.storage.stores import NoSuchKey, Store, StoreError
+
+__all__ = ["FLAT_WINDOWS", "WINDOWS", "QuarryWriter", "SnapshotConflict", "Stop"]
+
+WINDOWS = MappingProxyType(
+    {
+        "before": "the call has not begun: a running run",
+        "w7": "the first sidecar file of the call is there, its .meta.json is not",
+        "w8": "the sidecar files of the call are complete, no manifest names them",
+        "w1b": "the first data file only",
+        "w1c": "a data file cut in the middle: the second, or the only one",
+        "w1": "all data files, latest not swapped",
+        "w2": "all data files, latest not swapped, the swap's temporary file left (file systems only)",
+        "w3": "latest names the snapshot, which has no manifest",
+        "w4b": "an empty canonical manifest",
+        "w4": "a canonical manifest cut in the middle",
+        "w5": "the canonical manifest, no copy in any partition",
+        "w6": "the canonical manifest and the first copy",
+        "w6b": "the canonical manifest, a copy cut in the middle: the second, or the only one",
+        "w9": "the canonical manifest failed to be written, the run ended as policy_failure and has its metrics; "
+        "resumed, its policy flushes once more while closing",
+    }
+)
+"""The windows of one write call in which a writer can stop, in the order of the protocol, with what is then there."""
+
+FLAT_WINDOWS = ("before", "w7", "w8", "w1c")
+"""The windows that exist in the flat layout."""
+
+_CONFLICT_RETRIES = 3
+
+
+class SnapshotConflict(StoreError):
+    """Other writers swapped ``latest`` each time this one tried; its data stays behind, uncommitted."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where to stop: in ``window`` of the write call number ``flush``.
+
+    Calls count from 0, negative ones from the last call of events or chunks; the metrics' is one beyond that.
+    """
+
+    window: str
+    flush: int = -1
+
+    def __post_init__(self) -> None:
+        if self.window not in WINDOWS:
+            raise ContractError(f"window {self.window!r} is unknown; the windows are {', '.join(WINDOWS)}")
+
+
+# Writers of one store share the ids, as a clock may stand still.
+_USED: WeakKeyDictionary[Store, set[int]] = WeakKeyDictionary()
+
+_Steps = Iterator[tuple[int, str]]
+
+
+class QuarryWriter:
+    """Writes runs as Quarry does, into ``store``; ``clock`` gives nanoseconds since 1970.
+
+    A snapshot's id is the clock at the start of its write call, or the next free number; ids go backwards where the
+    clock does.
+    """
+
+    def __init__(self, store: Store, *, clock: Callable[[], int], layout: Layout | str = Layout.LODE) -> None:
+        self.store = store
+        self.layout = Layout(layout)
+        self._clock = clock
+        self._used = _USED.setdefault(store, set())
+        self._heads: dict[str, str] = {}
+        self._paused: dict[tuple[str, str], _Steps] = {}
+
+    def write(self, run: Run, *, stop: Stop | None = None, flush_twice: bool = False) -> None:
+        """Write the whole life of a run: its flushes as its policy has them, and its metrics; or up to ``stop``.
+
+        A writer that stopped has died, unless `resume` is called. ``flush_twice``: the buffered policy's flush is
+        retried whole. Raises ContractError for a stop this run never reaches, a run that is paused, a policy that
+        repeats nothing; SnapshotConflict when other writers were faster four times.
+        """
+        where = run.dataset, run.run_id
+        if where in self._paused:
+            raise ContractError(f"run {run.run_id!r} is half written; resume it, or write it with another writer")
+        plan = _planned(_Same(run), self.layout, flush_twice, self.store.backend)
+        at = None if stop is None else self._place(run, plan, stop)
+        steps = self._flat_steps(plan, at) if isinstance(plan, _FlatPlan) else self._lode_steps(run, plan, at)
+        self._go(where, steps, at)
+
+    def resume(self, run: Run) -> None:
+        """Go on with a run that `write` stopped, to its end. Raises ContractError if it is not paused."""
+        where = run.dataset, run.run_id
+        steps = self._paused.pop(where, None)
+        if steps is None:
+            raise ContractError(f"run {run.run_id!r} is not paused; only a run stopped by write can be resumed")
+        self._go(where, steps, None)
+
+    def paused(self, run: Run) -> bool:
+        """Whether this writer stopped in the middle of the run."""
+        return (run.dataset, run.run_id) in self._paused
+
+    def _go(self, where: tuple[str, str], steps: _Steps, at: tuple[int, str] | None) -> None:
+        try:
+            for step in steps:
+                if step == at:
+                    self._paused[where] = steps
+                    break
+        except BaseException:
+            self._heads.pop(where[0], None)
+            raise
+        if at is not None:
+            # The head may now name a snapshot that never gets a manifest.
+            self._heads.pop(where[0], None)
+
+    def _place(self, run: Run, plan: "_Plan | _FlatPlan", stop: Stop) -> tuple[int, str]:
+        calls = plan.calls
+        number = stop.flush + len(calls) if stop.flush < 0 else stop.flush
+        last = len(calls) - (plan.metrics is None)
+        if not 0 <= number <= last:
+            raise ContractError(f"run {run.run_id!r}: no write call {stop.flush}; it makes {len(calls)}, and metrics")
+        if self.layout == Layout.FLAT and stop.window not in FLAT_WINDOWS:
+            raise ContractError(
+                f"window {stop.window!r} is not in the flat layout, which has {', '.join(FLAT_WINDOWS)}"
+            )
+        everything = [*calls, *([plan.metrics] if plan.metrics else [])]
+        with_files = [index for index, call in enumerate(everything) if call.sidecars]
+        if stop.window in ("w7", "w8") and number not in with_files:
+            raise ContractError(
+                f"run {run.run_id!r}: call {number} writes no sidecar file, so never passes {stop.window}; "
+                f"the calls that do: {with_files}"
+            )
+        if stop.window == "w9" and number == len(calls):
+            raise ContractError(f"run {run.run_id!r}: w9 is about a flush of events, call {number} is the metrics'")
+        return number, stop.window
+
+    def _lode_steps(self, run: Run, plan: "_Plan", at: tuple[int, str] | None) -> _Steps:
+        for number, call in enumerate(plan.calls):
+            window = at[1] if at is not None and at[0] == number else None
+            yield from self._commit(run.dataset, call, number, window)
+            if window == "w9":
+                yield from self._fail(run, plan, number)
+                return
+        if plan.metrics is not None:
+            number = len(plan.calls)
+            yield from self._commit(run.dataset, plan.metrics, number, at[1] if at and at[0] == number else None)
+
+    def _fail(self, run: Run, plan: "_Plan", number: int) -> _Steps:
+        self._heads.pop(run.dataset, None)
+        calls = plan.calls
+        if run.metrics:
+            buffered = run.policy == Policy.BUFFERED
+            record = metrics_call(
+                run,
+                late=buffered,
+                writes=number,
+                received=None if buffered else sum(call.events for call in calls[: number + 1]),
+                persisted=sum(call.events for call in calls[:number]),
+                write_failures=max(run.write_failures, 1),
+                failed=True,
+                storage_backend=self.store.backend,
+            )
+            for _ in self._commit(run.dataset, record, number, None):
+                pass
+        yield number, "w9"
+        for call in _retried(run, calls, number):
+            for _ in self._commit(run.dataset, call, number, None):
+                pass
+
+    def _commit(self, dataset: str, call: WriteCall, number: int, window: str | None) -> _Steps:
+        """One write call. Yields each window as its state is reached; the torn ones only where they are wanted."""
+        store = self.store
+        yield number, "before"
+        if call.sidecars:
+            yield from self._put_sidecars(call.sidecars, number)
+        now = self._clock()
+        snapshot = self._snapshot_id(dataset, now, call.parts[0].segments)
+        second = min(1, len(call.parts) - 1)
+        for index, part in enumerate(call.parts):
+            key = f"{part.segments}{snapshot}/data/data"
+            if window == "w1c" and index == second:
+                store.put_new(key, _torn(part.data))
+                yield number, "w1c"
+                store.put(key, part.data)
+            else:
+                store.put_new(key, part.data)
+            if not index:
+                yield number, "w1b"
+        yield number, "w1"
+        if window == "w2":
+            stray = store.interrupt_swap(latest_path(dataset), snapshot.encode())
+            yield number, "w2"
+            if stray is not None:
+                store.delete(stray)
+        parent = self._swap(dataset, snapshot)
+        yield number, "w3"
+        if window == "w9":
+            return
+        canonical = manifest_path(snapshot, dataset=dataset)
+        manifest = call.manifest(snapshot, _rfc3339(now), parent)
+        if window in ("w4", "w4b"):
+            store.put(canonical, _torn(manifest) if window == "w4" else b"")
+            yield number, window
+        store.put(canonical, manifest)
+        yield number, "w5"
+        for index, part in enumerate(call.parts):
+            key = f"{part.segments}{snapshot}/manifest.json"
+            if window == "w6b" and index == second:
+                store.put(key, _torn(manifest))
+                yield number, "w6b"
+            store.put(key, manifest)
+            if not index:
+                yield number, "w6"
+
+    def _put_sidecars(self, sidecars: tuple[SidecarFile, ...], number: int) -> _Steps:
+        for sidecar in sidecars:
+            self.store.put(sidecar.key, sidecar.data)
+            yield number, "w7"
+            self.store.put(f"{sidecar.key}.meta.json", sidecar.meta)
+        yield number, "w8"
+
+    def _snapshot_id(self, dataset: str, now: int, segments: str) -> str:
+        exists, number = self.store.exists, now
+        while (
+            number in self._used
+            or exists(manifest_path(number, dataset=dataset))
+            or exists(f"{segments}{number}/data/data")
+        ):
+            number += 1
+        self._used.add(number)
+        return str(number)
+
+    def _swap(self, dataset: str, snapshot: str) -> str | None:
+        """Point ``latest`` at the snapshot; the parent it then has."""
+        key, new = latest_path(dataset), snapshot.encode()
+        head = self._heads.get(dataset)
+        if head is not None and self.store.swap(key, head.encode(), new):
+            self._heads[dataset] = snapshot
+            return head
+        for _ in range(1 + _CONFLICT_RETRIES):
+            present, parent = self._head(dataset)
+            if self.store.swap(key, present, new):
+                self._heads[dataset] = snapshot
+                return parent
+        raise SnapshotConflict(f"{key}: swapped by others {1 + _CONFLICT_RETRIES} times; snapshot {snapshot} gives up")
+
+    def _head(self, dataset: str) -> tuple[bytes | None, str | None]:
+        """What ``latest`` holds, and the snapshot to call parent: its own, or the newest one where it has none."""
+        try:
+            present = self.store.get(latest_path(dataset))
+        except NoSuchKey:
+            return None, None
+        name = present.decode(errors="replace")
+        if name.isdecimal() and self.store.exists(manifest_path(name, dataset=dataset)):
+            return present, name
+        keys = self.store.list(f"datasets/{dataset}/segments/")
+        ids = [key.split("/")[-2] for key in keys if key.endswith("/manifest.json")]
+        return present, max(ids, key=lambda one: (len(one), one), default=None)
+
+    def _flat_steps(self, plan: "_FlatPlan", at: tuple[int, str] | None) -> _Steps:
+        files = plan.calls if plan.metrics is None else (*plan.calls, plan.metrics)
+        for number, file in enumerate(files):
+            yield number, "before"
+            if file.sidecars:
+                yield from self._put_sidecars(file.sidecars, number)
+            if at == (number, "w1c"):
+                self.store.put(file.key, _torn(file.data))
+                yield number, "w1c"
+            self.store.put(file.key, file.data)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    calls: tuple[WriteCall, ...]
+    metrics: WriteCall | None
+
+
+@dataclass(frozen=True)
+class _FlatPlan:
+    calls: tuple[FlatFile, ...]
+    metrics: FlatFile | None
+
+
+class _Same:
+    """A run as a cache key: equal to itself only, since payloads cannot be hashed."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def __hash__(self) -> int:
+        return id(self.run)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.run is self.run
+
+
+@lru_cache(maxsize=1024)
+def _planned(same: _Same, layout: Layout, flush_twice: bool, backend: str) -> _Plan | _FlatPlan:
+    # Worlds write the same runs thousands of times; encoding them is most of the work.
+    run = same.run
+    if layout == Layout.FLAT:
+        files = plan_flat(run, flush_twice=flush_twice)
+        return _FlatPlan(files, flat_metrics(run, storage_backend=backend) if run.metrics else None)
+    calls = plan_run(run, flush_twice=flush_twice)
+    if not run.metrics:
+        return _Plan(calls, None)
+    failures = run.failed_writes + flush_twice
+    return _Plan(calls, metrics_call(run, writes=len(calls), write_failures=failures, storage_backend=backend))
+
+
+def _torn(data: bytes) -> bytes:
+    """The first half of a file, cut inside a line."""
+    cut = len(data) // 2
+    while cut > 0 and b"\n" in data[cut - 1 : cut + 1]:
+        cut -= 1
+    return data[:cut]
+
+
+def _retried(run: Run, calls: tuple[WriteCall, ...], number: int) -> tuple[WriteCall, ...]:
+    """The calls the policy makes again while closing, after call ``number`` failed."""
+    if run.policy == Policy.STRICT:
+        return ()
+    same_flush = [index for index, call in enumerate(calls) if call.flush == calls[number].flush]
+    everything = run.policy == Policy.BUFFERED and run.flush_mode == FlushMode.AT_LEAST_ONCE
+    return tuple(calls[index] for index in same_flush if everything or index >= number)
+
+
+def _rfc3339(nanoseconds: int) -> str:
+    """A time as Go's RFC 3339 with up to nine digits, trailing zeros cut."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    text = _second(seconds)
+    return f"{text}.{rest:09d}".rstrip("0") + "Z" if rest else f"{text}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")

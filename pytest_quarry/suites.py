@@ -1,0 +1,164 @@
+"""The classes users subclass: one pytest item per check, in every way an ordinary test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import pytest
+
+from pytest_quarry.checks.catalogue import BY_ID, Check, of_kind
+from pytest_quarry.consumers.consumer import Consumer, ConsumerError, Kind
+from pytest_quarry.runner import run_item
+
+if TYPE_CHECKING:
+    from pytest_quarry.simulation.world import World
+
+
+class Conformance:
+    """What the suites have in common: the hooks and the declarations of a consumer.
+
+    Override `start` and `rows`; the rest only where a consumer needs it. `start`, and every turn, run in a process of the
+    consumer's own; `prepare` and `rows` run in the test's process.
+    """
+
+    kind: ClassVar[Kind]
+    __test__ = False
+
+    sources: tuple[str, ...] = ("shop", "shop-eu")
+    categories: tuple[str, ...] = ("products", "default")
+    layout: Literal["lode", "flat"] = "lode"
+    failed_runs: Literal["skip", "load"] = "skip"
+    workers: int = 2
+    reconciles: bool = False
+    raw_delivery: bool = False
+    known_failures: Mapping[str, str] = {}
+
+    def start(self, world: World) -> Any:
+        """Return the consumer, ready to take turns: called at the start, and again after every crash."""
+        raise NotImplementedError
+
+    def rows(self, world: World) -> Iterable[Mapping[str, Any]]:
+        """What the target holds, every row, as mappings with `run_id` and, where it can, `item`.
+
+        Without an override: the rows of `world.target`.
+        """
+        return world.target.rows()
+
+    def prepare(self, world: World) -> None:
+        """Make tables, buckets, whatever the consumer expects to be there: once per world, before the first start."""
+
+    def item_data(self, n: int) -> Mapping[str, Any]:
+        """The `data` of the n-th item, in the shape this consumer parses."""
+        return {"sku": f"sku-{n}", "price": n}
+
+    def item_key(self, event: Any) -> Any:
+        """What `rows` calls `item` for an item event (with event_id, seq, payload, data)."""
+        return event.event_id
+
+    def expected(self, run: Any) -> Iterable[Any] | None:
+        """The keys of a run's items, if it is eligible; None where it is not. For consumers that filter or transform."""
+        return [self.item_key(event) for event in run.items]
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        # The suites themselves are not tests, also where a test module imports them under a name that starts with Test.
+        cls.__test__ = cls.__module__ != __name__
+        for check in of_kind(cls.kind) if cls.__module__ == __name__ else ():
+            setattr(cls, check.test_name, _item(check))
+
+    @pytest.fixture(autouse=True)
+    def _quarry_request(self, request: pytest.FixtureRequest) -> None:
+        self._quarry_node = request.node
+
+    def consumer(self) -> Consumer:
+        """This suite's hooks and declarations as a value. Raises ConsumerError naming what is wrong with them."""
+        name = type(self).__name__
+        if type(self).start is Conformance.start:
+            raise ConsumerError(
+                f"{name} has no start(world). Add it: it returns the consumer, at the start and again after every crash."
+            )
+        _check_declarations(self, name)
+        own_expected = type(self).expected is not Conformance.expected
+        return Consumer(
+            name=name,
+            kind=self.kind,
+            start=self.start,
+            rows=self.rows,
+            prepare=self.prepare,
+            item_data=self.item_data,
+            item_key=self.item_key,
+            expected=self.expected if own_expected else None,
+            sources=tuple(self.sources),
+            categories=tuple(self.categories),
+            layout=self.layout,
+            failed_runs=self.failed_runs,
+            workers=self.workers,
+            reconciles=self.reconciles,
+            raw_delivery=self.raw_delivery,
+        )
+
+
+def _item(check: Check) -> Callable[[Conformance], None]:
+    def test(self: Conformance) -> None:
+        run_item(self, self._quarry_node, check)
+
+    test.__name__ = check.test_name
+    test.__doc__ = check.states
+    return pytest.mark.quarry(id=check.id, severity=check.severity)(test)
+
+
+class EventBusConformance(Conformance):
+    """Checks a consumer that is told of runs: an object with `handle(notification)`, a function, a Lambda function.
+
+    `start` returns an object with `handle(notification)`, a function of one notification, or a function
+    `(event, context)`; sync or async. A notification is the decoded `run_completed` message, an event what AWS Lambda
+    gets from SQS. Returning acknowledges, raising does not.
+    """
+
+    kind = "event-bus"
+
+
+class PollerConformance(Conformance):
+    """Checks a consumer that finds runs by itself: an object with `poll()`, which reads `world.storage_root`."""
+
+    kind = "poller"
+
+
+_Rule = tuple[Callable[[Any], bool], str]
+
+
+def _texts(value: Any) -> bool:
+    return (
+        not isinstance(value, str)
+        and isinstance(value, (tuple, list))
+        and bool(value)
+        and all(isinstance(text, str) and text for text in value)
+    )
+
+
+_RULES: dict[str, _Rule] = {
+    "sources": (_texts, "a tuple of strings, at least one"),
+    "categories": (_texts, "a tuple of strings, at least one"),
+    "layout": (lambda value: value in ("lode", "flat"), '"lode" or "flat"'),
+    "failed_runs": (lambda value: value in ("skip", "load"), '"skip" or "load"'),
+    "workers": (lambda value: type(value) is int and value >= 1, "a whole number, at least 1"),
+    "reconciles": (lambda value: isinstance(value, bool), "True or False"),
+    "raw_delivery": (lambda value: isinstance(value, bool), "True or False"),
+    "known_failures": (lambda value: isinstance(value, Mapping), 'a mapping like {"EB02": "reason"}'),
+}
+
+
+def _check_declarations(suite: Conformance, name: str) -> None:
+    for attribute, (holds, wanted) in _RULES.items():
+        value = getattr(suite, attribute)
+        if not holds(value):
+            raise ConsumerError(f"{name}.{attribute} is {value!r}; it must be {wanted}.")
+    for known, reason in suite.known_failures.items():
+        if known not in BY_ID:
+            raise ConsumerError(
+                f"{name}.known_failures names {known!r}, which is no check. The checks of this suite are "
+                f"{', '.join(check.id for check in of_kind(suite.kind))}."
+            )
+        if not isinstance(reason, str) or not reason.strip():
+            raise ConsumerError(f"{name}.known_failures[{known!r}] is {reason!r}; give the reason in words.")
