@@ -41,11 +41,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "quarry(id, severity): the conformance check an item runs (set by the suites, for -m and reports)"
     )
-    if config.getoption("--quarry-replay"):
+    saved: str | None = config.getoption("--quarry-replay")
+    if saved:
         from pytest_quarry.runner import read_replay
 
-        path = Path(config.invocation_params.dir, config.getoption("--quarry-replay"))
-        config._quarry_replay = read_replay(path)  # type: ignore[attr-defined]
+        config._quarry_replay = read_replay(Path(config.invocation_params.dir, saved))  # type: ignore[attr-defined]
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:

@@ -39,9 +39,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.messages: list[Message] = []
 
-    def accept(
-        self, run_id: str, body: Mapping[str, Any], attributes: Mapping[str, Any], now: int
-    ) -> Message:
+    def accept(self, run_id: str, body: Mapping[str, Any], attributes: Mapping[str, Any], now: int) -> Message:
         """Take a notification; its number is its place in the order of acceptance, from 1."""
         message = Message(len(self.messages) + 1, run_id, body, attributes, now)
         self.messages.append(message)

@@ -71,7 +71,8 @@ class Conductor:
                 status="inconclusive",
                 oracle="",
                 sentence="The consumer no longer goes the way of this schedule: it never came to "
-                + "; ".join(history.unreached) + ".",
+                + "; ".join(history.unreached)
+                + ".",
             )
             return self._result(check, "inconclusive", 1, verdict, schedule, history)
         return self._result(check, "failed" if verdict else "passed", 1, verdict, schedule, history)
@@ -92,7 +93,7 @@ class Conductor:
         history = stage.history(schedule)
         again = self._execute(schedule)
         if not history.rows and any(view.items for view in due(history, self._told_only).values()):
-            return idle(self._execute(schedule, peek=True), self._consumer)
+            return idle(self._execute(schedule, peek=True), self._consumer, schedule.runs[0].run_id)
         difference = history.difference(again)
         if difference is not None:
             return Verdict(
@@ -145,7 +146,7 @@ class Conductor:
         )
 
 
-def idle(history: History, consumer: Consumer) -> Verdict:
+def idle(history: History, consumer: Consumer, run_id: str) -> Verdict:
     """The consumer did nothing where something was due: what to look at."""
     name = consumer.name
     turn = "polled for" if consumer.kind == "poller" else "delivered"
@@ -175,7 +176,7 @@ def idle(history: History, consumer: Consumer) -> Verdict:
     return Verdict(
         status="inconclusive",
         oracle="",
-        sentence=f"The consumer did nothing where something was due: run-A was {turn}, undisturbed, and no row came.",
+        sentence=f"The consumer did nothing where something was due: {run_id} was {turn}, undisturbed, and no row came.",
         why=why,
     )
 

@@ -8,8 +8,11 @@ from dataclasses import replace
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation import explore
-from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Restart, Schedule, Step, Wait, Write
+from pytest_quarry.simulation.schedule import RETURN, Crash, Deliver, Notify, PlannedRun, Restart, Schedule, Step, Wait, Write
 
+# Within what idempotency stores commonly keep (an hour): a duplicate of a message that was deleted does not come later.
+LATER = 600
+# A message that was handled and never acknowledged comes again for four days (SQS: MessageRetentionPeriod).
 DAY = 86_400
 FORMS = ("minimal", "extra", "reordered", "bare")
 
@@ -19,26 +22,34 @@ def redelivery(stage: Stage) -> Iterator[Schedule]:
     one = stage.loaded(stage.run("A"))
     yield one
     yield from explore.duplicates(one)
-    yield replace(one, steps=(*one.steps, Wait(DAY), Deliver((1,)), Deliver((1,))))
+    yield replace(one, steps=(*one.steps, Wait(LATER), Deliver((1,)), Deliver((1,))))
+    yield _unacknowledged_for_a_day(one)
     runs = [stage.run("A"), stage.run("B", items=2), stage.run("C", items=1)]
-    yield from explore.duplicates(stage.schedule(runs, [*stage.told(*runs), Deliver((1,)), Deliver((2,)), Deliver((3,))]))
+    yield from explore.duplicates(
+        stage.schedule(runs, [*stage.told(*runs), Deliver((1,)), Deliver((2,)), Deliver((3,))])
+    )
 
 
 def restart(stage: Stage) -> Iterator[Schedule]:
     """EB03: the consumer is started again, then told again of what it has loaded."""
     one = stage.loaded(stage.run("A"))
     yield replace(one, steps=(*one.steps, Restart(), Deliver((1,))))
+    yield _unacknowledged_for_a_day(one)
     two = stage.loaded(stage.run("A"), stage.run("B", items=1))
     yield replace(two, steps=(*two.steps, Restart(), Deliver((2,)), Deliver((1,))))
-    yield replace(two, steps=(*two.steps, Wait(DAY), Restart(), Deliver((1, 2)), Restart(), Deliver((2, 1))))
+    yield replace(two, steps=(*two.steps, Wait(LATER), Restart(), Deliver((1, 2)), Restart(), Deliver((2, 1))))
+
+
+def _unacknowledged_for_a_day(one: Schedule) -> Schedule:
+    """It had done its work when it was killed, and is down for a day before the message comes again."""
+    *before, delivery = one.steps
+    return replace(one, steps=(*before, replace(delivery, crash=Crash(RETURN)), Wait(DAY)))  # type: ignore[call-arg]
 
 
 def any_order(stage: Stage) -> Iterator[Schedule]:
     """EB13: three runs, their notifications in every order."""
     runs = [stage.run("A"), stage.run("B", items=2), stage.run("C", items=1)]
-    yield from explore.orders(
-        stage.schedule(runs, [*stage.told(*runs), Deliver((1,)), Deliver((2,)), Deliver((3,))])
-    )
+    yield from explore.orders(stage.schedule(runs, [*stage.told(*runs), Deliver((1,)), Deliver((2,)), Deliver((3,))]))
 
 
 def runs_apart(stage: Stage) -> Iterator[Schedule]:

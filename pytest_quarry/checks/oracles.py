@@ -113,7 +113,13 @@ def no_duplicate(history: History, told_only: bool) -> Iterator[Verdict]:
         if not extra:
             continue
         mine = sum(1 for row in history.rows if row.run_id == view.run_id)
-        times = "twice" if mine == 2 * (mine - extra) else "more than once" if mine - extra == len(view.items) else "in part twice"
+        times = (
+            "twice"
+            if mine == 2 * (mine - extra)
+            else "more than once"
+            if mine - extra == len(view.items)
+            else "in part twice"
+        )
         grew = _growths(history, view.run_id)
         killed = [at for at, entry in enumerate(history.entries) if entry.what == "killed"]
         why, entries = _why_twice(grew, killed)
@@ -151,7 +157,10 @@ def _why_twice(grew: list[int], killed: list[int]) -> tuple[str, tuple[int, ...]
             "{1}. So at step {2} nothing kept it from loading again."
         )
         return words, (grew[0], between[-1], grew[-1])
-    return "Step {0} had loaded it, and at step {1} nothing kept the consumer from loading it again.", (grew[0], grew[-1])
+    return "Step {0} had loaded it, and at step {1} nothing kept the consumer from loading it again.", (
+        grew[0],
+        grew[-1],
+    )
 
 
 def nothing_premature(history: History, told_only: bool) -> Iterator[Verdict]:
@@ -202,7 +211,9 @@ def settles(history: History, told_only: bool) -> Iterator[Verdict]:
         elif entry.what == "dead-lettered":
             run = history.notified.get(entry.messages[0], "")
             if history.views.get(run) is not None:
-                sentence = f"The message about {run} is sound, and ended in the dead-letter queue{_last_error(history)}."
+                sentence = (
+                    f"The message about {run} is sound, and ended in the dead-letter queue{_last_error(history)}."
+                )
                 yield _unsettled(at, sentence, "Every delivery before step {0} failed.")
 
 

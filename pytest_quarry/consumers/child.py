@@ -81,7 +81,7 @@ def _become(birth: Birth, connection: socket.socket) -> Link:
     _redirect_output(birth)
     link = Link(connection, birth.directories)
     clock = clocks.VirtualClock(birth.now, birth.epoch)
-    link.on_time = clock.set
+    link.now, link.on_time = birth.now, clock.set
     replacements = {
         **files.install(link),
         **sqlite.install(link, clock.seconds),
@@ -216,4 +216,3 @@ def _save_coverage() -> None:
         with contextlib.suppress(Exception):
             current.stop()
             current.save()
-

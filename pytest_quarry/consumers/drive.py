@@ -84,7 +84,9 @@ def _is_lambda(started: Any) -> bool:
         parameters = inspect.signature(started).parameters.values()
     except (TypeError, ValueError):
         return False
-    required = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    required = [
+        p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+    ]
     named = [p.name for p in parameters]
     return len(required) >= 2 or named[:2] == ["event", "context"]
 

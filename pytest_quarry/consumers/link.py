@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from pytest_quarry.consumers import protocol
 from pytest_quarry.consumers.protocol import Boundary, Fail, Grant, Tear, Torn
@@ -15,6 +16,8 @@ from pytest_quarry.consumers.protocol import Boundary, Fail, Grant, Tear, Torn
 real_get_ident = threading.get_ident
 real_readlink = os.readlink
 real_fspath = os.fspath
+real_utime = os.utime
+UNLINKED = " (deleted)"  # how Linux shows an open file that has no name any more: it dies with the process
 F_GETPATH = 50  # macOS: fcntl.F_GETPATH, from <sys/fcntl.h>
 
 
@@ -29,6 +32,7 @@ class Link:
     socket: socket.socket
     directories: tuple[tuple[str, str], ...]  # (absolute path, the name the world gives it)
     on_time: Callable[[int], None] = lambda now: None
+    now: int = 0
     enabled: bool = True
     boundaries: int = 0
     _lock: Any = field(default_factory=threading.RLock)
@@ -38,6 +42,16 @@ class Link:
     def inside(self) -> bool:
         """Whether the calling thread is in the kit's own code, whose operations are not the consumer's."""
         return not self.enabled or real_get_ident() in self._inside
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """What the calling thread does meanwhile is the kit's own."""
+        me = real_get_ident()
+        self._inside.add(me)
+        try:
+            yield
+        finally:
+            self._inside.discard(me)
 
     def exchange(self, message: Any) -> Any:
         """Send a message and wait for the answer; exits when the world is gone."""
@@ -49,6 +63,7 @@ class Link:
                 answer = protocol.receive(self.socket)
                 now = getattr(answer, "now", None)
                 if now is not None:
+                    self.now = now
                     self.on_time(now)
                 return answer
             except (EOFError, OSError):
@@ -73,16 +88,21 @@ class Link:
             raise injected(answer)
         return answer.keep if isinstance(answer, Tear) else None
 
-    def torn(self) -> None:
+    def torn(self) -> NoReturn:
         """Report that the cut write is on disk; does not return."""
         self.exchange(Torn())
         os._exit(70)
+
+    def stamp(self, file: Any) -> None:
+        """Give a file that was just changed the world's time: the file system gave it the real one."""
+        with contextlib.suppress(OSError):
+            real_utime(file, ns=(self.now * 1000, self.now * 1000))
 
     def name_of(self, path: Any, dir_fd: int | None = None) -> str | None:
         """The world's name of a path, or None for one outside the world's directories."""
         if isinstance(path, int):
             found = path_of_descriptor(path)
-            if found is None:
+            if found is None or (found.endswith(UNLINKED) and not os.path.exists(found)):
                 return None
         else:
             found = os.fsdecode(real_fspath(path))

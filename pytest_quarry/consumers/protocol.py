@@ -131,7 +131,6 @@ class Peek(NamedTuple):
     """Call the suite's `rows` inside the child: does it see what the world does not?"""
 
 
-
 def send(link: socket.socket, message: Any) -> None:
     """Send one message whole."""
     data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)

@@ -41,9 +41,7 @@ class DiskWatch:
         self._signatures = seen
         return changed
 
-    def _look_in(
-        self, directory: str, name: str, seen: dict[str, Signature], changed: set[str], now: int
-    ) -> None:
+    def _look_in(self, directory: str, name: str, seen: dict[str, Signature], changed: set[str], now: int) -> None:
         with os.scandir(directory) as entries:
             for entry in entries:
                 if entry.name.endswith(NOT_DURABLE):

@@ -251,6 +251,3 @@ class Drive:
 def _is_here(turn: Turn, label: str) -> bool:
     crash = turn.crash
     return crash is not None and crash.label == label and crash.occurrence == turn.crossed[label]
-
-
-

@@ -122,9 +122,10 @@ def _smaller(schedule: Schedule) -> Iterator[Schedule]:
         if len(schedule.runs) > 1:
             yield _without_run(schedule, run)
     for at, step in enumerate(schedule.steps):
-        if not isinstance(step, (Write, Notify)) or (isinstance(step, Write) and any(
-            isinstance(other, Write) and other.run == step.run for other in schedule.steps[:at]
-        )):
+        if not isinstance(step, (Write, Notify)) or (
+            isinstance(step, Write)
+            and any(isinstance(other, Write) and other.run == step.run for other in schedule.steps[:at])
+        ):
             yield replace(schedule, steps=(*schedule.steps[:at], *schedule.steps[at + 1 :]))
         if isinstance(step, Deliver) and len(step.messages) > 1:
             for place in range(len(step.messages)):

@@ -88,7 +88,9 @@ def _view(run: StoredRun, consumer: Consumer) -> RunView:
 
 def _standing(run: StoredRun, consumer: Consumer) -> Any:
     if run.state == "finished":
-        return "due" if run.complete_partitions else "optional"
+        # A policy that failed at the very end: announced as such, and yet finished in storage. Both readings are right.
+        whole = run.complete_partitions and run.outcome != Outcome.POLICY_FAILURE
+        return "due" if whole else "optional"
     if consumer.failed_runs == "load":
         return {"failed": "due", "crashed": "optional"}.get(run.state, "forbidden")
     return "forbidden"

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import sqlite3.dbapi2
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -74,9 +75,7 @@ class Recorder:
             return
         rows = self._observe() if observe else None
         if rows is not None or self.state != before:
-            self.entries[-1] = replace(
-                self.entries[-1], state=self.state, changed=self.state != before, rows=rows
-            )
+            self.entries[-1] = replace(self.entries[-1], state=self.state, changed=self.state != before, rows=rows)
 
     def restored(self) -> None:
         """The world itself changed the disk (a new process, a kill): nothing of that is the consumer's doing."""
@@ -84,9 +83,7 @@ class Recorder:
         self._families.clear()
 
     def _is_explained(self, name: str) -> bool:
-        return name in self._families or any(
-            name == path or name.startswith(path + "/") for path in self._explained
-        )
+        return name in self._families or any(name == path or name.startswith(path + "/") for path in self._explained)
 
     def _number(self) -> int:
         key = (self._disk_state, self._world.versions, self._mailbox.state)

@@ -367,5 +367,3 @@ def _written(plan: PlannedRun, step: Write, views: dict[str, RunView]) -> str:
     state = view.state if view is not None else "invisible"
     where = "" if step.window is None else f", writer in window {step.window}"
     return f"{plan.run_id} {state}, {plan.items} items{where}"
-
-

@@ -40,21 +40,18 @@ def route(transport: Transport | None) -> None:
     """Send every AWS call of this process through `transport`, now or once botocore is imported; None undoes it."""
     global _transport
     _transport = transport
-    if "botocore.endpoint" in sys.modules:
-        _patch(sys.modules["botocore.endpoint"])
-    elif not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):
+    for name, patch in PATCHES.items():
+        if name in sys.modules:
+            patch(sys.modules[name])
+    if not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):
         sys.meta_path.insert(0, _WhenImported())
 
 
-def _patch(module: Any) -> None:
+def _patch_endpoint(module: Any) -> None:
     endpoint = module.Endpoint
     if getattr(endpoint, "_quarry", False):
         return
-    from botocore.credentials import Credentials
-    from botocore.signers import RequestSigner
-
-    real_get_response, real_send, real_sign = endpoint._get_response, endpoint._send, RequestSigner.sign
-    dummy = Credentials("testing", "testing", "testing")
+    real_get_response, real_send = endpoint._get_response, endpoint._send
 
     def get_response(self: Any, request: Any, operation_model: Any, context: Any) -> Any:
         service = operation_model.service_model.endpoint_prefix
@@ -66,13 +63,30 @@ def _patch(module: Any) -> None:
             return real_send(self, request)
         return _answer(request, _transport(_call(request)))
 
+    endpoint._get_response, endpoint._send, endpoint._quarry = get_response, send, True
+
+
+def _patch_signers(module: Any) -> None:
+    """Whatever credentials a client found are never used: it signs with dummies, or could not sign at all."""
+    signer = module.RequestSigner
+    if getattr(signer, "_quarry", False):
+        return
+    real_sign = signer.sign
+
     def sign(self: Any, *arguments: Any, **keywords: Any) -> Any:
         if _transport is not None:
-            self._credentials = dummy
+            from botocore.credentials import Credentials
+
+            self._credentials = Credentials("testing", "testing", "testing")
         return real_sign(self, *arguments, **keywords)
 
-    endpoint._get_response, endpoint._send, endpoint._quarry = get_response, send, True
-    RequestSigner.sign = sign  # type: ignore[method-assign]
+    signer.sign, signer._quarry = sign, True
+
+
+PATCHES: dict[str, Callable[[Any], None]] = {
+    "botocore.endpoint": _patch_endpoint,
+    "botocore.signers": _patch_signers,
+}
 
 
 def _call(request: Any) -> AwsCall:
@@ -135,12 +149,12 @@ def _resource(call: AwsCall) -> str:
 
 
 class _WhenImported(importlib.abc.MetaPathFinder):
-    """Patches `botocore.endpoint` at the moment somebody imports it, so that the kit need not."""
+    """Patches botocore at the moment somebody imports it, so that the kit need not."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if name != "botocore.endpoint":
+        if name not in PATCHES:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         if spec is None or spec.loader is None:
@@ -159,4 +173,4 @@ class _PatchingLoader(importlib.abc.Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         self._loader.exec_module(module)
-        _patch(module)
+        PATCHES[module.__name__](module)

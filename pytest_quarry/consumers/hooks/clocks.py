@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import time_machine
@@ -21,6 +21,7 @@ from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import Boundary, Sleep
 
 GRACE = 0.01  # real seconds a wait gives the consumer's other threads before virtual time passes
+MOST_GRACES = 200  # while those threads get somewhere
 MICROSECOND = datetime.timedelta(microseconds=1)
 
 
@@ -30,8 +31,9 @@ class VirtualClock:
     def __init__(self, now: int, epoch: int) -> None:
         self._epoch = epoch
         self.now = now
-        start = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + now * MICROSECOND
-        self._traveller = time_machine.travel(start, tick=False).start()
+        # From a number, not a datetime: its time zone would become the consumer's.
+        self._traveller = time_machine.travel(now // 1_000_000, tick=False).start()
+        self._traveller.shift((now % 1_000_000) * MICROSECOND)
 
     def set(self, now: int) -> None:
         if now != self.now:
@@ -54,7 +56,8 @@ def install(link: Link, clock: VirtualClock) -> dict[int, Any]:
 
     def sleep(seconds: float, /) -> None:
         if link.inside:
-            return real_sleep(seconds)
+            real_sleep(seconds)
+            return
         if seconds < 0:
             raise ValueError("sleep length must be non-negative")
         link.boundary(Boundary("sleep", call=Sleep(float(seconds))))
@@ -89,15 +92,26 @@ def _install_waits(link: Link, sleep: Callable[[float], None]) -> None:
         if timeout is None or timeout <= 0 or link.inside:
             return real_wait(self, timeout)
         if _others_alive():
-            seen = -1
-            while seen != link.boundaries:  # as long as other threads get somewhere
-                seen = link.boundaries
+            for _ in _while_others_work(link):
                 if real_wait(self, GRACE):
                     return True
         sleep(timeout)
         return real_wait(self, 0)
 
     threading.Condition.wait = wait  # type: ignore[method-assign]
+    real_join = threading.Thread.join
+
+    def join(self: threading.Thread, timeout: float | None = None) -> None:
+        if timeout is None or timeout <= 0 or link.inside:
+            return real_join(self, timeout)
+        for _ in _while_others_work(link):
+            real_join(self, GRACE)
+            if not self.is_alive():
+                return None
+        sleep(timeout)
+        return real_join(self, 0)
+
+    threading.Thread.join = join  # type: ignore[method-assign]
     for name in ("EpollSelector", "KqueueSelector", "PollSelector", "SelectSelector", "DevpollSelector"):
         selector = getattr(selectors, name, None)
         if selector is not None and "select" in vars(selector):
@@ -111,16 +125,25 @@ def _virtual_select(real_select: Any, link: Link, sleep: Callable[[float], None]
         ready = real_select(self, 0)
         # More than the event loop's own wake-up pipe, or other threads: something real may come.
         if not ready and (_others_alive() or len(self.get_map() or ()) > 1):
-            seen = -1
-            while not ready and seen != link.boundaries:
-                seen = link.boundaries
+            for _ in _while_others_work(link):
                 ready = real_select(self, GRACE)
+                if ready:
+                    break
         if ready:
             return ready
         sleep(timeout)
         return real_select(self, 0)
 
     return select
+
+
+def _while_others_work(link: Link) -> Iterator[None]:
+    """Again and again, as long as other threads come to boundaries or compute: their work must not time out."""
+    for _ in range(MOST_GRACES):
+        boundaries, computed = link.boundaries, time.process_time()
+        yield
+        if link.boundaries == boundaries and time.process_time() - computed < GRACE / 5:
+            return
 
 
 def _others_alive() -> bool:

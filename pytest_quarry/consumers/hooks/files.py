@@ -32,6 +32,9 @@ def install(link: Link) -> dict[int, Any]:
         _replace(replacements, name, _descriptor_write(link, name))
     for name in ("fsync", "fdatasync"):
         _replace(replacements, name, _sync(link, name))
+    _replace(replacements, "open", _open_in_folder(link))
+    _replace(replacements, "utime", _touch(link))
+    os.supports_dir_fd.add(os.open)  # modules imported from now on ask
     return replacements
 
 
@@ -77,7 +80,9 @@ def _opened(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
     if not isinstance(flags, int) or not flags & WRITING or isinstance(path, int):
         return None
     name = link.name_of(path)
-    return None if name is None else Boundary(f"open {shown(name)}", (name,))
+    if name is None or os.path.isdir(path):  # a nameless file (O_TMPFILE), or one that its opener will name
+        return None
+    return Boundary(f"open {shown(name)}", (name,))
 
 
 def _one_name(verb: str) -> Callable[[Link, tuple[Any, ...]], Boundary | None]:
@@ -139,11 +144,47 @@ def _descriptor_write(link: Link, name: str) -> Callable[[Any], Any]:
             size = len(arguments[1]) if name == "write" else None
             keep = link.write_boundary(Boundary(f"{verb} {shown(world_name)}", (world_name,), size))
             if keep is None:
-                return original(*arguments, **keywords)
+                answer = original(*arguments, **keywords)
+                link.stamp(arguments[position])
+                return answer
             original(arguments[0], memoryview(arguments[1]).cast("B")[:keep])
-            link.torn()
+            return link.torn()
 
         return write
+
+    return make
+
+
+def _open_in_folder(link: Link) -> Callable[[Any], Any]:
+    """Wrap `os.open`, for `dir_fd` alone: the audit hook is not told of the folder."""
+
+    def make(original: Any) -> Any:
+        def open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+            if dir_fd is None or link.inside:
+                return int(original(path, flags, mode, dir_fd=dir_fd))
+            name = link.name_of(path, dir_fd) if flags & WRITING else None
+            if name is not None:
+                link.boundary(Boundary(f"open {shown(name)}", (name,)))
+            with link.aside():
+                return int(original(path, flags, mode, dir_fd=dir_fd))
+
+        return open
+
+    return make
+
+
+def _touch(link: Link) -> Callable[[Any], Any]:
+    """Wrap `os.utime`: without times it means now, and now is the world's."""
+
+    def make(original: Any) -> Any:
+        def utime(path: Any, times: Any = None, **keywords: Any) -> None:
+            if times is None and keywords.get("ns") is None and not link.inside:
+                keywords["ns"] = (link.now * 1000, link.now * 1000)
+                original(path, **keywords)
+            else:
+                original(path, times, **keywords)
+
+        return utime
 
     return make
 
@@ -164,28 +205,35 @@ def _sync(link: Link, name: str) -> Callable[[Any], Any]:
 
 
 class ReportingFileIO(io.FileIO):
-    """A raw file whose every write and truncation is a boundary."""
+    """A raw file whose every write and truncation is a boundary, under the name it has by then."""
 
     link: Link
-    world_name: str | None = None
     buffered = True
 
     def write(self, data: Any) -> int:
-        if self.world_name is None or self.link.inside:
+        name = self._name_now()
+        if name is None:
             return super().write(data)
         view = memoryview(data).cast("B")
-        boundary = Boundary(f"write {shown(self.world_name)}", (self.world_name,), len(view), self.buffered)
-        keep = self.link.write_boundary(boundary)
+        keep = self.link.write_boundary(Boundary(f"write {shown(name)}", (name,), len(view), self.buffered))
         if keep is None:
-            return super().write(view)
+            written = super().write(view)
+            self.link.stamp(self.fileno())
+            return written
         super().write(view[:keep])
-        self.link.torn()
-        raise AssertionError("unreachable")
+        return self.link.torn()
 
     def truncate(self, size: int | None = None) -> int:
-        if self.world_name is not None and not self.link.inside:
-            self.link.boundary(Boundary(f"truncate {shown(self.world_name)}", (self.world_name,)))
-        return super().truncate(size)
+        name = self._name_now()
+        if name is None:
+            return super().truncate(size)
+        self.link.boundary(Boundary(f"truncate {shown(name)}", (name,)))
+        length = super().truncate(size)
+        self.link.stamp(self.fileno())
+        return length
+
+    def _name_now(self) -> str | None:
+        return None if self.closed or self.link.inside else self.link.name_of(self.fileno())
 
 
 def _opener(link: Link) -> Callable[..., Any]:
@@ -228,9 +276,13 @@ def _layers(
         raise ValueError("binary mode doesn't take an encoding, errors or newline argument")
     if buffering == 0 and not binary:
         raise ValueError("can't have unbuffered text I/O")
+    if not isinstance(file, int):
+        file = os.fspath(file)
     raw = ReportingFileIO(file, mode.replace("b", "").replace("t", "").replace("U", ""), closefd, opener)
     try:
-        raw.link, raw.world_name = link, link.name_of(raw.fileno())
+        raw.link = link
+        if set(mode) & set("wx") and link.name_of(raw.fileno()) is not None:
+            link.stamp(raw.fileno())
         line_buffering = buffering == 1 and not binary
         raw.buffered = buffering != 0
         if buffering == 0:

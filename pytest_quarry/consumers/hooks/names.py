@@ -12,7 +12,16 @@ from types import ModuleType
 from typing import Any
 
 # These wait for real processes and real clocks, or are the kit's own: they keep the real functions.
-KEEP_REAL = ("subprocess", "multiprocessing", "pytest_quarry.", "_pytest", "coverage", "execnet", "xdist", "time_machine")
+KEEP_REAL = (
+    "subprocess",
+    "multiprocessing",
+    "pytest_quarry.",
+    "_pytest",
+    "coverage",
+    "execnet",
+    "xdist",
+    "time_machine",
+)
 
 _found: tuple[int, list[tuple[dict[str, Any], str, Any]]] = (0, [])
 
@@ -21,7 +30,7 @@ def originals() -> dict[int, Any]:
     """The functions a child replaces, by identity."""
     names: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
         (time, ("sleep", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")),
-        (os, (*WRITES, "fsync", "fdatasync", "urandom", "getpid", "kill")),
+        (os, (*WRITES, "fsync", "fdatasync", "open", "utime", "urandom", "getpid", "kill")),
         (builtins, ("open",)),
         (sqlite3, ("connect",)),
     )

@@ -8,12 +8,15 @@ from __future__ import annotations
 import os
 import random
 import sys
+import uuid
 from typing import Any
 
 from pytest_quarry.consumers.link import Link
 
 # Above the largest process id Linux and macOS give out, so that it never names a real process.
 FIRST_VIRTUAL_PID = 5_000_000
+# For uuid1, which would ask this machine for its network address, with programs of its own.
+NODE = 0x02_00_00_00_00_01
 
 
 def install(link: Link, seed: int, incarnation: int) -> dict[int, Any]:
@@ -45,6 +48,7 @@ def _seed_generators(source: random.Random) -> None:
 
     random.Random.seed = seed  # type: ignore[method-assign]
     random.seed(source.getrandbits(64))
+    uuid._node = NODE  # type: ignore[attr-defined]
     numpy = sys.modules.get("numpy")
     if numpy is not None and hasattr(numpy, "random"):
         numpy.random.seed(source.getrandbits(32))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import sqlite3.dbapi2
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,7 @@ CLOCK_FUNCTIONS = {
     "unixepoch": ("unixepoch", -1),
     "strftime": ("strftime", -1),
 }
+COMMENTS = re.compile(r"(?:\s+|--[^\n]*|/\*.*?\*/)*", re.DOTALL)
 STATEMENT = re.compile(
     r"\s*(?:(BEGIN|COMMIT|ROLLBACK|END|SAVEPOINT|RELEASE|PRAGMA|SELECT|VACUUM|WITH)\b"
     r"|(?:(INSERT|REPLACE)\b.*?\bINTO\s+|(UPDATE)\s+(?:OR\s+\w+\s+)?|(DELETE)\s+FROM\s+"
@@ -72,6 +74,7 @@ def _traced(factory: type, link: Link, clock_of: _Clock) -> type:
             clock_of.install(self)
             self._consumer_trace: Any = None
             self._reports = name is not None
+            self._world_name = name
             if name is not None:
                 self._install_trace(name)
 
@@ -86,7 +89,7 @@ def _traced(factory: type, link: Link, clock_of: _Clock) -> type:
                     return
                 if connection._consumer_trace is not None:
                     connection._consumer_trace(statement)
-                if link.inside or statement.startswith("--"):
+                if link.inside or _is_inner(statement):
                     return
                 try:
                     link.boundary(Boundary(f"sqlite {_words(statement)} {short}", paths))
@@ -94,6 +97,12 @@ def _traced(factory: type, link: Link, clock_of: _Clock) -> type:
                     connection.interrupt()
 
             super().set_trace_callback(trace)
+
+        def backup(self, target: Any, **keywords: Any) -> None:
+            name = getattr(target, "_world_name", None)
+            if name is not None and not link.inside:
+                link.boundary(Boundary(f"sqlite BACKUP {shown(name)}", tuple(name + tail for tail in FAMILY)))
+            super().backup(target, **keywords)
 
         def set_trace_callback(self, callback: Any) -> None:
             self._consumer_trace = callback
@@ -115,8 +124,14 @@ def _world_name(link: Link, database: Any) -> str | None:
     return None
 
 
+def _is_inner(statement: str) -> bool:
+    """Whether SQLite runs it for another statement (FTS, VACUUM): those it traces as comments, line by line."""
+    return statement.startswith("-- ") and all(line.startswith("-- ") for line in statement.splitlines())
+
+
 def _words(statement: str) -> str:
     """The statement without its data: `INSERT rows`, `COMMIT`."""
+    statement = COMMENTS.sub("", statement, count=1)
     match = STATEMENT.match(statement)
     if match is None:
         return statement.split(None, 1)[0].upper() if statement.strip() else "statement"

@@ -1,0 +1,151 @@
+"""Readers that see a part of a run, or more than is there; the handlers and pollers around them are sound."""
+
+from __future__ import annotations
+
+import json
+
+from pytest_quarry.samples.handlers import SqliteHandlerSuite
+from pytest_quarry.samples.pollers import SqlitePollerSuite
+from pytest_quarry.samples.reading import DATA_FILE, FinishedRun, FlatStorage, Item, Storage, as_item, listed
+
+
+class FirstSegment(Storage):
+    """Takes the item partition as one file."""
+
+    def item_files(self, folder: str) -> list[str]:
+        return super().item_files(folder)[:1]
+
+
+class FirstSegmentHandlerSuite(SqliteHandlerSuite):
+    """Reads the first segment of a run."""
+
+    reader = FirstSegment
+
+
+class FirstSegmentPollerSuite(SqlitePollerSuite):
+    """Reads the first segment of a run."""
+
+    reader = FirstSegment
+
+
+class NewestSegment(Storage):
+    """Takes each snapshot as the whole state of the run, so that the newest holds all."""
+
+    def item_files(self, folder: str) -> list[str]:
+        return super().item_files(folder)[-1:]
+
+
+class NewestSegmentHandlerSuite(SqliteHandlerSuite):
+    """Reads the newest segment of a run."""
+
+    reader = NewestSegment
+
+
+class NewestSegmentPollerSuite(SqlitePollerSuite):
+    """Reads the newest segment of a run."""
+
+    reader = NewestSegment
+
+
+class FileByFile(Storage):
+    """Reads all lines of all files."""
+
+    def items(self, folder: str) -> list[Item]:
+        return [as_item(record) for record in self.records(self.item_files(folder))]
+
+
+class FileByFileHandlerSuite(SqliteHandlerSuite):
+    """Loads an event as often as it is stored."""
+
+    reader = FileByFile
+
+
+class FileByFilePollerSuite(SqlitePollerSuite):
+    """Loads an event as often as it is stored."""
+
+    reader = FileByFile
+
+
+class AllFiles(Storage):
+    """Lists the partitions and does not look at the manifests."""
+
+    def committed(self) -> list[str]:
+        files = self.root.glob("datasets/*/partitions/*/*/*/*/*/segments/*/data/data")
+        return sorted(path.relative_to(self.root).as_posix() for path in files)
+
+    def finished_runs(self) -> list[FinishedRun]:
+        return [run for run in super().finished_runs() if self._ends(run)]
+
+    def _ends(self, run: FinishedRun) -> bool:
+        path = f"{run.folder}/event_type=run_complete/segments/{run.finished}/data/data"
+        return (self.root / path).read_bytes().endswith(b"\n")
+
+
+class AllFilesSuite(SqlitePollerSuite):
+    """Reads data that no manifest commits."""
+
+    reader = AllFiles
+
+
+class PartitionMeansFinished(Storage):
+    """Takes a run as finished when its partition has items."""
+
+    def finished_runs(self) -> list[FinishedRun]:
+        matches = [DATA_FILE.fullmatch(path) for path in self.committed()]
+        found = {
+            match["folder"]: FinishedRun(
+                match["run_id"], match["day"], match["folder"], int(match["snapshot"])
+            )
+            for match in matches
+            if match and match["type"] == "item"
+        }
+        return [found[folder] for folder in sorted(found)]
+
+
+class PartitionMeansFinishedSuite(SqlitePollerSuite):
+    """Loads a run as soon as there are items of it."""
+
+    reader = PartitionMeansFinished
+
+
+class ItemsMeanFinished(FlatStorage):
+    """Takes a run of the flat layout as finished when its item file is there."""
+
+    def finished_runs(self) -> list[FinishedRun]:
+        found = []
+        for path in sorted(self.root.glob("source=*/category=*/day=*/run_id=*/event_type=item/data.jsonl")):
+            folder = path.parent.parent
+            run_id, day = folder.name.partition("=")[2], folder.parent.name.partition("=")[2]
+            name = folder.relative_to(self.root).as_posix()
+            found.append(FinishedRun(run_id, day, name, path.stat().st_mtime_ns))
+        return found
+
+
+class ItemsMeanFinishedSuite(SqlitePollerSuite):
+    """Does not wait for the terminal event."""
+
+    layout = "flat"
+    reader = ItemsMeanFinished
+
+
+class WalksParents(Storage):
+    """Follows the snapshots from `latest` through their parents."""
+
+    def committed(self) -> list[str]:
+        found: list[str] = []
+        for dataset in self.root.glob("datasets/*"):
+            latest = dataset / "latest"
+            snapshot = latest.read_text(encoding="utf-8") if latest.exists() else None
+            while snapshot:
+                manifest = dataset / "segments" / snapshot / "manifest.json"
+                found[:0] = listed(manifest)
+                snapshot = (
+                    json.loads(manifest.read_bytes()).get("parent_snapshot_id") if listed(manifest) else None
+                )
+        return found
+
+
+class WalksParentsSuite(SqlitePollerSuite):
+    """Walks from `latest` through the parents."""
+
+    reader = WalksParents

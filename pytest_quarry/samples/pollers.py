@@ -1,0 +1,85 @@
+"""What the pollers share: a checkpoint file, rows in SQLite, and the suite that starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pytest_quarry.samples.handlers import INSERT, PLAIN_TABLES, make_tables, select_orders, values
+from pytest_quarry.samples.reading import FinishedRun, Storage
+from pytest_quarry.suites import PollerConformance
+
+if TYPE_CHECKING:
+    from pytest_quarry.simulation.world import World
+
+
+class Checkpoint:
+    """The ids of the loaded runs, in a JSON file that is replaced as a whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> set[str]:
+        """The loaded runs."""
+        if not self.path.exists():
+            return set()
+        return set(json.loads(self.path.read_text(encoding="utf-8"))["loaded"])
+
+    def write(self, loaded: set[str]) -> None:
+        """Replace the checkpoint."""
+        temporary = self.path.with_suffix(".tmp")
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump({"version": 1, "loaded": sorted(loaded)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.path)
+
+
+class OrderPoller:
+    """Loads every finished run that is not loaded yet, rows and mark in one SQLite transaction."""
+
+    def __init__(self, folder: Path, storage: Storage) -> None:
+        self.database = sqlite3.connect(folder / "orders.sqlite")
+        self.checkpoint = Checkpoint(folder / "checkpoint.json")
+        self.storage = storage
+
+    def poll(self) -> None:
+        """Look once."""
+        loaded = self.loaded()
+        for run in self.runs():
+            if run.run_id not in loaded:
+                self.load(run)
+
+    def runs(self) -> list[FinishedRun]:
+        """The runs to look at."""
+        return self.storage.finished_runs()
+
+    def loaded(self) -> set[str]:
+        """The runs that are loaded."""
+        return {run_id for (run_id,) in self.database.execute("SELECT run_id FROM loaded_runs").fetchall()}
+
+    def load(self, run: FinishedRun) -> None:
+        """Load one run, and remember it."""
+        with self.database:
+            self.database.executemany(INSERT, values(self.storage.items(run.folder)))
+            self.database.execute("INSERT INTO loaded_runs VALUES (?)", (run.run_id,))
+
+
+class SqlitePollerSuite(PollerConformance):
+    """Starts a `poller` on `orders.sqlite`, with `tables` and a `reader` of its own where they differ."""
+
+    poller: ClassVar[type[OrderPoller]] = OrderPoller
+    reader: ClassVar[type[Storage]] = Storage
+    tables: ClassVar[str] = PLAIN_TABLES
+
+    def prepare(self, world: World) -> None:
+        make_tables(world.disk / "orders.sqlite", self.tables)
+
+    def start(self, world: World) -> Any:
+        return self.poller(world.disk, self.reader(world.storage_root))
+
+    def rows(self, world: World) -> list[dict[str, Any]]:
+        return select_orders(world.disk / "orders.sqlite")

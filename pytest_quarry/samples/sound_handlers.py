@@ -1,0 +1,177 @@
+"""Sound handlers over SQLite: one transaction, upserts, a replaced run, a lease, async, a function, SQLAlchemy."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_quarry.samples.handlers import (
+    INSERT,
+    KEYED_TABLES,
+    UPSERT,
+    Notification,
+    OneTransaction,
+    OrderLoader,
+    SqliteHandlerSuite,
+    values,
+)
+from pytest_quarry.samples.reading import Storage
+
+if TYPE_CHECKING:
+    from pytest_quarry.simulation.world import World
+
+
+class OneTransactionSuite(SqliteHandlerSuite):
+    """Rows and mark in one transaction."""
+
+    loader = OneTransaction
+
+
+class Upserts(OrderLoader):
+    """Keeps no mark: loads whatever it is told of, each row by its key (run_id, event_id)."""
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        with self.database:
+            self.database.executemany(UPSERT, values(self.items(notification)))
+
+
+class UpsertsSuite(SqliteHandlerSuite):
+    """Upserts by (run_id, event_id)."""
+
+    loader = Upserts
+    tables = KEYED_TABLES
+
+
+class UpsertsRowByRow(OrderLoader):
+    """Commits every row by itself, and the mark last: a second attempt overwrites what the first one left."""
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        if self.is_loaded(run_id):
+            return
+        for row in values(self.items(notification)):
+            with self.database:
+                self.database.execute(UPSERT, row)
+        with self.database:
+            self.mark(run_id)
+
+
+class UpsertsRowByRowSuite(SqliteHandlerSuite):
+    """Many commits, the mark after the last; each row has a key."""
+
+    loader = UpsertsRowByRow
+    tables = KEYED_TABLES
+
+
+class ReplacesTheRun(OrderLoader):
+    """Deletes what is there of a run and inserts all of it, in one transaction."""
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        items = self.items(notification)
+        with self.database:
+            self.database.execute("DELETE FROM orders WHERE run_id = ?", (run_id,))
+            self.database.executemany(INSERT, values(items))
+
+
+class ReplacesTheRunSuite(SqliteHandlerSuite):
+    """Replaces a run's rows as a whole."""
+
+    loader = ReplacesTheRun
+
+
+class StillLeased(Exception):
+    """Another worker holds this run; it is to be delivered again."""
+
+
+class Leased(OneTransaction):
+    """Claims a run for five minutes before it loads; a claim whose holder died ends by itself."""
+
+    seconds = 300
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        if self.is_loaded(run_id):
+            return
+        now = time.time()
+        with self.database:
+            self.database.execute("DELETE FROM claims WHERE run_id = ? AND until <= ?", (run_id, now))
+            claim = "INSERT OR IGNORE INTO claims VALUES (?, ?)"
+            claimed = self.database.execute(claim, (run_id, now + self.seconds)).rowcount
+        if not claimed:
+            raise StillLeased(run_id)
+        items = self.items(notification)
+        with self.database:
+            self.database.executemany(INSERT, values(items))
+            self.mark(run_id)
+            self.database.execute("DELETE FROM claims WHERE run_id = ?", (run_id,))
+
+
+class LeasedSuite(SqliteHandlerSuite):
+    """A claim with an end, then rows and mark in one transaction."""
+
+    loader = Leased
+    tables = SqliteHandlerSuite.tables + "CREATE TABLE claims (run_id TEXT PRIMARY KEY, until REAL NOT NULL);"
+
+
+class AsyncLoader:
+    """Reads the segments concurrently, writes in one transaction."""
+
+    def __init__(self, database: Path, storage: Storage) -> None:
+        self.loader = OneTransaction(database, storage)
+
+    async def handle(self, notification: Notification) -> None:
+        """Load the run a notification announces."""
+        loader = self.loader
+        if not loader.wants(notification) or loader.is_loaded(notification["run_id"]):
+            return
+        storage = loader.storage
+        files = storage.item_files(storage.folder_of(notification["storage_path"]))
+        parts = await asyncio.gather(*(self._read(file) for file in files))
+        events = {record["event_id"]: record for part in parts for record in part}
+        rows = [
+            (
+                event["run_id"],
+                event["event_id"],
+                event["payload"]["data"]["sku"],
+                event["payload"]["data"]["price"],
+            )
+            for event in events.values()
+        ]
+        with loader.database:
+            loader.database.executemany(INSERT, rows)
+            loader.mark(notification["run_id"])
+
+    async def _read(self, file: str) -> list[dict[str, Any]]:
+        await asyncio.sleep(0)
+        return list(self.loader.storage.records([file]))
+
+
+class AsyncLoaderSuite(SqliteHandlerSuite):
+    """A coroutine function as handler."""
+
+    def start(self, world: World) -> Any:
+        return AsyncLoader(world.disk / "orders.sqlite", Storage(world.storage_root))
+
+
+def load_run(notification: Notification, *, database: Path, storage: Storage) -> None:
+    """Load one run: a function that opens and closes what it needs."""
+    if notification.get("event_type") != "run_completed" or notification.get("outcome") != "success":
+        return
+    items = storage.items(storage.folder_of(notification["storage_path"]))
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        claim = "INSERT OR IGNORE INTO loaded_runs VALUES (?)"
+        if connection.execute(claim, (notification["run_id"],)).rowcount:
+            connection.executemany(INSERT, values(items))
+        connection.execute("COMMIT")
+
+
+class FunctionSuite(SqliteHandlerSuite):
+    """A plain function, its settings bound by functools.partial."""
+
+    def start(self, world: World) -> Any:
+        database = world.disk / "orders.sqlite"
+        return functools.partial(load_run, database=database, storage=Storage(world.storage_root))

@@ -1,0 +1,195 @@
+"""Each oracle on histories made by hand: what it must find, and what it must leave alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_quarry.checks.oracles import judge
+from pytest_quarry.checks.verdict import Verdict
+from pytest_quarry.simulation.history import Entry, History, Row, RunView
+
+ITEMS = ("i1", "i2", "i3")
+
+
+def view(standing: Any = "due", state: str = "finished", run_id: str = "run-A", items: tuple[str, ...] = ITEMS) -> RunView:
+    return RunView(run_id=run_id, standing=standing, state=state, items=items)
+
+
+def rows(*items: str | None, run_id: str = "run-A") -> tuple[Row, ...]:
+    return tuple(Row(run_id, item) for item in items)
+
+
+def entry(what: Any, **details: Any) -> Entry:
+    return Entry(time=0.0, what=what, **details)
+
+
+def history(*entries: Entry, held: tuple[Row, ...] = (), told: bool = True) -> History:
+    return History(entries=entries, rows=held, notified={1: "run-A"} if told else {})
+
+
+def verdict(found: History, oracle: str, *, told_only: bool = True) -> Verdict | None:
+    return judge(found, oracle, told_only=told_only)
+
+
+def violated(found: History, oracle: str, *, told_only: bool = True) -> Verdict:
+    got = verdict(found, oracle, told_only=told_only)
+    assert got is not None
+    assert got.oracle == oracle
+    return got
+
+
+WROTE = entry("wrote", runs=(view(),))
+
+
+class TestNoLoss:
+    def test_all_items_there(self) -> None:
+        assert verdict(history(WROTE, held=rows(*ITEMS)), "L") is None
+
+    def test_nothing_there(self) -> None:
+        assert violated(history(WROTE), "L").sentence == "run-A was lost: 3 rows expected, none found."
+
+    def test_a_part_there(self) -> None:
+        got = violated(history(WROTE, held=rows("i1")), "L")
+        assert got.sentence == "run-A was loaded only in part: 3 rows expected, 1 found."
+
+    def test_rows_without_item_stand_for_the_run(self) -> None:
+        assert verdict(history(WROTE, held=rows(None)), "L") is None
+
+    def test_other_runs_rows_do_not_count(self) -> None:
+        violated(history(WROTE, held=rows(*ITEMS, run_id="run-B")), "L")
+
+    def test_nobody_was_told(self) -> None:
+        assert verdict(history(WROTE, told=False), "L") is None
+
+    def test_a_poller_needs_no_telling(self) -> None:
+        violated(history(WROTE, told=False), "L", told_only=False)
+
+    @pytest.mark.parametrize("standing", ["optional", "forbidden"])
+    def test_what_need_not_be_there(self, standing: str) -> None:
+        assert verdict(history(entry("wrote", runs=(view(standing),))), "L") is None
+
+    def test_an_optional_run_is_loaded_whole_or_not_at_all(self) -> None:
+        wrote = entry("wrote", runs=(view("optional"),))
+        assert verdict(history(wrote, held=rows(*ITEMS)), "L") is None
+        violated(history(wrote, held=rows("i1", "i2")), "L")
+
+    def test_the_last_view_of_a_run_counts(self) -> None:
+        running = entry("wrote", runs=(view("forbidden", "running"),))
+        violated(history(running, WROTE), "L")
+        assert verdict(history(WROTE, running), "L") is None
+
+    def test_a_run_without_items_cannot_be_lost(self) -> None:
+        assert verdict(history(entry("wrote", runs=(view(items=()),))), "L") is None
+
+    def test_says_that_it_was_acknowledged_before_the_kill(self) -> None:
+        found = history(WROTE, entry("acknowledged", messages=(1,)), entry("killed"))
+        got = violated(found, "L")
+        assert got.entries == (1, 2)
+        assert "Step {0} said that it was done" in got.why
+
+    def test_says_that_the_message_died(self) -> None:
+        got = violated(history(WROTE, entry("raised"), entry("dead-lettered", messages=(1,))), "L")
+        assert got.entries == (2,)
+
+
+class TestNoDuplicate:
+    def test_each_once(self) -> None:
+        assert verdict(history(WROTE, held=rows(*ITEMS)), "D") is None
+
+    def test_all_twice(self) -> None:
+        got = violated(history(WROTE, held=rows(*ITEMS, *ITEMS)), "D")
+        assert got.sentence == "run-A was loaded twice: 3 rows expected, 6 found."
+
+    def test_one_item_twice(self) -> None:
+        got = violated(history(WROTE, held=rows("i1", *ITEMS)), "D")
+        assert got.sentence == "run-A was loaded more than once: 3 rows expected, 4 found."
+
+    def test_rows_without_item_twice(self) -> None:
+        violated(history(WROTE, held=rows(None, None)), "D")
+
+    def test_equal_items_of_two_runs_are_two(self) -> None:
+        both = entry("wrote", runs=(view(), view(run_id="run-B")))
+        assert verdict(history(both, held=(*rows(*ITEMS), *rows(*ITEMS, run_id="run-B"))), "D") is None
+
+    def test_names_the_kill_between_the_two_loads(self) -> None:
+        found = history(
+            WROTE,
+            entry("crossed", rows=rows("i1")),
+            entry("killed"),
+            entry("crossed", rows=rows("i1", "i1")),
+            held=rows("i1", "i1"),
+        )
+        got = violated(found, "D")
+        assert got.entries == (1, 2, 3)
+        assert got.here == 3
+
+
+class TestNothingPremature:
+    @pytest.mark.parametrize(
+        ("state", "words"),
+        [
+            ("running", "still running"),
+            ("uncommitted", "not committed"),
+            ("failed", "a failed run"),
+            ("crashed", "a crashed run"),
+        ],
+    )
+    def test_forbidden_rows(self, state: str, words: str) -> None:
+        found = history(entry("wrote", runs=(view("forbidden", state),)), entry("crossed", rows=rows("i1")))
+        assert violated(found, "P").sentence == f"run-A was loaded although it is {words}."
+
+    def test_rows_that_came_too_early_and_were_due_later(self) -> None:
+        running = entry("wrote", runs=(view("forbidden", "running"),))
+        found = history(running, entry("crossed", rows=rows("i1")), WROTE, held=rows(*ITEMS))
+        assert violated(found, "P").here == 1
+
+    def test_rows_that_were_taken_back(self) -> None:
+        running = entry("wrote", runs=(view("forbidden", "running"),))
+        violated(history(running, entry("crossed", rows=rows("i1")), entry("crossed", rows=())), "P")
+
+    def test_an_unknown_run(self) -> None:
+        found = history(WROTE, entry("crossed", rows=rows("i1", run_id="run-X")))
+        assert violated(found, "P").sentence == "run-X is in the target, but no run of that id exists."
+
+    def test_an_unknown_item(self) -> None:
+        violated(history(WROTE, entry("crossed", rows=rows("i9"))), "P")
+
+    @pytest.mark.parametrize("standing", ["due", "optional"])
+    def test_what_may_be_there(self, standing: str) -> None:
+        found = history(entry("wrote", runs=(view(standing),)), entry("crossed", rows=rows("i1")))
+        assert verdict(found, "P") is None
+
+
+class TestSettles:
+    def test_settled(self) -> None:
+        assert verdict(history(WROTE, entry("settled")), "V") is None
+
+    def test_hung(self) -> None:
+        assert "does not settle" in violated(history(WROTE, entry("hung", text="it did nothing")), "V").sentence
+
+    def test_a_good_message_in_the_dead_letter_queue(self) -> None:
+        found = history(WROTE, entry("raised", text="KeyError: 'x'"), entry("dead-lettered", messages=(1,)))
+        assert "KeyError: 'x'" in violated(found, "V").sentence
+
+    def test_gave_up(self) -> None:
+        violated(history(WROTE, entry("gave-up", text="#1 is still not acknowledged")), "V")
+
+
+class TestClaimsHold:
+    def test_claimed_and_there(self) -> None:
+        found = history(WROTE, entry("crossed", rows=rows(*ITEMS)), entry("acknowledged", messages=(1,)), entry("killed"))
+        assert verdict(found, "C") is None
+
+    @pytest.mark.parametrize("moment", ["killed", "settled"])
+    def test_claimed_and_not_there(self, moment: str) -> None:
+        found = history(WROTE, entry("acknowledged", messages=(1,)), entry(moment))
+        assert violated(found, "C").sentence == "run-A was acknowledged before it was in the target."
+
+    def test_not_claimed(self) -> None:
+        assert verdict(history(WROTE, entry("killed")), "C") is None
+
+    def test_a_claim_about_a_failed_run_claims_nothing(self) -> None:
+        failed = entry("wrote", runs=(view("forbidden", "failed"),))
+        assert verdict(history(failed, entry("acknowledged", messages=(1,)), entry("killed")), "C") is None

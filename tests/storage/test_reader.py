@@ -1,0 +1,237 @@
+"""The reader on damaged, foreign and odd storage: it describes what is wrong and reads the rest."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_runs import START, calm, check_same, run_of, writer
+
+from pytest_quarry.contract import Artifact, Outcome, Policy, Run, Sidecar, encode_line, number_events
+from pytest_quarry.storage import FileStore, MemoryStore, Stop, StoredRun, read_runs
+
+FOLDER = "source=shop/category=default/day=2026-02-01/run_id=run-1"
+PARTS = f"datasets/quarry/partitions/{FOLDER}"
+
+
+def stored(*runs: Run, **options: Any) -> MemoryStore:
+    store = MemoryStore()
+    pen = writer(store, **options)
+    for run in runs:
+        pen.write(run)
+    return store
+
+
+def only(store: MemoryStore, **options: Any) -> StoredRun:
+    (run,) = read_runs(store, **options)
+    return run
+
+
+def data_keys(store: MemoryStore, kind: str = "item") -> list[str]:
+    return [key for key in store.list(f"{PARTS}/event_type={kind}/") if key.endswith("/data/data")]
+
+
+def test_a_torn_line_costs_that_event_only() -> None:
+    store = stored(run_of(items=3, policy=Policy.BUFFERED))
+    (key,) = data_keys(store)
+    store.put(key, store.get(key)[:-20])
+    run = only(store)
+    assert [one.seq for one in run.items] == [1, 2]
+    assert run.state == "finished"
+    assert any("does not parse" in words and key in words for words in run.damage)
+    assert any("its manifest says" in words for words in run.damage)
+
+
+def test_a_missing_data_file_is_described() -> None:
+    store = stored(run_of(items=2))
+    store.delete(data_keys(store)[0])
+    run = only(store)
+    assert [one.seq for one in run.items] == [2]
+    assert "cannot be read" in run.damage[0]
+
+
+def test_duplicates_that_differ_are_described() -> None:
+    store = stored(run_of(items=1, policy=Policy.BUFFERED))
+    (key,) = data_keys(store)
+    record = json.loads(store.get(key))
+    store.put(key, encode_line(record) + encode_line({**record, "payload": {"data": 2}}))
+    run = only(store)
+    assert len(run.items) == 1
+    assert any("stored twice, and not the same" in words for words in run.damage)
+    store.put(key, encode_line(record) + encode_line({**record, "event_id": "another"}))
+    assert any("both have seq 1" in words for words in only(store).damage)
+
+
+def test_a_record_of_another_run_is_left_out() -> None:
+    store = stored(run_of(items=2, policy=Policy.BUFFERED))
+    (key,) = data_keys(store)
+    lines = store.get(key).splitlines(keepends=True)
+    store.put(key, lines[0] + encode_line({**json.loads(lines[1]), "run_id": "stranger"}))
+    run = only(store)
+    assert [one.seq for one in run.items] == [1]
+    assert any("stranger" in words for words in run.damage)
+
+
+def test_unknown_fields_types_and_kinds_are_accepted() -> None:
+    store = stored(run_of(items=1, policy=Policy.BUFFERED))
+    (key,) = data_keys(store)
+    record = json.loads(store.get(key))
+    new = {**record, "type": "brand_new", "event_id": "new", "seq": 9, "colour": "red"}
+    kind = {**record, "record_kind": "brand_new_kind"}
+    store.put(key, b"\n" + encode_line(record) + encode_line(new) + encode_line(kind))
+    run = only(store)
+    assert [one.type for one in run.events] == ["item", "run_complete", "brand_new"]
+    assert [one.data for one in run.events] == [{"n": 0}, None, {"n": 0}]
+    assert all("manifest says" in words for words in run.damage)
+
+
+def test_records_that_lack_fields_are_described() -> None:
+    store = stored(run_of(items=1, policy=Policy.BUFFERED))
+    (key,) = data_keys(store)
+    record = json.loads(store.get(key))
+    for broken in ({**record, "seq": None}, {**record, "payload": 7}, {k: v for k, v in record.items() if k != "ts"}):
+        store.put(key, encode_line(broken))
+        run = only(store)
+        assert run.items == ()
+        assert any("lacks or misstates" in words for words in run.damage)
+
+
+def test_the_true_names_are_the_records() -> None:
+    run = run_of("a%20b", source="%2F", category="", policy=Policy.BUFFERED)
+    found = only(stored(run))
+    assert (found.run_id, found.source, found.category) == ("a%20b", "%2F", "")
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"files": [', b"[]"])
+def test_a_missing_or_torn_copy_makes_the_partitions_incomplete(content: bytes | None) -> None:
+    store = stored(run_of(items=1))
+    assert only(store).complete_partitions
+    key = data_keys(store)[0].removesuffix("data/data") + "manifest.json"
+    if content is None:
+        store.delete(key)
+    else:
+        store.put(key, content)
+    run = only(store)
+    assert (run.complete_partitions, run.state, len(run.items)) == (False, "finished", 1)
+    assert key in run.damage[0]
+
+
+def artifact_run() -> Run:
+    commit = {"artifact_id": "a", "name": "n", "content_type": "t", "size_bytes": 0}
+    events = number_events("run-1", [("artifact", commit), ("run_complete", {})], started_at=START)
+    return run_of(events=events, artifacts=(Artifact(artifact_id="a", chunks=(b"abc", b"de")),))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"seq": 7}, r"it has the chunks \[2, 7\]"),
+        ({"data": "!"}, "cannot be put together"),
+        ({"data": "YWI="}, "has 2 bytes, it says 3"),
+        ({"is_last": True}, "says is_last True"),
+        ({"seq": 2}, r"it has the chunks \[2\]"),
+    ],
+)
+def test_a_damaged_artifact_is_not_returned(fields: dict[str, Any], words: str) -> None:
+    store = stored(artifact_run())
+    key = data_keys(store, "artifact")[0]
+    store.put(key, encode_line({**json.loads(store.get(key)), **fields}))
+    run = only(store)
+    assert run.artifacts == ()
+    assert any(re.search(words, one) for one in run.damage)
+
+
+def test_chunks_stored_with_different_bytes_are_described() -> None:
+    store = stored(artifact_run())
+    key = data_keys(store, "artifact")[0]
+    record = json.loads(store.get(key))
+    store.put(key, encode_line(record) + encode_line({**record, "data": "eHl6"}))
+    assert any("different bytes" in words for words in only(store).damage)
+
+
+@pytest.mark.parametrize("suffix", ["", ".meta.json"])
+def test_a_lost_sidecar_file_is_described(suffix: str) -> None:
+    store = stored(run_of(sidecars=(Sidecar(name="f", data=b"1"),)))
+    store.delete(f"{PARTS}/files/f{suffix}")
+    run = only(store)
+    assert len(run.sidecars) == (1 if suffix else 0)
+    assert "sidecar file" in run.damage[0]
+
+
+@pytest.mark.parametrize("layout", ["lode", "flat"])
+def test_foreign_files_are_passed_over(layout: str, tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    writer(store, layout=layout).write(run_of())
+    for key in (".quarry-checkpoint", "source=x/readme", f"{PARTS}/event_type=item/_SUCCESS", "datasets/notes.txt"):
+        store.put(key, b"{")
+    (run,) = read_runs(tmp_path, layout=layout)
+    check_same(run, run_of(), flat=layout == "flat")
+
+
+def test_no_storage_holds_no_runs(tmp_path: Path) -> None:
+    assert list(read_runs(tmp_path / "nowhere")) == []
+    assert list(read_runs(str(tmp_path), layout="flat")) == []
+    with pytest.raises(ValueError, match="there are 'lode' and 'flat'"):
+        list(read_runs(tmp_path, layout="hive"))
+
+
+def test_the_flat_layout_may_lack_the_category() -> None:
+    store = stored(run_of(), layout="flat")
+    for key in list(store.list("")):
+        store.put(key.replace("/category=default", ""), store.get(key))
+        store.delete(key)
+    run = only(store, layout="flat")
+    assert (run.state, run.category, len(run.items)) == ("finished", "default", 2)
+
+
+def test_a_flat_run_is_running_until_its_last_file() -> None:
+    store = MemoryStore()
+    writer(store, layout="flat").write(run_of(), stop=Stop("before"))
+    assert only(store, layout="flat").state == "running"
+
+
+@pytest.mark.parametrize(
+    ("fields", "state", "outcome"),
+    [
+        ({"events": (), "outcome": Outcome.EXECUTOR_CRASH}, "crashed", "executor_crash"),
+        ({"events": (), "outcome": Outcome.VERSION_MISMATCH}, "failed", "version_mismatch"),
+        ({"events": (), "outcome": Outcome.POLICY_FAILURE, "lost": 1}, "failed", "policy_failure"),
+        ({"outcome": Outcome.POLICY_FAILURE}, "finished", "policy_failure"),
+        ({"metrics": False}, "finished", "success"),
+    ],
+)
+def test_state_and_outcome(fields: dict[str, Any], state: str, outcome: str) -> None:
+    run = only(stored(run_of(**fields)))
+    assert (run.state, run.outcome) == (state, outcome)
+
+
+def test_a_running_run_has_no_outcome() -> None:
+    store = MemoryStore()
+    writer(store).write(run_of(), stop=Stop("before"))
+    run = only(store)
+    assert (run.state, run.outcome, run.metrics, run.attempt) == ("running", None, None, 1)
+
+
+@given(data=st.data(), how=st.sampled_from(["cut", "empty", "remove", "garbage"]))
+@settings(calm, max_examples=150)
+def test_damage_to_one_run_never_reaches_another(data: st.DataObject, how: str) -> None:
+    sidecars = (Sidecar(name="f", data=b"1"),)
+    sound = run_of("sound", sidecars=sidecars)
+    store = stored(run_of("hurt", policy=Policy.BUFFERED, sidecars=sidecars), sound)
+    manifest = next(key for key in store.list("datasets/quarry/segments/") if b"run_id=hurt" in store.get(key))
+    keys = [manifest, *(key for key in store.list("") if "run_id=hurt" in key)]
+    key = data.draw(st.sampled_from(keys))
+    content = store.get(key)
+    if how == "remove":
+        store.delete(key)
+    else:
+        cut = data.draw(st.integers(0, len(content) - 1))
+        store.put(key, {"cut": content[:cut], "empty": b"", "garbage": b"\xff" + content}[how])
+    found = {run.run_id: run for run in read_runs(store)}
+    check_same(found["sound"], sound)
+    hurt = found["hurt"]
+    whole = (hurt.state, len(hurt.events), hurt.metrics is not None, hurt.complete_partitions, len(hurt.sidecars))
+    assert hurt.damage or whole == ("finished", 3, True, True, 1)
