@@ -11,8 +11,8 @@ import boto3
 import hypothesis
 import moto
 import pytest
-
 from measure import Ratio, pairs, report, seconds
+
 from pytest_quarry.bus.aws import MockedAws
 from pytest_quarry.checks.catalogue import of_kind
 from pytest_quarry.checks.conduct import Conductor

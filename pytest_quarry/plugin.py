@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from pytest_quarry.storage import Storage, VirtualClock
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,13 +37,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SECONDS",
         help="real seconds without a sign of life after which a consumer counts as hung (default: ini quarry_guard)",
     )
+    group.addoption(
+        "--quarry-storage",
+        choices=("fs", "fakefs", "s3", "memory"),
+        default="fs",
+        help="where the fixture quarry_storage keeps its files, unless a test's marker says so (default fs)",
+    )
     parser.addini("quarry_guard", "real seconds after which a silent consumer counts as hung", default="10")
     parser.addini("quarry_schedules", "where failing schedules are saved, from the root directory", default=".quarry")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "quarry(id, severity): the conformance check an item runs (set by the suites, for -m and reports)"
+        "markers",
+        "quarry(id, severity, storage): the conformance check an item runs (id and severity are set by the suites, for -m "
+        "and reports); storage: where quarry_storage keeps its files: fs, fakefs, s3, memory",
     )
     saved: str | None = config.getoption("--quarry-replay")
     if saved:
@@ -85,3 +97,20 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if words is not None:
         terminalreporter.section("quarry replay")
         terminalreporter.line(words)
+
+
+@pytest.fixture
+def quarry_clock() -> VirtualClock:
+    """The clock of quarry_storage: `now()`, and `advance(seconds)`, which moves what storage writes from then on."""
+    from pytest_quarry.storage import VirtualClock
+
+    return VirtualClock()
+
+
+@pytest.fixture
+def quarry_storage(request: pytest.FixtureRequest, quarry_clock: VirtualClock) -> Iterator[Storage]:
+    """Empty fake Quarry storage, filled by telling what ran: `quarry_storage.run("run-1").item({...})` …."""
+    from pytest_quarry.storage.places import storage_of_test
+
+    with storage_of_test(request, quarry_clock) as storage:
+        yield storage

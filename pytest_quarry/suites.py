@@ -27,6 +27,7 @@ class Conformance:
 
     sources: tuple[str, ...] = ("shop", "shop-eu")
     categories: tuple[str, ...] = ("products", "default")
+    storage: Literal["fs", "s3"] = "fs"
     layout: Literal["lode", "flat"] = "lode"
     failed_runs: Literal["skip", "load"] = "skip"
     workers: int = 2
@@ -79,6 +80,9 @@ class Conformance:
                 f"{name} has no start(world). Add it: it returns the consumer, at the start and again after every crash."
             )
         _check_declarations(self, name)
+        changed = {
+            attribute for attribute in _RULES if getattr(type(self), attribute) != getattr(Conformance, attribute)
+        }
         own_expected = type(self).expected is not Conformance.expected
         return Consumer(
             name=name,
@@ -91,6 +95,8 @@ class Conformance:
             expected=self.expected if own_expected else None,
             sources=tuple(self.sources),
             categories=tuple(self.categories),
+            selective="sources" in changed or "categories" in changed,
+            storage=self.storage,
             layout=self.layout,
             failed_runs=self.failed_runs,
             workers=self.workers,
@@ -140,6 +146,7 @@ def _texts(value: Any) -> bool:
 _RULES: dict[str, _Rule] = {
     "sources": (_texts, "a tuple of strings, at least one"),
     "categories": (_texts, "a tuple of strings, at least one"),
+    "storage": (lambda value: value in ("fs", "s3"), '"fs" or "s3"'),
     "layout": (lambda value: value in ("lode", "flat"), '"lode" or "flat"'),
     "failed_runs": (lambda value: value in ("skip", "load"), '"skip" or "load"'),
     "workers": (lambda value: type(value) is int and value >= 1, "a whole number, at least 1"),
@@ -155,9 +162,10 @@ def _check_declarations(suite: Conformance, name: str) -> None:
         if not holds(value):
             raise ConsumerError(f"{name}.{attribute} is {value!r}; it must be {wanted}.")
     for known, reason in suite.known_failures.items():
-        if known not in BY_ID:
+        if known not in BY_ID or suite.kind not in BY_ID[known].kinds:
+            what = "is no check" if known not in BY_ID else "is a check for other consumers"
             raise ConsumerError(
-                f"{name}.known_failures names {known!r}, which is no check. The checks of this suite are "
+                f"{name}.known_failures names {known!r}, which {what}. The checks of this suite are "
                 f"{', '.join(check.id for check in of_kind(suite.kind))}."
             )
         if not isinstance(reason, str) or not reason.strip():

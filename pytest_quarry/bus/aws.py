@@ -5,8 +5,10 @@ Imported only when a consumer (or a hook of its suite) makes its first AWS call.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import moto.sqs.models
@@ -44,13 +46,13 @@ class MockedAws:
         with _at(now):
             _make_topology()
 
-    def apply(self, call: AwsCall, now: int) -> AwsAnswer:
-        """Carry out one call at virtual time `now` (µs) and say what AWS would have answered."""
+    def apply(self, call: AwsCall, now: int) -> tuple[AwsAnswer, int]:
+        """Carry out one call at virtual time `now` (µs): what AWS would have answered, and how long that took (µs)."""
         headers = HTTPHeaders()
         for name, value in call.headers:
             headers[name] = value
         request = AWSPreparedRequest(call.method, call.url, headers, call.body, stream_output=False)
-        with _at(now):
+        with _at(now) as traveller, _virtual_long_polls(traveller) as waited:
             answer = _stubber.process_request(request)
         if answer is None:
             raise LookupError(
@@ -60,11 +62,30 @@ class MockedAws:
             self.version += 1
         status, found, body = answer
         data = body.encode() if isinstance(body, str) else bytes(body)
-        return AwsAnswer(status, tuple((str(name), str(value)) for name, value in dict(found).items()), data)
+        pairs = tuple((str(name), str(value)) for name, value in dict(found).items())
+        return AwsAnswer(status, pairs, data), sum(waited) * 1_000_000
 
 
 def _at(now: int) -> Any:
     return time_machine.travel(now / 1_000_000, tick=False)
+
+
+@contextlib.contextmanager
+def _virtual_long_polls(traveller: Any) -> Iterator[list[int]]:
+    """A long poll waits in virtual time, a second at a time; the seconds it waited."""
+    waited: list[int] = []
+
+    def wait_for_messages(queue: Any, timeout: int) -> None:
+        waited.append(timeout)
+        traveller.shift(timeout)
+
+    queue_type = _sqs_models.Queue
+    real_wait = queue_type.wait_for_messages
+    queue_type.wait_for_messages = wait_for_messages
+    try:
+        yield waited
+    finally:
+        queue_type.wait_for_messages = real_wait
 
 
 def _make_topology() -> None:

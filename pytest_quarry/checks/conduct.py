@@ -11,10 +11,10 @@ from pytest_quarry.checks.stage import Stage
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation import explore
-from pytest_quarry.simulation.drive import Limits
+from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
-from pytest_quarry.simulation.schedule import Deliver, Poll, Schedule
+from pytest_quarry.simulation.schedule import Break, Deliver, Poll, Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +34,16 @@ class Conductor:
     """Runs checks against one consumer."""
 
     def __init__(self, consumer: Consumer, *, seed: int = 0, limits: Limits | None = None) -> None:
-        self._consumer, self._seed, self._limits = consumer, seed, limits
+        self._consumer, self._limits = consumer, limits
         self._executions = 0
+        self._again: History | None = None  # the undisturbed execution, a second time
+        self._stage = Stage(consumer, seed, self._execute)
         self._told_only = consumer.kind == "event-bus" and not consumer.reconciles
 
     def conduct(self, check: Check) -> Result:
         """Try the check's schedules until one fails. Raises ConsumerError where a hook of the suite cannot work."""
         self._executions = 0
-        stage = Stage(self._consumer, self._seed, self._execute)
+        stage = self._stage
         first = stage.loaded(stage.run("A"))
         doubt = self._undisturbed(first, stage)
         if doubt is not None:
@@ -79,19 +81,19 @@ class Conductor:
 
     def _execute(self, schedule: Schedule, *, everything: bool = False, peek: bool = False) -> History:
         self._executions += 1
-        crashes = any(isinstance(step, (Deliver, Poll)) and step.crash for step in schedule.steps)
-        return simulate(
-            schedule,
-            self._consumer,
-            limits=self._limits,
-            peek=peek,
-            observe="turns" if crashes and not everything else "boundaries",
+        crashes = [step.crash for step in schedule.steps if isinstance(step, (Deliver, Poll)) and step.crash]
+        play = Play(
+            limits=self._limits or Limits(),
+            observe=everything or not crashes,
+            reads=any(isinstance(step, Break) and step.at.startswith("read") for step in schedule.steps),
+            power=any(crash.power for crash in crashes),
         )
+        return simulate(schedule, self._consumer, play, peek=peek)
 
     def _undisturbed(self, schedule: Schedule, stage: Stage) -> Verdict | None:
         """Why nothing can be said of this consumer, if so: it does nothing, or not the same thing twice."""
         history = stage.history(schedule)
-        again = self._execute(schedule)
+        again = self._again = self._again or self._execute(schedule)
         if not history.rows and any(view.items for view in due(history, self._told_only).values()):
             return idle(self._execute(schedule, peek=True), self._consumer, schedule.runs[0].run_id)
         difference = history.difference(again)
@@ -168,7 +170,7 @@ def idle(history: History, consumer: Consumer, run_id: str) -> Verdict:
     elif not any(entry.changed for entry in history.entries if entry.what == "crossed"):
         why = (
             "It changed nothing: no file under world.disk, no database, no AWS call, no world.target. Does it follow a "
-            f"wrong path or layout (here {consumer.layout!r}), or take only other sources than {', '.join(consumer.sources)} "
+            f"wrong path or layout (here {consumer.layout!r}), leave its work to a thread or task and return before it is done, or take only other sources than {', '.join(consumer.sources)} "
             f"or other categories than {', '.join(consumer.categories)}?"
         )
     else:

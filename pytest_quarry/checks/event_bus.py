@@ -8,7 +8,18 @@ from dataclasses import replace
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation import explore
-from pytest_quarry.simulation.schedule import RETURN, Crash, Deliver, Notify, PlannedRun, Restart, Schedule, Step, Wait, Write
+from pytest_quarry.simulation.schedule import (
+    RETURN,
+    Crash,
+    Deliver,
+    Notify,
+    PlannedRun,
+    Restart,
+    Schedule,
+    Step,
+    Wait,
+    Write,
+)
 
 # Within what idempotency stores commonly keep (an hour): a duplicate of a message that was deleted does not come later.
 LATER = 600
@@ -42,8 +53,7 @@ def restart(stage: Stage) -> Iterator[Schedule]:
 
 def _unacknowledged_for_a_day(one: Schedule) -> Schedule:
     """It had done its work when it was killed, and is down for a day before the message comes again."""
-    *before, delivery = one.steps
-    return replace(one, steps=(*before, replace(delivery, crash=Crash(RETURN)), Wait(DAY)))  # type: ignore[call-arg]
+    return replace(one, steps=(*one.steps[:-1], Deliver((1,), Crash(RETURN)), Wait(DAY)))
 
 
 def any_order(stage: Stage) -> Iterator[Schedule]:
@@ -97,6 +107,16 @@ def envelopes(stage: Stage) -> Iterator[Schedule]:
         Deliver((2,)),
     ]
     yield stage.schedule([run], steps)
+
+
+def data_comes_later(stage: Stage) -> Iterator[Schedule]:
+    """EB18: told of a run whose data a listing does not show yet, once and twice over."""
+    run = stage.run("A")
+    for times in (1, 2):
+        steps: list[Step] = [Notify(run.run_id), *[Deliver((1,))] * times, Write(run.run_id)]
+        yield stage.schedule([run], steps)
+    partly: list[Step] = [Write(run.run_id, "before"), Notify(run.run_id), Deliver((1,)), Write(run.run_id)]
+    yield stage.schedule([run], partly)
 
 
 def outcomes(stage: Stage) -> Iterator[Schedule]:

@@ -200,6 +200,37 @@ def _state(view: RunView) -> str:
     }.get(view.state, view.state)
 
 
+def no_loss_or_loud(history: History, told_only: bool) -> Iterator[Verdict]:
+    """U: no loss; or, after damage to what the consumer notes for itself, an error at every turn and nothing changed."""
+    damaged = [at for at, entry in enumerate(history.entries) if entry.what == "damaged"]
+    if damaged:
+        later = history.entries[damaged[0] + 1 :]
+        turns = sum(entry.what in ("polled", "delivered", "started") for entry in later if entry.what != "started")
+        errors = sum(entry.what in ("raised", "ended") for entry in later)
+        if errors and errors >= turns and all(entry.rows is None for entry in later):
+            return
+    yield from no_loss(history, told_only)
+
+
+def failure_shows(history: History, told_only: bool) -> Iterator[Verdict]:
+    """S: a failure that lasts shows: the consumer raises, prints or logs, or changes something durable."""
+    broke = [at for at, entry in enumerate(history.entries) if entry.what == "broke" and "for ever" in entry.text]
+    if not broke or history.output.strip():
+        return
+    later = history.entries[broke[0] :]
+    if any(entry.what == "failed" for entry in later) and not any(
+        entry.what in ("raised", "ended") or entry.changed for entry in later
+    ):
+        yield Verdict(
+            status="violated",
+            oracle="S",
+            sentence="A run cannot be loaded, and the consumer says nothing of it.",
+            why="From step {0} on it met an error each time, and neither raised nor printed nor changed anything.",
+            entries=(broke[0],),
+            here=broke[0],
+        )
+
+
 def settles(history: History, told_only: bool) -> Iterator[Verdict]:
     """V: it settles within a bounded number of turns, and no good message is in the dead-letter queue."""
     for at, entry in enumerate(history.entries):
@@ -262,4 +293,6 @@ ORACLES: dict[str, Oracle] = {
     "P": nothing_premature,
     "V": settles,
     "C": claims_hold,
+    "U": no_loss_or_loud,
+    "S": failure_shows,
 }

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pytest_quarry.checks.stage import Stage
-from pytest_quarry.simulation.schedule import PlannedRun, Poll, Schedule, Step, Wait, Write
+from pytest_quarry.contract import Outcome
+from pytest_quarry.simulation import explore
+from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.schedule import (
+    Break,
+    Damage,
+    Heal,
+    Litter,
+    PlannedRun,
+    Poll,
+    Schedule,
+    Step,
+    Wait,
+    Write,
+)
 
 HOUR, DAY = 3_600, 86_400
 # The writer died here: nothing of the run is committed.
@@ -58,6 +73,9 @@ def committed_only(stage: Stage) -> Iterator[Schedule]:
     for policy in ("strict", "buffered"):
         run = stage.run("B", items=2, policy=policy)
         yield _passing(stage, good, run, "before")
+    for outcome in (Outcome.SCRIPT_ERROR, Outcome.EXECUTOR_CRASH):
+        failed = stage.run("B", items=2, outcome=str(outcome))
+        yield stage.schedule([good, failed], [Write(good.run_id), Write(failed.run_id), Poll()])
     if stage.consumer.layout == "flat":
         return
     for policy in ("buffered", "strict"):
@@ -72,3 +90,76 @@ def committed_only(stage: Stage) -> Iterator[Schedule]:
 def _passing(stage: Stage, good: PlannedRun, run: PlannedRun, window: str) -> Schedule:
     steps: list[Step] = [Write(good.run_id), Write(run.run_id, window), Poll(), Write(run.run_id), Poll()]
     return stage.schedule([good, run], steps)
+
+
+DAMAGES = ("missing", "empty", "cut", "garbage", "older")
+WRITTEN_FILE = re.compile(r"(?:open|write|sqlite connect) (?!tmp/|storage/)(.+)|rename .+ → (?!tmp/|storage/)(.+)")
+MANY = 135  # runs whose files are more than the 1,000 keys of one page
+
+
+def damaged_checkpoint(stage: Stage) -> Iterator[Schedule]:
+    """PO04: each file the poller keeps is lost, emptied, cut, garbled, set back, unreadable for a while."""
+    first, second, third = stage.run("A"), stage.run("B", items=2), stage.run("C", items=1)
+    runs = [first, second, third]
+    before: list[Step] = [Write(first.run_id), Poll(), Write(second.run_id), Poll()]
+    after: list[Step] = [Write(third.run_id), Poll(), Poll()]
+    for file in _files(stage.history(stage.schedule(runs, [*before, *after]))):
+        for how in DAMAGES:
+            yield stage.schedule(runs, [*before, Damage(file, how), *after])  # type: ignore[arg-type]
+        yield stage.schedule(runs, [*before, Break(f"read {file}", "EACCES"), *after, Heal()])
+
+
+def _files(history: History) -> list[str]:
+    """The files on its disk that a poller wrote, in the order it first did."""
+    found: dict[str, None] = {}
+    for entry in history.entries:
+        match = WRITTEN_FILE.fullmatch(entry.text) if entry.what == "crossed" else None
+        if match:
+            found[match[1] or match[2]] = None
+    return list(found)
+
+
+def failing_run(stage: Stage) -> Iterator[Schedule]:
+    """PO08: the files of one run cannot be read, for one poll and for ever; the others can."""
+    first, broken, third = stage.run("A"), stage.run("B", items=2), stage.run("C", items=1)
+    runs = [first, broken, third]
+    read, error = ("s3.GetObject", "503") if stage.consumer.storage == "s3" else ("read storage/", "EIO")
+    at = f"{read}*run_id={broken.run_id}/"
+    written: list[Step] = [Write(first.run_id), Write(broken.run_id)]
+    yield stage.schedule(runs, [*written, Break(at, error), Poll(), Heal(), Write(third.run_id), Poll()])
+    yield stage.schedule(runs, [Break(at, error, lasting=True), *written, Poll(), Write(third.run_id), Poll()])
+
+
+def listing_faults(stage: Stage) -> Iterator[Schedule]:
+    """PO10: more files than one page of a listing holds, and, on S3, an error at each page."""
+    runs = [stage.run(f"{number:03}", items=1, policy="buffered") for number in range(MANY)]
+    written: list[Step] = [Write(run.run_id) for run in runs]
+    yield stage.schedule(runs, [*written, Poll()])
+    if stage.consumer.storage != "s3":
+        return
+    for page in range(3):
+        broken = Break("s3.ListObjects", "503", skip=page)
+        schedule = stage.schedule(runs, [*written, broken, Poll(), Heal()])
+        yield schedule
+        if stage.history(schedule).unreached:
+            return
+
+
+def exact_keys(stage: Stage) -> Iterator[Schedule]:
+    """PO11: run ids, sources and files that look like others; foreign files and decoys."""
+    for pair in (("run-10", "run-1"), ("run-1", "run-10"), ("run-12", "run-2"), ("run.1", "run_1")):
+        yield stage.loaded(*(stage.run("", run_id=run_id, items=2, plain_event_ids=True) for run_id in pair))
+    source = stage.consumer.sources[0]
+    for other in (f"{source}2", f"{source} eu", f"x{source}", f"{source}%2F"):
+        yield stage.loaded(stage.run("A"), stage.run("B", items=2, source=other))
+    good = stage.run("A")
+    decoy = f"partitions/source={source}/category=products/day=2026-02-02/run_id=run-decoy/event_type=run_complete"
+    foreign = ("notes.txt", f"datasets/quarry/partitions/source={source}/notes.txt", f"backup/{decoy}/data/data")
+    litter: list[Step] = [Litter(key, '{"run_id": "run-decoy", "event_type": "run_complete"}\n') for key in foreign]
+    yield stage.schedule([good], [*litter, Write(good.run_id), Poll()])
+
+
+def power_loss(stage: Stage) -> Iterator[Schedule]:
+    """PO13: the machine dies at each durable state: what was not fsynced is cut, or taken back."""
+    for base in (stage.loaded(stage.run("A")), stage.loaded(stage.run("A"), stage.run("B", items=1))):
+        yield from explore.power_losses(base, stage.history(base))

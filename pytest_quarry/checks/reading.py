@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pytest_quarry.checks.stage import Stage
-from pytest_quarry.simulation.schedule import Schedule
+from pytest_quarry.simulation.schedule import Break, Heal, Schedule
 
+SPECIAL_IDS = ("run 01", "run-100%", "a%20b", "run#04~!'()*", 'say "hi"', "run-é-03", "run/02")
+LONG_LINE = 16 << 20
+MOST_READS = 60
 POLICIES = ("strict", "buffered", "streaming")
 
 
@@ -22,7 +26,7 @@ def all_segments(stage: Stage) -> Iterator[Schedule]:
     """RD02: one snapshot, one per flush, one per event; logs in between; past midnight."""
     for policy in POLICIES:
         yield stage.loaded(stage.run("A", items=5, policy=policy, logs=2))
-        yield stage.loaded(stage.run("A", items=5, policy=policy, starts="23:59:59"))
+        yield stage.loaded(stage.run("A", items=5, policy=policy, day="2026-02-01", starts="23:59:59"))
 
 
 def policy_blind(stage: Stage) -> Iterator[Schedule]:
@@ -30,3 +34,55 @@ def policy_blind(stage: Stage) -> Iterator[Schedule]:
     for policy in POLICIES:
         yield stage.loaded(stage.run("A", items=3, policy=policy))
     yield stage.loaded(*(stage.run(name, items=3, policy=policy) for name, policy in zip("ABC", POLICIES, strict=True)))
+
+
+def orphan_chunks(stage: Stage) -> Iterator[Schedule]:
+    """RD03: chunks of an artifact that was never committed, and of one whose commit record says 0 bytes."""
+    for policy in ("strict", "buffered"):
+        yield stage.loaded(stage.run("A", items=2, policy=policy, artifacts="orphan"))
+        yield stage.loaded(stage.run("A", items=2, policy=policy, artifacts="committed"))
+
+
+def failed_read(stage: Stage) -> Iterator[Schedule]:
+    """RD04: from the n-th read on storage fails, until the turn is over; then a data file that is not there."""
+    if stage.consumer.storage == "s3":
+        faults = [("s3.GetObject", error) for error in ("503", "reset", "cut")]
+        gone = ("s3.GetObject *event_type=item", "404")
+    else:
+        faults = [("read storage/", "EIO")]
+        gone = ("read storage/*event_type=item", "ENOENT")
+    for at, error in faults:
+        yield from _each_read(stage, at, error)
+    if stage.consumer.storage == "s3" or stage.consumer.layout == "flat":
+        yield from _each_read(stage, *gone)
+    else:
+        yield from _each_read(stage, gone[0] + "*/data/data", gone[1])
+
+
+def _each_read(stage: Stage, at: str, error: str) -> Iterator[Schedule]:
+    one = stage.loaded(stage.run("A", items=2))
+    for skip in range(MOST_READS):
+        schedule = replace(one, steps=(*one.steps[:-1], Break(at, error, skip=skip), one.steps[-1], Heal()))
+        yield schedule
+        if stage.history(schedule).unreached:
+            return
+
+
+def special_ids(stage: Stage) -> Iterator[Schedule]:
+    """RD06: run ids whose escaped path and whose `storage_path` differ."""
+    for run_id in SPECIAL_IDS:
+        yield stage.loaded(stage.run("", run_id=run_id, items=2))
+
+
+def big_and_odd(stage: Stage) -> Iterator[Schedule]:
+    """RD07: unknown fields and event types, a null payload, a line of 16 MiB."""
+    yield stage.loaded(stage.run("A", items=2, odd=True))
+    yield stage.loaded(stage.run("A", items=2, odd=True, policy="buffered"))
+    yield stage.loaded(stage.run("A", items=2, blob=LONG_LINE, policy="buffered"))
+
+
+def skipped_run(stage: Stage) -> Iterator[Schedule]:
+    """RD08: a run that skipped itself, and one that found nothing, beside one with items."""
+    good = stage.run("A", items=2)
+    yield stage.loaded(good, stage.run("B", items=0, skipped=True))
+    yield stage.loaded(stage.run("B", items=0), good)

@@ -14,7 +14,7 @@ class Verdict:
     """
 
     status: Literal["violated", "inconclusive"]
-    oracle: Literal["L", "D", "P", "V", "C", ""]
+    oracle: Literal["L", "D", "P", "V", "C", "S", ""]
     sentence: str
     why: str = ""
     entries: tuple[int, ...] = ()

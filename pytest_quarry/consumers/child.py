@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 import traceback
+import types
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -34,6 +35,7 @@ from pytest_quarry.consumers.protocol import (
 )
 
 STACK_SIGNAL = signal.SIGUSR2
+HERE = os.path.dirname(__file__) + os.sep
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -55,6 +57,7 @@ class Birth:
     seed: int
     incarnation: int
     cpu_seconds: int
+    reads: bool
     close: tuple[int, ...] = ()
 
 
@@ -66,7 +69,7 @@ def run(birth: Birth, connection: socket.socket) -> NoReturn:
         _serve(birth, link)
         status = 0
     except SystemExit as exit:
-        status = exit.code if isinstance(exit.code, int) else 1
+        status = 0 if exit.code is None else exit.code if isinstance(exit.code, int) else 1
     except BaseException:
         with contextlib.suppress(BaseException):
             traceback.print_exc()
@@ -79,7 +82,7 @@ def run(birth: Birth, connection: socket.socket) -> NoReturn:
 def _become(birth: Birth, connection: socket.socket) -> Link:
     _detach(birth)
     _redirect_output(birth)
-    link = Link(connection, birth.directories)
+    link = Link(connection, birth.directories, reads=birth.reads)
     clock = clocks.VirtualClock(birth.now, birth.epoch)
     link.now, link.on_time = birth.now, clock.set
     replacements = {
@@ -126,6 +129,7 @@ def _redirect_output(birth: Birth) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
+    faulthandler.enable(2)  # pytest's own would write past all this, to the terminal
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
     root = logging.getLogger()
@@ -184,11 +188,23 @@ def _turn(driver: Driver, command: Call) -> Any:
 
 
 def _raised(error: BaseException) -> Raised:
-    stack = "".join(traceback.format_exception(error))
-    summary = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
+    stack = "".join(traceback.format_exception(type(error), error, _own_frames(error)))
+    try:
+        words = str(error)
+    except Exception:
+        words = "<exception str() failed>"
+    summary = f"{type(error).__name__}: {words}".splitlines()[0][:300]
     # The traceback's frames keep cursors, and the locks of their transactions, alive.
     traceback.clear_frames(error.__traceback__)
     return Raised(summary, stack)
+
+
+def _own_frames(error: BaseException) -> types.TracebackType | None:
+    """The traceback from the consumer's first frame on; all of it where there is none."""
+    own = error.__traceback__
+    while own is not None and own.tb_frame.f_code.co_filename.startswith(HERE):
+        own = own.tb_next
+    return own or error.__traceback__
 
 
 def _plain(value: Any) -> Any:

@@ -53,6 +53,8 @@ class Driver:
             raise ConsumerError(
                 f"{consumer.name}.start(world) returned None. Return the consumer itself: {_wanted(consumer)}."
             )
+        if inspect.isclass(started):
+            raise ConsumerError(_not_drivable(consumer, started))
         if consumer.kind == "poller":
             poll = getattr(started, "poll", None)
             if callable(poll):
@@ -62,7 +64,7 @@ class Driver:
         handle = getattr(started, "handle", None)
         if callable(handle):
             return lambda call: handle(call.argument)
-        if callable(started) and not inspect.isclass(started):
+        if callable(started):
             if _is_lambda(started):
                 self.takes = "lambda"
                 return lambda call: started(call.argument, self._context())

@@ -34,6 +34,7 @@ class Link:
     on_time: Callable[[int], None] = lambda now: None
     now: int = 0
     enabled: bool = True
+    reads: bool = False  # opening a file for reading is a boundary too
     boundaries: int = 0
     _lock: Any = field(default_factory=threading.RLock)
     _inside: set[int] = field(default_factory=set)
@@ -126,6 +127,12 @@ def injected(fail: Fail) -> BaseException:
     if fail.error == "OSError":
         number, _, words = fail.message.partition(" ")
         return OSError(int(number), words)
+    if fail.error.startswith("aws-"):
+        from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+
+        return {"aws-reset": ConnectionClosedError, "aws-timeout": ReadTimeoutError}[fail.error](
+            endpoint_url=fail.message
+        )
     return RuntimeError(fail.message)
 
 

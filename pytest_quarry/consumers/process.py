@@ -25,6 +25,7 @@ from pytest_quarry.consumers.protocol import Ended
 
 STACK_WAIT = 1.0  # real seconds a hung process has to print its stack
 FLOOD_BYTES = 32 << 20
+BELOW = os.path.join(os.path.dirname(__file__), "drive.py")  # takes the turns
 LOOK_EVERY = 0.25  # real seconds between looks at a process that says nothing
 
 
@@ -126,9 +127,9 @@ class ConsumerProcess:
                 time.sleep(0.01)
                 now = self._stack.read_text("utf-8", "replace")
                 if now and now == seen:
-                    return now
+                    break
                 seen = now
-            return seen
+            return _own_frames(seen)
         return ""
 
     def _reap(self) -> int:
@@ -143,6 +144,17 @@ class ConsumerProcess:
             status = 0
         keeper.forget_group(pid)
         return os.waitstatus_to_exitcode(status)
+
+
+def _own_frames(stack: str) -> str:
+    """The threads' frames, most recent first, without those below the consumer: the kit's and pytest's."""
+    lines: list[str] = []
+    below = False
+    for line in stack.splitlines():
+        below = line.startswith("  ") and (below or (BELOW in line and bool(lines)))
+        if not below:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def kill_all() -> None:

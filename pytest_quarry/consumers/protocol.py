@@ -95,10 +95,11 @@ class Ended(NamedTuple):
 
 
 class Call(NamedTuple):
-    """Do one turn: `handle` a notification, take a Lambda `event`, or `poll`."""
+    """Do one turn: `handle` a notification or a Lambda event, or `poll`; virtual time is now `now`."""
 
     verb: str
     argument: Any = None
+    now: int | None = None
 
 
 class Grant(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_quarry.contract.errors import ContractError
 
-__all__ = ["encode_line", "encode_manifest", "encode_meta", "encode_number"]
+__all__ = ["encode_line", "encode_manifest", "encode_meta", "encode_number", "encode_text"]
 
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
@@ -47,7 +47,7 @@ def encode_manifest(manifest: Mapping[str, Any]) -> bytes:
 
 def encode_meta(content_type: str) -> bytes:
     """The ``.meta.json`` companion of a sidecar file: ``{"content_type":"image/png"}``, no newline."""
-    return f'{{"content_type":{_string(content_type)}}}'.encode()
+    return f'{{"content_type":{encode_text(content_type)}}}'.encode()
 
 
 def encode_number(value: int | float, where: str = "number") -> str:
@@ -71,7 +71,7 @@ def encode_number(value: int | float, where: str = "number") -> str:
 
 def _text(value: Any, where: str) -> str:
     if isinstance(value, str):
-        return _string(value)
+        return encode_text(value)
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -94,10 +94,11 @@ def _object(value: Mapping[Any, Any], where: str) -> str:
         if not isinstance(key, str):
             raise ContractError(f"{where}: key {key!r} is not a string; keys of stored objects are strings")
     # Code point order is the order of the UTF-8 bytes.
-    return "{" + ",".join(f"{_string(key)}:{_text(value[key], f'{where}.{key}')}" for key in sorted(value)) + "}"
+    return "{" + ",".join(f"{encode_text(key)}:{_text(value[key], f'{where}.{key}')}" for key in sorted(value)) + "}"
 
 
-def _string(value: str) -> str:
+def encode_text(value: str) -> str:
+    """A string as stored, in quotes."""
     return _escape_text(encode_basestring(value))
 
 

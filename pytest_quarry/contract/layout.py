@@ -4,6 +4,7 @@ import posixpath
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
 
@@ -64,6 +65,7 @@ def partition_key(run: "Run", event_type: str | None = None) -> PartitionKey:
     return PartitionKey(source=run.source, category=run.category, day=run.day, run_id=run.run_id, event_type=event_type)
 
 
+@lru_cache(maxsize=4096)
 def escape(value: str) -> str:
     """A value as it stands in a path: Go's ``url.PathEscape``. Raises ContractError for lone surrogates."""
     try:

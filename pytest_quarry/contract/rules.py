@@ -86,8 +86,12 @@ def _check_clock(run: "Run", where: str) -> None:
         raise ContractError(f"{where}: day {run.day!r}; it must be a date YYYY-MM-DD") from None
     if run.duration_ms < 0:
         raise ContractError(f"{where}: duration_ms {run.duration_ms}; a run does not end before it starts")
-    if run.flush_count < 1:
+    if run.flush_count is not None and run.flush_count < 1:
         raise ContractError(f"{where}: flush_count {run.flush_count}; a streaming flush takes at least one event")
+    if run.flush_interval is not None and not 0 < run.flush_interval < float("inf"):
+        raise ContractError(f"{where}: flush_interval {run.flush_interval}; seconds, more than none")
+    if run.policy == "streaming" and run.flush_count is None and run.flush_interval is None:
+        raise ContractError(f"{where}: no flush_count and no flush_interval; the streaming policy needs one of them")
     if run.lost < 0 or run.write_failures < 0:
         raise ContractError(f"{where}: lost and write_failures are counts, not negative")
     start = run.started_at

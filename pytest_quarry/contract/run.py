@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
+from pytest_quarry.contract.errors import choose
 from pytest_quarry.contract.records import TERMINAL, Event, EventType, seq_gaps
 from pytest_quarry.contract.rules import check_run
 
@@ -42,6 +43,13 @@ class FlushMode(StrEnum):
     AT_LEAST_ONCE = "at_least_once"
     CHUNKS_FIRST = "chunks_first"
     TWO_PHASE = "two_phase"
+
+
+_CHOICES: tuple[tuple[str, type[StrEnum]], ...] = (
+    ("policy", Policy),
+    ("flush_mode", FlushMode),
+    ("outcome", Outcome),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +96,10 @@ class Run:
     type; where it is empty, gaps in ``seq`` count as dropped ``log`` events. ``lost`` counts events received and never
     persisted because the policy failed; ``write_failures`` counts the writes that failed, that of a failing
     policy included.
-    ``started_at`` is UTC, midnight of ``day`` if absent. ``flush_mode`` matters to the buffered policy, ``flush_count``
-    (events per flush) to the streaming one. Rules: Quarry 0.13's contracts of run, emit and policy.
+    ``started_at`` is UTC, midnight of ``day`` if absent. ``flush_mode`` matters to the buffered policy; ``flush_count``
+    (events per flush; None: any number) and ``flush_interval`` (seconds between flushes; None: no interval) to the
+    streaming one. Policies, flush modes and outcomes may be given by name. Rules: Quarry 0.13's contracts of run, emit
+    and policy.
     """
 
     run_id: str
@@ -102,7 +112,8 @@ class Run:
     parent_run_id: str | None = None
     policy: Policy = Policy.STRICT
     flush_mode: FlushMode = FlushMode.AT_LEAST_ONCE
-    flush_count: int = 2
+    flush_count: int | None = 2
+    flush_interval: float | None = None
     outcome: Outcome = Outcome.SUCCESS
     events: tuple[Event, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
@@ -117,6 +128,10 @@ class Run:
     def __post_init__(self) -> None:
         for name in ("events", "artifacts", "sidecars"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, choices in _CHOICES:
+            value = getattr(self, name)
+            if type(value) is not choices:
+                object.__setattr__(self, name, choose(choices, value, name))
         check_run(self)
 
     @property

@@ -28,6 +28,7 @@ from pytest_quarry.samples.sound_files import (
     as_lines,
     file_name,
 )
+from pytest_quarry.samples.sound_handlers import ExpiringMarks, ExpiringMarksSuite
 
 if TYPE_CHECKING:
     from pytest_quarry.simulation.world import World
@@ -303,29 +304,16 @@ class LedgerWithoutRecoverySuite(LedgerSuite):
         return LedgerWithoutRecovery(world.disk, Storage(world.storage_root))
 
 
-class ForgetsAfterAnHour(OneTransaction):
-    """Keeps the marks for an hour, so that the table stays small."""
+class ForgetsAfterAnHour(ExpiringMarks):
+    """Keeps the marks for an hour, the default of many an idempotency store."""
 
     seconds = 3_600
 
-    def load(self, run_id: str, notification: Notification) -> None:
-        with self.database:
-            self.database.execute("DELETE FROM marks WHERE at < ?", (time.time() - self.seconds,))
-        super().load(run_id, notification)
 
-    def is_loaded(self, run_id: str) -> bool:
-        query = "SELECT 1 FROM marks WHERE run_id = ?"
-        return self.database.execute(query, (run_id,)).fetchone() is not None
-
-    def mark(self, run_id: str) -> None:
-        self.database.execute("INSERT INTO marks VALUES (?, ?)", (run_id, time.time()))
-
-
-class ForgetsAfterAnHourSuite(SqliteHandlerSuite):
-    """Marks that expire before the queue's messages do."""
+class ForgetsAfterAnHourSuite(ExpiringMarksSuite):
+    """Marks that expire earlier than messages do."""
 
     loader = ForgetsAfterAnHour
-    tables = SqliteHandlerSuite.tables + "CREATE TABLE marks (run_id TEXT PRIMARY KEY, at REAL NOT NULL);"
 
 
 class RemembersTheLast(OneTransaction):

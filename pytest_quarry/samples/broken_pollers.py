@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_quarry.samples.handlers import INSERT, KEYED_TABLES, UPSERT, values
 from pytest_quarry.samples.pollers import OrderPoller, SqlitePollerSuite
-from pytest_quarry.samples.reading import FinishedRun, Storage
+from pytest_quarry.samples.reading import FinishedRun, Storage, as_item
 from pytest_quarry.samples.sound_pollers import HOUR, AtomicCheckpoint
 
 
@@ -253,3 +253,23 @@ class NewestDaysSuite(SqlitePollerSuite):
 
     poller = NewestDays
     tables = SqlitePollerSuite.tables + "CREATE TABLE days (day TEXT NOT NULL);"
+
+
+class SnapshotAtATime(OrderPoller):
+    """Keeps the data files it has loaded, so that a long run's items come early."""
+
+    def poll(self) -> None:
+        loaded = self.loaded()
+        for path in self.storage.committed():
+            if "/event_type=item/" not in path or path in loaded:
+                continue
+            items = [as_item(record) for record in self.storage.records([path])]
+            with self.database:
+                self.database.executemany(INSERT, values(items))
+                self.database.execute("INSERT INTO loaded_runs VALUES (?)", (path,))
+
+
+class SnapshotAtATimeSuite(SqlitePollerSuite):
+    """Loads committed snapshots of runs that are not finished."""
+
+    poller = SnapshotAtATime

@@ -93,9 +93,7 @@ class PartitionMeansFinished(Storage):
     def finished_runs(self) -> list[FinishedRun]:
         matches = [DATA_FILE.fullmatch(path) for path in self.committed()]
         found = {
-            match["folder"]: FinishedRun(
-                match["run_id"], match["day"], match["folder"], int(match["snapshot"])
-            )
+            match["folder"]: FinishedRun(match["run_id"], match["day"], match["folder"], int(match["snapshot"]))
             for match in matches
             if match and match["type"] == "item"
         }
@@ -139,9 +137,7 @@ class WalksParents(Storage):
             while snapshot:
                 manifest = dataset / "segments" / snapshot / "manifest.json"
                 found[:0] = listed(manifest)
-                snapshot = (
-                    json.loads(manifest.read_bytes()).get("parent_snapshot_id") if listed(manifest) else None
-                )
+                snapshot = json.loads(manifest.read_bytes()).get("parent_snapshot_id") if listed(manifest) else None
         return found
 
 
@@ -149,3 +145,17 @@ class WalksParentsSuite(SqlitePollerSuite):
     """Walks from `latest` through the parents."""
 
     reader = WalksParents
+
+
+class CopiesOfManifests(Storage):
+    """Takes the runs from the canonical manifests and their files from the partitions' copies."""
+
+    def item_files(self, folder: str) -> list[str]:
+        files = super().item_files(folder)
+        return [path for path in files if listed((self.root / path).parent.parent / "manifest.json")]
+
+
+class CopiesOfManifestsSuite(SqlitePollerSuite):
+    """Waits for the canonical manifest, and then needs copies that come after it."""
+
+    reader = CopiesOfManifests

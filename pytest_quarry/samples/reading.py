@@ -107,9 +107,7 @@ class FlatStorage(Storage):
 
     def finished_runs(self) -> list[FinishedRun]:
         found = []
-        for path in sorted(
-            self.root.glob("source=*/category=*/day=*/run_id=*/event_type=run_complete/data.jsonl")
-        ):
+        for path in sorted(self.root.glob("source=*/category=*/day=*/run_id=*/event_type=run_complete/data.jsonl")):
             if not path.read_bytes().endswith(b"\n"):
                 continue
             folder = path.parent.parent

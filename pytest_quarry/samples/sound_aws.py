@@ -47,9 +47,7 @@ class TargetLoader:
         items = self.storage.items(self.storage.folder_of(notification["storage_path"]))
         self.target.begin()
         for item in items:
-            self.target.insert(
-                {"run_id": run_id, "item": item.event_id, "sku": item.sku, "price": item.price}
-            )
+            self.target.insert({"run_id": run_id, "item": item.event_id, "sku": item.sku, "price": item.price})
         self.target.commit()
 
 
@@ -110,9 +108,7 @@ class DynamoLoader:
 
     def _put_once(self, row: dict[str, Any]) -> None:
         try:
-            self.table.put_item(
-                TableName="orders", Item=row, ConditionExpression="attribute_not_exists(event_id)"
-            )
+            self.table.put_item(TableName="orders", Item=row, ConditionExpression="attribute_not_exists(event_id)")
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
@@ -135,8 +131,7 @@ class DynamoSuite(EventBusConformance):
                 BillingMode="PAY_PER_REQUEST",
                 AttributeDefinitions=[{"AttributeName": part, "AttributeType": "S"} for part in key],
                 KeySchema=[
-                    {"AttributeName": part, "KeyType": kind}
-                    for part, kind in zip(key, ("HASH", "RANGE"), strict=False)
+                    {"AttributeName": part, "KeyType": kind} for part, kind in zip(key, ("HASH", "RANGE"), strict=False)
                 ],
             )
 

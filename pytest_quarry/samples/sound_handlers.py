@@ -6,6 +6,7 @@ import asyncio
 import functools
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from pytest_quarry.samples.handlers import (
     SqliteHandlerSuite,
     values,
 )
-from pytest_quarry.samples.reading import Storage
+from pytest_quarry.samples.reading import Item, Storage, as_item
 
 if TYPE_CHECKING:
     from pytest_quarry.simulation.world import World
@@ -114,6 +115,48 @@ class LeasedSuite(SqliteHandlerSuite):
 
     loader = Leased
     tables = SqliteHandlerSuite.tables + "CREATE TABLE claims (run_id TEXT PRIMARY KEY, until REAL NOT NULL);"
+
+
+class ExpiringMarks(OneTransaction):
+    """Keeps the marks for a week, longer than any queue keeps a message, so that the table stays small."""
+
+    seconds = 7 * 86_400
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        with self.database:
+            self.database.execute("DELETE FROM marks WHERE at < ?", (time.time() - self.seconds,))
+        super().load(run_id, notification)
+
+    def is_loaded(self, run_id: str) -> bool:
+        query = "SELECT 1 FROM marks WHERE run_id = ?"
+        return self.database.execute(query, (run_id,)).fetchone() is not None
+
+    def mark(self, run_id: str) -> None:
+        self.database.execute("INSERT INTO marks VALUES (?, ?)", (run_id, time.time()))
+
+
+class ExpiringMarksSuite(SqliteHandlerSuite):
+    """Marks that outlast every duplicate."""
+
+    loader = ExpiringMarks
+    tables = SqliteHandlerSuite.tables + "CREATE TABLE marks (run_id TEXT PRIMARY KEY, at REAL NOT NULL);"
+
+
+class ReadsInThreads(OneTransaction):
+    """Reads the segments with a pool of threads, writes in one transaction."""
+
+    def items(self, notification: Notification) -> list[Item]:
+        files = self.storage.item_files(self.storage.folder_of(notification["storage_path"]))
+        with ThreadPoolExecutor(4) as pool:
+            parts = pool.map(lambda file: list(self.storage.records([file])), files)
+            events = {record["event_id"]: record for part in parts for record in part}
+        return [as_item(record) for record in events.values()]
+
+
+class ReadsInThreadsSuite(SqliteHandlerSuite):
+    """Threads that read, one that writes."""
+
+    loader = ReadsInThreads
 
 
 class AsyncLoader:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import logging
+import os
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_quarry.samples.handlers import KEYED_TABLES, UPSERT, values
-from pytest_quarry.samples.pollers import OrderPoller, SqlitePollerSuite
+from pytest_quarry.samples.pollers import Checkpoint, OrderPoller, SqlitePollerSuite
 from pytest_quarry.samples.reading import FinishedRun, FlatStorage, Storage
 from pytest_quarry.samples.sound_files import as_lines, file_name, read_rows, replace_file
 from pytest_quarry.suites import PollerConformance
@@ -66,6 +71,50 @@ class CheckpointPerPollSuite(SqlitePollerSuite):
     """One checkpoint for all runs of a poll."""
 
     poller = CheckpointPerPoll
+    tables = KEYED_TABLES
+
+
+class LockedCheckpoint(Checkpoint):
+    """Replaces the checkpoint by a temporary file of its own name, and syncs the folder."""
+
+    def write(self, loaded: set[str]) -> None:
+        folder = self.path.parent
+        with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False) as file:
+            json.dump({"version": 1, "loaded": sorted(loaded)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(file.name, self.path)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class Locked(AtomicCheckpoint):
+    """Holds a lock file during a poll, so that two of it do not meet, and keeps a log."""
+
+    def __init__(self, folder: Path, storage: Storage) -> None:
+        super().__init__(folder, storage)
+        self.checkpoint = LockedCheckpoint(folder / "checkpoint.json")
+        self.log = logging.getLogger("locked-poller")
+        self.log.setLevel(logging.INFO)
+        self.log.addHandler(logging.FileHandler(folder / "poller.log"))
+
+    def poll(self) -> None:
+        with open(self.checkpoint.path.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            super().poll()
+
+    def load(self, run: FinishedRun) -> None:
+        super().load(run)
+        self.log.info("loaded %s", run.run_id)
+
+
+class LockedSuite(SqlitePollerSuite):
+    """A lock file, a log file, a temporary checkpoint of a random name."""
+
+    poller = Locked
     tables = KEYED_TABLES
 
 

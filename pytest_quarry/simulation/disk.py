@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import time
 from pathlib import Path
 
 # SQLite's shared-memory index is rebuilt from the WAL by whoever comes next: not durable state.
 NOT_DURABLE = ("-shm",)
+# A file time this near to real time was set by a write, not by the consumer's own hand: it becomes virtual.
+JUST_NOW = 3_600
 Signature = tuple[int, int, int]
 
 
@@ -42,24 +46,24 @@ class DiskWatch:
         return changed
 
     def _look_in(self, directory: str, name: str, seen: dict[str, Signature], changed: set[str], now: int) -> None:
-        with os.scandir(directory) as entries:
+        try:
+            entries = os.scandir(directory)
+        except FileNotFoundError:  # the consumer removed it
+            return
+        except PermissionError:  # the consumer closed it, to itself and to us
+            self._note(name, b"closed", seen, changed)
+            return
+        with entries:
             for entry in entries:
-                if entry.name.endswith(NOT_DURABLE):
-                    continue
-                inner = f"{name}/{entry.name}"
-                try:
-                    self._look_at(entry, inner, seen, changed, now)
-                except FileNotFoundError:
-                    continue
+                if not entry.name.endswith(NOT_DURABLE):
+                    with contextlib.suppress(FileNotFoundError):
+                        self._look_at(entry, f"{name}/{entry.name}", seen, changed, now)
 
     def _look_at(
         self, entry: os.DirEntry[str], name: str, seen: dict[str, Signature], changed: set[str], now: int
     ) -> None:
         if entry.is_dir(follow_symlinks=False):
-            seen[name] = (0, 0, 0)
-            if name not in self._contents:
-                self._contents[name] = b"directory"
-                changed.add(name)
+            self._note(name, b"directory", seen, changed)
             self._look_in(entry.path, name, seen, changed, now)
             return
         stat = entry.stat(follow_symlinks=False)
@@ -67,13 +71,18 @@ class DiskWatch:
         if self._signatures.get(name) == signature:
             seen[name] = signature
             return
-        content = _digest(entry)
+        self._note(name, _digest(entry), seen, changed)
+        if not entry.is_symlink() and abs(stat.st_mtime - time.time()) < JUST_NOW:
+            with contextlib.suppress(PermissionError):
+                os.utime(entry.path, ns=(now * 1000, now * 1000))
+                signature = (stat.st_size, now * 1000, stat.st_ino)
+        seen[name] = signature
+
+    def _note(self, name: str, content: bytes, seen: dict[str, Signature], changed: set[str]) -> None:
+        seen[name] = (0, 0, 0)
         if self._contents.get(name) != content:
             self._contents[name] = content
             changed.add(name)
-        if not entry.is_symlink():
-            os.utime(entry.path, ns=(now * 1000, now * 1000))
-        seen[name] = (stat.st_size, now * 1000, stat.st_ino)
 
 
 def _digest(entry: os.DirEntry[str]) -> bytes:
@@ -81,5 +90,8 @@ def _digest(entry: os.DirEntry[str]) -> bytes:
         return os.readlink(entry.path).encode()
     if not entry.is_file():
         return b"special"
-    with open(entry.path, "rb") as file:
-        return hashlib.file_digest(file, "blake2b").digest()[:16]
+    try:
+        with open(entry.path, "rb") as file:
+            return hashlib.file_digest(file, "blake2b").digest()[:16]
+    except PermissionError:
+        return b"closed"

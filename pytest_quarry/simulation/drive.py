@@ -13,6 +13,7 @@ from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks.aws import DUMMY_ENVIRONMENT
 from pytest_quarry.consumers.process import ConsumerProcess, Hung
 from pytest_quarry.consumers.protocol import (
+    AwsAnswer,
     AwsCall,
     Boundary,
     Call,
@@ -27,8 +28,10 @@ from pytest_quarry.consumers.protocol import (
     Tear,
     Unusable,
 )
+from pytest_quarry.simulation.power import PowerLog
 from pytest_quarry.simulation.recorder import Recorder
 from pytest_quarry.simulation.schedule import RETURN, Crash
+from pytest_quarry.simulation.trouble import Trouble
 from pytest_quarry.simulation.world import EPOCH, World
 
 BOUNDARY_SECONDS = 0.001  # virtual time one boundary takes, so that no two instants are the same
@@ -41,6 +44,16 @@ class Limits:
 
     boundaries: int = 10_000
     seconds: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Play:
+    """How a schedule is played: its limits, what is observed, and which operations are boundaries on this occasion."""
+
+    limits: Limits = field(default_factory=Limits)
+    observe: bool = True  # read the target at every durable change, not only between turns and after kills
+    reads: bool = False  # opening a file for reading is a boundary too
+    power: bool = False  # keep the log that a power loss needs
 
 
 @dataclass
@@ -64,11 +77,12 @@ class Outcome:
 class Drive:
     """The consumer's processes, one after another, in one world."""
 
-    def __init__(self, world: World, consumer: Consumer, recorder: Recorder, limits: Limits, observe: bool) -> None:
-        self._world, self._consumer, self._recorder, self._limits = world, consumer, recorder, limits
-        self._observe = observe
+    def __init__(self, world: World, consumer: Consumer, recorder: Recorder, trouble: Trouble, play: Play) -> None:
+        self._world, self._consumer, self._recorder, self._play = world, consumer, recorder, play
         self._process: ConsumerProcess | None = None
         self.takes: str | None = None
+        self._trouble = trouble
+        self._power = PowerLog(world.root)
         self.hung = False
         self.output, self.stack = "", ""
 
@@ -84,14 +98,14 @@ class Drive:
         self._recorder.incarnation += 1
         self._recorder.restored()
         self._recorder.record("started", "the consumer" if self._recorder.incarnation == 1 else "the consumer again")
-        self._process = ConsumerProcess(self._birth(), guard_seconds=self._limits.seconds)
+        self._process = ConsumerProcess(self._birth(), guard_seconds=self._play.limits.seconds)
         outcome = self._go_on(turn)
         return None if outcome.how == "returned" and self.takes else outcome
 
     def do(self, call: Call, turn: Turn) -> Outcome:
         """Let the consumer take one turn."""
         assert self._process is not None
-        self._process.send(call)
+        self._process.send(call._replace(now=self._world.now))
         return self._go_on(turn)
 
     def _go_on(self, turn: Turn) -> Outcome:
@@ -101,7 +115,7 @@ class Drive:
                 message = self._process.receive()
             except Hung as hung:
                 return self._give_up(str(hung), hung.stack)
-            self._recorder.look(observe=self._observe or not isinstance(message, Boundary))
+            self._recorder.look(observe=self._play.observe or not isinstance(message, Boundary))
             if isinstance(message, Boundary):
                 outcome = self._at_boundary(message, turn)
                 if outcome is not None:
@@ -130,8 +144,11 @@ class Drive:
         self._recorder.record("returned", RETURN)
         if _is_here(turn, RETURN):
             turn.reached = True
-            self._recorder.record("killed", "after it returned, before anybody was told")
-            self.kill()
+            if turn.crash is not None and turn.crash.power is not None:
+                self._lose_power("after it returned", turn.crash.power)
+            else:
+                self._recorder.record("killed", "after it returned, before anybody was told")
+                self.kill()
             return Outcome("killed")
         return Outcome("returned", message.value)
 
@@ -147,16 +164,31 @@ class Drive:
         assert self._process is not None
         turn.boundaries += 1
         turn.crossed[boundary.label] += 1
-        if turn.boundaries > self._limits.boundaries:
-            words = f"it crossed {self._limits.boundaries:,} boundaries in one turn, the last at {boundary.label}"
+        if turn.boundaries > self._play.limits.boundaries:
+            words = f"it crossed {self._play.limits.boundaries:,} boundaries in one turn, the last at {boundary.label}"
             return self._give_up(words, self._process.stack())
         if _is_here(turn, boundary.label):
             turn.reached = True
             return self._crash(boundary, turn.crash)
+        failure = self._trouble.at(boundary, self._world.now)
+        if failure is not None:
+            self._fail(boundary, failure)
+            return None
+        if self._play.power:
+            self._power.before(boundary)
         self._recorder.record("crossed", boundary.label, size=boundary.size, buffered=boundary.buffered)
         self._recorder.expect(boundary.paths)
         self._process.send(self._grant(boundary))
         return None
+
+    def _fail(self, boundary: Boundary, failure: Fail | AwsAnswer) -> None:
+        assert self._process is not None
+        self._world.advance(BOUNDARY_SECONDS)
+        words = failure.message if isinstance(failure, Fail) else f"AWS answers {failure.status}"
+        self._recorder.record("failed", f"{boundary.label}: {words}")
+        self._recorder.expect(())
+        answer = failure if isinstance(failure, Fail) else Grant(self._world.now, failure)
+        self._process.send(answer)
 
     def _grant(self, boundary: Boundary) -> Grant | Fail:
         call, value = boundary.call, None
@@ -165,7 +197,7 @@ class Drive:
             if isinstance(call, Sleep):
                 self._world.advance(call.seconds)
             elif isinstance(call, AwsCall):
-                value = self._world.aws(call)
+                value = self._trouble.spoil(boundary, self._world.aws(call))
             elif isinstance(call, TargetCall):
                 value = self._world.target.apply(call)
         except Exception as error:  # a call the world cannot carry out is the consumer's to deal with
@@ -175,6 +207,9 @@ class Drive:
     def _crash(self, boundary: Boundary, crash: Crash | None) -> Outcome:
         assert self._process is not None
         assert crash is not None
+        if crash.power is not None:
+            self._lose_power(f"before {boundary.label}", crash.power)
+            return Outcome("killed")
         if crash.keep is None or boundary.size is None:
             self._recorder.record("killed", f"before {boundary.label}")
         else:
@@ -186,6 +221,16 @@ class Drive:
         self.kill()
         self._recorder.look()
         return Outcome("killed")
+
+    def _lose_power(self, where: str, how: str) -> None:
+        """The machine dies with the process: what was not fsynced is not there when it comes back."""
+        self.kill()
+        lost = self._power.lose(how)
+        self._recorder.expect(lost)
+        words = "cut" if how == "cut" else "taken back"
+        names = ", ".join(name.removeprefix("disk/") for name in lost) or "nothing"
+        self._recorder.record("killed", f"power lost {where}; not fsynced, so {words}: {names}")
+        self._recorder.look()
 
     def _give_up(self, words: str, stack: str) -> Outcome:
         self.hung, self.stack = True, stack
@@ -244,7 +289,8 @@ class Drive:
             epoch=EPOCH,
             seed=world.seed * 1_000_003 + incarnation,
             incarnation=incarnation,
-            cpu_seconds=int(self._limits.seconds) + CPU_MARGIN,
+            reads=self._play.reads,
+            cpu_seconds=int(self._play.limits.seconds) + CPU_MARGIN,
         )
 
 

@@ -31,6 +31,15 @@ def crash_points(schedule: Schedule, history: History) -> Iterator[Schedule]:
         before = entry.state
 
 
+def power_losses(schedule: Schedule, history: History) -> Iterator[Schedule]:
+    """The same crash points, each as a loss of power: what was not fsynced is cut, or taken back."""
+    for point in crash_points(schedule, history):
+        for at, step in enumerate(point.steps, 1):
+            if isinstance(step, (Deliver, Poll)) and step.crash is not None:
+                yield with_crash(point, at, replace(step.crash, power="cut"))
+                yield with_crash(point, at, replace(step.crash, power="back"))
+
+
 def torn_writes(schedule: Schedule, history: History, sized: frozenset[str]) -> Iterator[Schedule]:
     """The schedule with one write cut: half of it, and all but its last byte.
 
@@ -118,6 +127,11 @@ def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], *, most: int =
 
 
 def _smaller(schedule: Schedule) -> Iterator[Schedule]:
+    for half in (schedule.runs[::2], schedule.runs[1::2]) if len(schedule.runs) > 8 else ():
+        left = schedule
+        for run in half:
+            left = _without_run(left, run)
+        yield left
     for run in schedule.runs:
         if len(schedule.runs) > 1:
             yield _without_run(schedule, run)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
-from pytest_quarry.contract import EventType, Outcome, Policy, Run, number_events
+from pytest_quarry.contract import Artifact, EventType, Outcome, Policy, Run, number_events
 from pytest_quarry.contract.records import Event
 from pytest_quarry.simulation.history import RunView
 from pytest_quarry.simulation.schedule import PlannedRun
-from pytest_quarry.storage import StoredRun, read_runs
+from pytest_quarry.storage import StoredRun
 
-Body = tuple[EventType, Mapping[str, Any]]
+Body = tuple[EventType | str, Mapping[str, Any] | None]
 
 
 @functools.lru_cache(maxsize=256)
@@ -43,25 +43,55 @@ def build(planned: PlannedRun, consumer: Consumer) -> Run:
         policy=Policy(planned.policy),
         outcome=Outcome(planned.outcome),
         events=events,
+        artifacts=_artifacts(planned),
     )
 
 
 def _bodies(planned: PlannedRun, consumer: Consumer) -> list[Body]:
     bodies: list[Body] = []
     for number in range(planned.first_item, planned.first_item + planned.items):
-        data = consumer.item_data(number)
+        data = _item_data(consumer, number)
         if not isinstance(data, Mapping):
             raise ConsumerError(
                 f"{consumer.name}.item_data({number}) returned {type(data).__name__}. Return the item's data as a mapping."
             )
-        bodies.append((EventType.ITEM, {"item_type": "product", "data": data}))
+        if planned.blob and number == planned.first_item:
+            data = {**data, "blob": "x" * planned.blob}
+        payload: dict[str, Any] = {"item_type": "product", "data": data}
+        bodies.append((EventType.ITEM, {**payload, "added_in": "0.14"} if planned.odd else payload))
+    if planned.odd:
+        bodies += [(EventType.LOG, None), ("heartbeat", {"beats": 1})]
+    if planned.artifacts == "committed":
+        about = {"artifact_id": "page-1", "name": "page.html", "content_type": "text/html", "size_bytes": 0}
+        bodies.append((EventType.ARTIFACT, about))
     for number in range(planned.logs):
         bodies.append((EventType.LOG, {"level": "info", "message": f"page {number}"}))
-    if planned.outcome == Outcome.SUCCESS:
-        bodies.append((EventType.RUN_COMPLETE, {"summary": {"items": planned.items}}))
-    elif planned.outcome == Outcome.SCRIPT_ERROR:
+    if planned.outcome == "success":
+        summary = {"skipped": True, "reason": "nothing new"} if planned.skipped else {"items": planned.items}
+        bodies.append((EventType.RUN_COMPLETE, {"summary": summary}))
+    elif planned.outcome == "script_error":
         bodies.append((EventType.RUN_ERROR, {"error_type": "TypeError", "message": "selector not found"}))
     return bodies
+
+
+def _artifacts(planned: PlannedRun) -> tuple[Artifact, ...]:
+    if planned.artifacts == "none":
+        return ()
+    return (Artifact(artifact_id="page-1", chunks=(b"<html>", b"</html>")),)
+
+
+def _item_data(consumer: Consumer, number: int) -> Any:
+    try:
+        data = consumer.item_data(number)
+        json.dumps(data)
+    except Exception as error:
+        problem = (
+            f"raised {type(error).__name__}: {error}" if not isinstance(error, TypeError) else f"is no JSON: {error}"
+        )
+        raise ConsumerError(
+            f"{consumer.name}.item_data({number}) {problem}. Return the item's data as a mapping that JSON can hold."
+        ) from error
+    return data
 
 
 def _renamed(event: Event) -> Event:
@@ -69,24 +99,42 @@ def _renamed(event: Event) -> Event:
     return replace(event, event_id=f"ev-{event.seq:04d}")
 
 
-def views(root: Path, layout: str, consumer: Consumer) -> tuple[RunView, ...]:
+def views(stored: Iterable[StoredRun], consumer: Consumer) -> tuple[RunView, ...]:
     """What a correct reader sees now, and what this consumer may and must load of it."""
-    return tuple(_view(run, consumer) for run in read_runs(root, layout=layout))
+    return tuple(_view(run, consumer) for run in stored)
+
+
+def unless_broken(view: RunView, broken: tuple[str, ...]) -> RunView:
+    """A run whose files cannot be read for ever need not be loaded."""
+    return replace(view, standing="optional") if any(view.run_id in at for at in broken) else view
 
 
 def _view(run: StoredRun, consumer: Consumer) -> RunView:
     standing = _standing(run, consumer)
     items: tuple[str, ...] = tuple(str(_key(event, consumer)) for event in run.items)
     if consumer.expected is not None and standing != "forbidden":
-        expected = consumer.expected(run)
+        expected = _expected(consumer, consumer.expected, run)
         if expected is None:
             standing = "forbidden"
         else:
-            items = tuple(str(item) for item in expected)
+            items = expected
     return RunView(run_id=run.run_id, standing=standing, state=run.state, items=items)
 
 
+def _expected(consumer: Consumer, expected: Callable[[Any], Any], run: StoredRun) -> tuple[str, ...] | None:
+    try:
+        found = expected(run)
+        return None if found is None else tuple(str(item) for item in found)
+    except Exception as error:
+        raise ConsumerError(
+            f"{consumer.name}.expected(run) raised {type(error).__name__}: {error}. It gets a run with run_id, source, items, "
+            "artifacts and state. Return the keys of its items, or None where it is not to be loaded."
+        ) from error
+
+
 def _standing(run: StoredRun, consumer: Consumer) -> Any:
+    if consumer.selective and (run.source not in consumer.sources or run.category not in consumer.categories):
+        return "forbidden"
     if run.state == "finished":
         # A policy that failed at the very end: announced as such, and yet finished in storage. Both readings are right.
         whole = run.complete_partitions and run.outcome != Outcome.POLICY_FAILURE

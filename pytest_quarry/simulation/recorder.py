@@ -129,6 +129,13 @@ class Recorder:
                 _remove(self._world.root / name)
             self._world.watch.look(self._world.now)
 
+    def read_or_none(self) -> tuple[Row, ...] | None:
+        """The rows now; None where the hook raises."""
+        try:
+            return self._read()
+        except Exception:
+            return None
+
     def history(self, **details: Any) -> History:
         """What happened, finished."""
         return History(

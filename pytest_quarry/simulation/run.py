@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from pytest_quarry.bus import names
 from pytest_quarry.bus.delivery import Mailbox, Message, failed_identifiers
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import aws
 from pytest_quarry.consumers.protocol import Call
-from pytest_quarry.contract import Layout, lambda_event, lambda_record, message_attributes, sns_envelope
-from pytest_quarry.contract.notification import EVENT_TYPE, minimal, run_completed
-from pytest_quarry.simulation import places, planned
-from pytest_quarry.simulation.drive import Drive, Limits, Turn
+from pytest_quarry.contract import message_attributes
+from pytest_quarry.contract.notification import EVENT_TYPE
+from pytest_quarry.simulation import damage, messages, places, planned, settle
+from pytest_quarry.simulation.drive import Drive, Play, Turn
 from pytest_quarry.simulation.history import History, RunView
 from pytest_quarry.simulation.recorder import Recorder
 from pytest_quarry.simulation.schedule import (
+    Break,
     Crash,
+    Damage,
     Deliver,
+    Heal,
+    Litter,
     Notify,
     PlannedRun,
     Poll,
@@ -33,40 +35,31 @@ from pytest_quarry.simulation.schedule import (
     Wait,
     Write,
 )
-from pytest_quarry.simulation.world import SECOND, World
+from pytest_quarry.simulation.trouble import Trouble
+from pytest_quarry.simulation.world import World
 from pytest_quarry.storage import Stop
 
-# What the world owes before it accuses: time for visibility timeouts, then for claims of any sane length.
-PATIENCE = (31, 31, 31, 60, 300, 900, 3_600, 21_600, 86_400, 86_400)
-POLL_EVERY = 60
-IDLE_POLLS = 3
-MOST_POLLS = 16
-BATCH = 10  # SQS's largest
 MOST_SEEN = 1000
 
 _seen: dict[Any, tuple[RunView, ...]] = {}
 
 
 def simulate(
-    schedule: Schedule,
-    consumer: Consumer,
-    *,
-    limits: Limits | None = None,
-    peek: bool = False,
-    observe: Literal["boundaries", "turns"] = "boundaries",
+    schedule: Schedule, consumer: Consumer, play: Play | None = None, *, peek: bool = False, limits: Any = None
 ) -> History:
+    play = play or (Play(limits=limits) if limits else None)
     """Execute a schedule in a fresh world and say what happened.
 
-    `observe`: whether the target is read at every durable change, or only between turns and after kills. `peek`: also
-    ask how many rows the suite's `rows` sees inside the consumer's process.
+    `play` says how much is observed and when a consumer counts as hung. `peek`: also ask how many rows the suite's
+    `rows` sees inside the consumer's process.
 
     Deterministic: the same schedule and consumer give an equal history. Nothing sleeps, nothing touches a network, no
     process is left. Raises ConsumerError where a hook of the suite cannot work.
     """
-    world = World(places.base(), layout=consumer.layout, seed=schedule.seed)
+    world = World(places.base(), layout=consumer.layout, storage=consumer.storage, seed=schedule.seed)
     try:
         with _routed(world):
-            return _Simulation(world, schedule, consumer, limits or Limits(), observe == "boundaries").run(peek)
+            return _Simulation(world, schedule, consumer, play or Play()).run(peek)
     finally:
         world.close()
 
@@ -96,17 +89,21 @@ class _Simulation:
     world: World
     schedule: Schedule
     consumer: Consumer
-    limits: Limits
-    observe: bool
+    play: Play
 
     def __post_init__(self) -> None:
         self.mailbox = Mailbox()
+        self.trouble = Trouble()
         self.views: dict[str, RunView] = {}
         self.begun: dict[str, int] = {}
         self.written: list[Write] = []
+        self.versions: dict[str, list[bytes]] = {
+            step.file: [] for step in self.schedule.steps if isinstance(step, Damage) and step.how == "older"
+        }
+        self.lasting = any(isinstance(step, Break) and step.lasting for step in self.schedule.steps)
         _prepare(self.consumer, self.world)
         self.recorder = Recorder(self.world, self.consumer, self.mailbox)
-        self.drive = Drive(self.world, self.consumer, self.recorder, self.limits, self.observe)
+        self.drive = Drive(self.world, self.consumer, self.recorder, self.trouble, self.play)
 
     def run(self, peek: bool) -> History:
         try:
@@ -118,11 +115,13 @@ class _Simulation:
             self.recorder.step = len(self.schedule.steps) + 1
             if not self.drive.hung:
                 self._settle()
+            self.trouble.heal(all_of_them=True)
             rows = self.recorder.final_rows()
             peeked = self.drive.peek() if peek else None
             self.drive.stop()
         finally:
             self.drive.kill()
+        self._note_unmet()
         return self.recorder.history(
             rows=rows,
             notified={
@@ -142,13 +141,24 @@ class _Simulation:
             case Notify():
                 self._notify(step)
             case Deliver():
-                self._deliver(step.messages, step.crash)
+                self.deliver(step.messages, step.crash)
             case Poll():
-                self._poll(step.crash)
+                self.poll(step.crash)
             case Restart():
                 self._restart()
             case Wait():
-                self._wait(step.seconds)
+                self.wait(step.seconds)
+            case Break():
+                self.trouble.begin(step)
+                self.recorder.record("broke", _broken(step))
+            case Heal():
+                self.trouble.heal()
+                self.recorder.record("healed", "what was broken")
+            case Damage():
+                self._damage(step)
+            case Litter():
+                self.world.litter(step.key, step.content.encode())
+                self.recorder.record("littered", step.key)
 
     def _write(self, step: Write) -> None:
         plan = self.schedule.run(step.run)
@@ -169,20 +179,20 @@ class _Simulation:
 
     def _views(self) -> tuple[RunView, ...]:
         """What a correct reader sees now: the same for every schedule that writes the same."""
-        key = (self.consumer, self.schedule.runs, tuple(self.written))
+        broken = tuple(step.at for step in self.schedule.steps if isinstance(step, Break) and step.lasting)
+        key = (self.consumer, self.schedule.runs, tuple(self.written), broken)
         if key not in _seen:
             if len(_seen) > MOST_SEEN:
                 _seen.clear()
-            _seen[key] = planned.views(self.world.storage_root, self.consumer.layout, self.consumer)
+            views = planned.views(self.world.stored, self.consumer)
+            _seen[key] = tuple(planned.unless_broken(view, broken) for view in views)
         return _seen[key]
 
     def _notify(self, step: Notify) -> None:
-        plan = self.schedule.run(step.run)
-        run = planned.build(plan, self.consumer)
-        make = minimal if step.form == "minimal" else run_completed
-        stamp = _stamp(self.world.now)
-        body = make(run, root_url=self.world.storage_url, timestamp=stamp, layout=Layout(self.consumer.layout))
-        body = _formed(body, step)
+        run = planned.build(self.schedule.run(step.run), self.consumer)
+        body = messages.body(
+            run, step, root_url=self.world.storage_url, layout=self.consumer.layout, now=self.world.now
+        )
         attributes = {} if step.form == "bare" else message_attributes(run)
         message = self.mailbox.accept(step.run, body, attributes, self.world.now)
         self.recorder.look(observe=False)
@@ -190,7 +200,9 @@ class _Simulation:
         self.recorder.record("notified", f"{step.run} (#{message.number}){form}", messages=(message.number,))
         self.world.advance(1)
 
-    def _deliver(self, numbers: Sequence[int], crash: Crash | None) -> None:
+    def deliver(self, numbers: tuple[int, ...], crash: Crash | None) -> None:
+        """Give the consumer these messages in one batch."""
+        self._keep_versions()
         turn = Turn(crash)
         started = self.drive.start(turn)
         if started is None and self.drive.takes == "lambda":
@@ -212,52 +224,30 @@ class _Simulation:
         if outcome.how == "returned":
             self._acknowledge([message])
 
-    def _invoke(self, numbers: Sequence[int], turn: Turn) -> None:
-        messages = self.mailbox.receive(numbers)
-        self.recorder.record("delivered", _delivered(messages), messages=tuple(numbers))
-        records = [self._record(message) for message in messages]
-        outcome = self.drive.do(Call("handle", lambda_event(records)), turn)
+    def _invoke(self, numbers: tuple[int, ...], turn: Turn) -> None:
+        batch = self.mailbox.receive(numbers)
+        self.recorder.record("delivered", _delivered(batch), messages=numbers)
+        event = messages.event(batch, raw=self.consumer.raw_delivery, now=self.world.now)
+        outcome = self.drive.do(Call("handle", event), turn)
         if outcome.how != "returned":
             return
-        failed = failed_identifiers(outcome.value, [record["messageId"] for record in records])
+        failed = failed_identifiers(outcome.value, [messages.identifier(message) for message in batch])
         if failed is None:
             self.recorder.record("raised", f"the batch failed: it answered {outcome.value!r}"[:300])
             return
-        self._acknowledge([m for m, record in zip(messages, records, strict=True) if record["messageId"] not in failed])
+        self._acknowledge([message for message in batch if messages.identifier(message) not in failed])
 
-    def _record(self, message: Message) -> dict[str, Any]:
-        identifier = f"00000000-0000-4000-8000-{message.number:012d}"
-        body = json.dumps(message.body)
-        raw = self.consumer.raw_delivery
-        if not raw:
-            envelope = sns_envelope(
-                body,
-                message_id=identifier,
-                topic_arn=names.TOPIC_ARN,
-                timestamp=_stamp(message.sent, "milliseconds"),
-                attributes=message.attributes,
-            )
-            body = json.dumps(envelope)
-        return lambda_record(
-            body,
-            message_id=identifier,
-            receipt_handle=f"receipt-{message.number}-{message.receives}",
-            queue_arn=names.QUEUE_ARN,
-            receive_count=message.receives,
-            sent_ms=message.sent // 1000,
-            received_ms=self.world.now // 1000,
-            attributes=message.attributes if raw else None,
-        )
-
-    def _acknowledge(self, messages: Sequence[Message]) -> None:
-        new = [message for message in messages if message.waiting]
+    def _acknowledge(self, done: list[Message]) -> None:
+        new = [message for message in done if message.waiting]
         for message in new:
             message.acknowledged = True
         if new:
             self.recorder.record("acknowledged", _delivered(new), messages=tuple(m.number for m in new))
             self.recorder.look(observe=False)
 
-    def _poll(self, crash: Crash | None) -> None:
+    def poll(self, crash: Crash | None) -> None:
+        """Let the poller take one turn."""
+        self._keep_versions()
         turn = Turn(crash)
         started = self.drive.start(turn)
         if started is None:
@@ -271,61 +261,54 @@ class _Simulation:
             self.recorder.unreached.append(f"step {self.recorder.step}: {crash.label} (occurrence {crash.occurrence})")
         self.world.advance(1)
 
+    def _note_unmet(self) -> None:
+        for step in self.schedule.steps:
+            if isinstance(step, Break) and step not in self.trouble.met:
+                self.recorder.unreached.append(f"a boundary to break: {_broken(step)}")
+
     def _restart(self) -> None:
         if self.drive.running:
             self.recorder.record("killed", "between two turns")
             self.drive.kill()
 
-    def _wait(self, seconds: float) -> None:
+    def _damage(self, step: Damage) -> None:
+        """Damage a file, if that leaves the target whole: only what the consumer notes for itself is damaged."""
+        self._restart()
+        path = self.world.disk / step.file
+        before, content = self.recorder.read_or_none(), path.read_bytes() if path.is_file() else b""
+        older = [version for version in self.versions.get(step.file, ()) if version != content]
+        done = damage.apply(path, step.how, older[-1] if older else None)
+        if done and self.recorder.read_or_none() != before:
+            path.write_bytes(content)
+            done = False
+        self.recorder.expect((f"disk/{step.file}",))
+        if done:
+            self.recorder.record("damaged", f"{step.file}: {step.how}")
+            self.recorder.look()
+        else:
+            self.recorder.look()
+            self.recorder.unreached.append(f"step {self.recorder.step}: {step.file} cannot be damaged ({step.how})")
+
+    def _keep_versions(self) -> None:
+        """Keep what files that will be set back hold before a turn."""
+        for file, versions in self.versions.items():
+            path = self.world.disk / file
+            if path.is_file():
+                versions.append(path.read_bytes())
+
+    def wait(self, seconds: float) -> None:
+        """Let virtual time pass."""
         self.recorder.record("waited", f"{seconds:g} s")
         self.world.advance(seconds)
 
     def _settle(self) -> None:
         """Faults are over: give the consumer all that the world owes it, then stop."""
+        self.trouble.heal()
         self.recorder.record("settling", "no more disturbances")
-        if self.consumer.kind == "poller":
-            self._settle_poller()
-        else:
-            self._settle_handler()
+        (settle.poller if self.consumer.kind == "poller" else settle.handler)(self)
         self.recorder.look()
         if not self.drive.hung:
             self.recorder.record("settled", "nothing more to do")
-
-    def _settle_handler(self) -> None:
-        for seconds in PATIENCE:
-            if not self.mailbox.waiting():
-                return
-            self._wait(seconds)
-            for message in self.mailbox.redrive():
-                self.recorder.record("dead-lettered", f"#{message.number}", messages=(message.number,))
-            waiting = [message.number for message in self.mailbox.waiting()]
-            for start in range(0, len(waiting), BATCH):
-                self._deliver(waiting[start : start + BATCH], None)
-                if self.drive.hung:
-                    return
-        for message in self.mailbox.waiting():
-            self.recorder.record("gave-up", f"#{message.number} is still not acknowledged", messages=(message.number,))
-
-    def _settle_poller(self) -> None:
-        idle = 0
-        for number in range(MOST_POLLS):
-            self._wait(POLL_EVERY if number < IDLE_POLLS else PATIENCE[min(number - IDLE_POLLS, len(PATIENCE) - 1)])
-            state, entries = self.recorder.state, len(self.recorder.entries)
-            self._poll(None)
-            if self.drive.hung:
-                return
-            failed = any(entry.what in ("raised", "ended") for entry in self.recorder.entries[entries:])
-            idle = idle + 1 if self.recorder.state == state and not failed else 0
-            if number + 1 >= IDLE_POLLS and idle >= 1 and not self._missing():
-                return
-        if idle == 0:
-            self.recorder.record("gave-up", f"not idle after {MOST_POLLS} polls")
-
-    def _missing(self) -> bool:
-        """Whether some due run shows too few rows: then the world still owes time, not a verdict."""
-        self.recorder.look()
-        loaded = {row.run_id for row in self.recorder.rows}
-        return any(view.standing == "due" and view.items and run not in loaded for run, view in self.views.items())
 
 
 def _prepare(consumer: Consumer, world: World) -> None:
@@ -338,28 +321,8 @@ def _prepare(consumer: Consumer, world: World) -> None:
         ) from error
 
 
-def _stamp(now: int, timespec: str = "seconds") -> str:
-    import datetime
-
-    moment = datetime.datetime.fromtimestamp(now / SECOND, datetime.UTC)
-    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
-
-
-def _formed(body: dict[str, Any], step: Notify) -> dict[str, Any]:
-    body = copy.deepcopy(body)
-    if step.outcome is not None:
-        body["outcome"] = step.outcome
-    if step.form == "extra":
-        body |= {"schema_hint": {"since": "0.14"}, "tags": ["nightly"], "priority": None}
-    elif step.form == "reordered":
-        body = dict(reversed(body.items()))
-    elif step.form == "other-event":
-        body["event_type"] = "run_started"
-    return body
-
-
-def _delivered(messages: Sequence[Message]) -> str:
-    return ", ".join(f"{message.run_id} (#{message.number})" for message in messages)
+def _delivered(batch: list[Message]) -> str:
+    return ", ".join(f"{message.run_id} (#{message.number})" for message in batch)
 
 
 def _written(plan: PlannedRun, step: Write, views: dict[str, RunView]) -> str:
@@ -367,3 +330,9 @@ def _written(plan: PlannedRun, step: Write, views: dict[str, RunView]) -> str:
     state = view.state if view is not None else "invisible"
     where = "" if step.window is None else f", writer in window {step.window}"
     return f"{plan.run_id} {state}, {plan.items} items{where}"
+
+
+def _broken(step: Break) -> str:
+    often = "for ever" if step.lasting else f"{step.times} times" if step.times else "from then on"
+    after = f" after {step.skip}" if step.skip else ""
+    return f"{step.at}: {step.error} {often}{after}"

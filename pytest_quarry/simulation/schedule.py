@@ -6,7 +6,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 SCHEDULE_VERSION = 1
 RETURN = "return"  # the boundary at the end of a turn: the work is done, nobody has been told
@@ -27,26 +28,32 @@ class PlannedRun:
     starts: str = "07:00:00"
     items: int = 3
     first_item: int = 0
-    policy: str = "strict"
-    outcome: str = "success"
+    policy: Literal["strict", "buffered", "streaming"] = "strict"
+    outcome: Literal["success", "script_error", "executor_crash", "policy_failure", "version_mismatch"] = "success"
     job_id: str | None = None
     attempt: int = 1
     parent_run_id: str | None = None
     stored_twice: bool = False
     plain_event_ids: bool = False
     logs: int = 0
+    artifacts: Literal["none", "orphan", "committed"] = "none"
+    odd: bool = False  # unknown fields, an unknown event type, a null payload
+    blob: int = 0  # bytes by which the first item's data is larger
+    skipped: bool = False  # the run skipped itself before any work
 
 
 @dataclass(frozen=True)
 class Crash:
     """Kill the consumer at the n-th boundary of that label in the turn, before it takes effect.
 
-    With `keep`, so many bytes of that write reach the disk first: a torn write.
+    With `keep`, so many bytes of that write reach the disk first: a torn write. With `power`, the machine dies with it:
+    what was not fsynced is cut or taken back.
     """
 
     label: str
     occurrence: int = 1
     keep: int | None = None
+    power: Literal["cut", "back"] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,45 @@ class Wait:
     seconds: int
 
 
-Step = Write | Notify | Deliver | Poll | Restart | Wait
+@dataclass(frozen=True)
+class Break:
+    """From here on boundaries whose label contains `at` (with `*` for anything between) fail: `times` times (0: until healed), after the first `skip`.
+
+    All is healed at the end of the schedule, but not what is `lasting`. Errors of files: EIO, ENOENT, EACCES, ENOSPC,
+    EROFS; of AWS calls: 503, 404, throttle, reset, timeout, and cut (half of the body arrives).
+    """
+
+    at: str
+    error: str
+    times: int = 0
+    skip: int = 0
+    lasting: bool = False
+
+
+@dataclass(frozen=True)
+class Heal:
+    """What is broken works again."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file on the consumer's disk is damaged between two turns, unless the target is in it."""
+
+    file: str
+    how: Literal["missing", "empty", "cut", "garbage", "older"]
+
+
+@dataclass(frozen=True)
+class Litter:
+    """Somebody else's file appears in storage."""
+
+    key: str
+    content: str = ""
+
+
+FILE_ERRORS = ("EIO", "ENOENT", "EACCES", "ENOSPC", "EROFS")
+AWS_ERRORS = ("503", "404", "throttle", "reset", "timeout", "cut")
+Step = Write | Notify | Deliver | Poll | Restart | Wait | Break | Heal | Damage | Litter
 STEPS: dict[str, type] = {
     "write": Write,
     "notify": Notify,
@@ -106,6 +151,10 @@ STEPS: dict[str, type] = {
     "poll": Poll,
     "restart": Restart,
     "wait": Wait,
+    "break": Break,
+    "heal": Heal,
+    "damage": Damage,
+    "litter": Litter,
 }
 
 
@@ -126,6 +175,9 @@ class Schedule:
             if isinstance(step, (Write, Notify)) and step.run not in known:
                 raise ScheduleError(f"step {number} is about run {step.run!r}; planned are {', '.join(known)}")
             notified += isinstance(step, Notify)
+            if isinstance(step, Break) and step.error not in (*FILE_ERRORS, *AWS_ERRORS):
+                known_errors = ", ".join((*FILE_ERRORS, *AWS_ERRORS))
+                raise ScheduleError(f"step {number} breaks with {step.error!r}; known are {known_errors}")
             if isinstance(step, Deliver):
                 unknown = [message for message in step.messages if not 1 <= message <= notified]
                 if unknown or not step.messages:
@@ -155,6 +207,11 @@ class Schedule:
             raise ScheduleError(
                 f"it is of schedule version {data['version']!r}; this pytest-quarry reads version {SCHEDULE_VERSION}"
             )
+        for part in ("steps", "runs"):
+            if not isinstance(data[part], list):
+                raise ScheduleError(f"{part} is {data[part]!r}, not a list")
+        if type(data.get("seed", 0)) is not int:
+            raise ScheduleError(f"seed is {data['seed']!r}, not a whole number")
         steps = []
         for number, step in enumerate(data["steps"], 1):
             kind = STEPS.get(str(step.get("do"))) if isinstance(step, Mapping) else None
@@ -163,7 +220,7 @@ class Schedule:
             rest = {name: value for name, value in step.items() if name != "do"}
             steps.append(_build(kind, rest, f"step {number}"))
         runs = tuple(_build(PlannedRun, run, f"run {number}") for number, run in enumerate(data["runs"], 1))
-        return Schedule(runs=runs, steps=tuple(steps), seed=int(data.get("seed", 0)))
+        return Schedule(runs=runs, steps=tuple(steps), seed=data.get("seed", 0))
 
     @property
     def fingerprint(self) -> str:
@@ -198,9 +255,35 @@ def _build(kind: type, data: Any, where: str) -> Any:
     values = dict(data)
     if values.get("crash") is not None:
         values["crash"] = _build(Crash, values["crash"], f"{where}, crash")
-    if "messages" in values:
+    if isinstance(values.get("messages"), list):
         values["messages"] = tuple(values["messages"])
+    hints = get_type_hints(kind)
+    for name, value in values.items():
+        if not _fits(value, hints[name]):
+            raise ScheduleError(f"{where} has {name} {value!r}; it must be {_words(hints[name])}")
     try:
         return kind(**values)
     except TypeError as error:
         raise ScheduleError(f"{where}: {error}") from None
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of the type a field is declared with: only the few kinds of types that steps have."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_fits(item, get_args(hint)[0]) for item in value)
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, choice) for choice in get_args(hint))
+    return type(value) is hint or (isinstance(hint, type) and is_dataclass(hint) and isinstance(value, hint))
+
+
+def _words(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(_words(choice) for choice in get_args(hint))
+    if get_origin(hint) is tuple:
+        return f"a list of {_words(get_args(hint)[0])}"
+    names = {int: "a whole number", str: "text", bool: "true or false", type(None): "null"}
+    return names.get(hint, getattr(hint, "__name__", str(hint)))

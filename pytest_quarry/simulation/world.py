@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,10 +14,11 @@ from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall, Boundary
 from pytest_quarry.simulation.disk import DiskWatch
 from pytest_quarry.simulation.target import Target
-from pytest_quarry.storage import FileStore, QuarryWriter
+from pytest_quarry.storage import FileStore, QuarryWriter, StoredRun, read_runs
 
 if TYPE_CHECKING:
     from pytest_quarry.bus.aws import MockedAws
+    from pytest_quarry.storage.moto import MotoStore
 
 SECOND = 1_000_000
 # Virtual time starts here in every world: a Monday morning, UTC.
@@ -27,13 +29,20 @@ DIRECTORIES = ("disk", "storage", "tmp")
 class World:
     """What a consumer under test lives in.
 
-    `disk` survives crashes and is empty at first. `storage_root` is Quarry's storage root, written by the world.
-    `queue_url`, `topic_arn`, `bucket` and `prefix` name what the mocked AWS holds. `target` is a target the world
+    `disk` survives crashes and is empty at first. `storage_root` is Quarry's storage root, written by the world;
+    with storage on S3 it is `bucket` and `prefix`. `queue_url` and `topic_arn` name what else the mocked AWS holds. `target` is a target the world
     keeps. In hooks that run in the consumer's process every operation that could outlive it is a boundary;
     `boundary` names one more.
     """
 
-    def __init__(self, base: Path, *, layout: Literal["lode", "flat"] = "lode", seed: int = 0) -> None:
+    def __init__(
+        self,
+        base: Path,
+        *,
+        layout: Literal["lode", "flat"] = "lode",
+        storage: Literal["fs", "s3"] = "fs",
+        seed: int = 0,
+    ) -> None:
         self.root = base / "world"
         self.disk = self.root / "disk"
         self.storage_root = self.root / "storage"
@@ -44,20 +53,34 @@ class World:
         self.now = EPOCH
         self.target = Target()
         self.topic_arn, self.queue_url = names.TOPIC_ARN, names.QUEUE_URL
-        self.bucket, self.prefix = names.BUCKET, ""
+        self.bucket, self.prefix = names.BUCKET, names.PREFIX
         self._aws: MockedAws | None = None
         self._link: Link | None = None
         self._make_directories()
         self.watch = DiskWatch({"disk": self.disk, "tmp": self.tmp})
         self.storage_watch = DiskWatch({"storage": self.storage_root})
         self._writing_clock = 0
-        self._store = FileStore(self.storage_root, clock=self._writing_time)
+        self._store: FileStore | MotoStore = FileStore(self.storage_root, clock=self._writing_time)
+        if storage == "s3":
+            from pytest_quarry.storage.moto import MotoStore
+
+            self._open_aws()
+            self._store = MotoStore(self.bucket, self.prefix, clock=self._writing_time)
         self._writers: dict[int, QuarryWriter] = {}
 
     def boundary(self, name: str) -> None:
         """In the consumer: a point at which a crash may come, named by the team that knows what is there."""
         if self._link is not None:
             self._link.boundary(Boundary(f"boundary {name}"))
+
+    @property
+    def stored(self) -> Iterator[StoredRun]:
+        """The runs an independent reader finds in storage now."""
+        return read_runs(self._store, layout=self.layout)
+
+    def litter(self, key: str, content: bytes) -> None:
+        """Put somebody else's file into storage."""
+        self._store.put(key, content)
 
     @property
     def time(self) -> float:
@@ -67,7 +90,7 @@ class World:
     @property
     def storage_url(self) -> str:
         """The storage root as notifications name it."""
-        return f"file://{self.storage_root}"
+        return self._store.url
 
     def advance(self, seconds: float) -> None:
         """Let virtual time pass."""
@@ -86,11 +109,16 @@ class World:
 
     def aws(self, call: AwsCall) -> AwsAnswer:
         """Apply an AWS call to this world's mocked AWS."""
+        answer, took = self._open_aws().apply(call, self.now)
+        self.now += took
+        return answer
+
+    def _open_aws(self) -> MockedAws:
         if self._aws is None:
             from pytest_quarry.bus.aws import MockedAws
 
             self._aws = MockedAws(seed=self.seed, now=self.now)
-        return self._aws.apply(call, self.now)
+        return self._aws
 
     @property
     def versions(self) -> tuple[int, int]:
@@ -119,6 +147,7 @@ def remove_tree(path: Path) -> None:
     """Remove a directory and all in it, also where a consumer took its own write permission away."""
     shutil.rmtree(path, ignore_errors=True)
     if path.exists():
-        for folder, _, _ in os.walk(path):
-            os.chmod(folder, 0o700)
+        for folder, inner, _ in os.walk(path):
+            for name in inner:
+                os.chmod(os.path.join(folder, name), 0o700)
         shutil.rmtree(path)

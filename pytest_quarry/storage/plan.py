@@ -1,11 +1,9 @@
 """Which write calls a run makes, and the bytes of each: everything but snapshot ids and time."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_quarry.contract.encoding import encode_line, encode_manifest, encode_meta
-from pytest_quarry.contract.errors import ContractError
+from pytest_quarry.contract.encoding import encode_line, encode_manifest, encode_meta, encode_text
 from pytest_quarry.contract.layout import (
     flat_path,
     flat_sidecar_path,
@@ -14,18 +12,25 @@ from pytest_quarry.contract.layout import (
     sidecar_key,
     sidecar_path,
 )
-from pytest_quarry.contract.records import Event, EventType, artifact_chunks, event_record, metrics_record
-from pytest_quarry.contract.run import Artifact, FlushMode, Policy, Run, Sidecar
+from pytest_quarry.contract.records import artifact_chunks, event_record, metrics_record
+from pytest_quarry.contract.run import Artifact, Run, Sidecar
+from pytest_quarry.storage.flushes import Batch, batches, emitted
 
 __all__ = [
     "FlatFile",
+    "FlatPlan",
     "Part",
     "SidecarFile",
     "WriteCall",
+    "WritePlan",
+    "flat_key",
     "flat_metrics",
+    "flat_sidecar",
+    "lode_sidecar",
     "metrics_call",
     "plan_flat",
     "plan_run",
+    "write_call",
 ]
 
 
@@ -68,27 +73,30 @@ class WriteCall:
         return text.replace(f"{self.mark}id", snapshot_id).replace(f"{self.mark}created", created_at).encode()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Batch:
-    records: list[dict[str, Any]]
-    flush: int = 0
-    events: int = 0
-    sidecars: tuple[Sidecar, ...] = ()
+@dataclass(frozen=True)
+class WritePlan:
+    """A run's write calls of events and chunks, in order, and the call of its metrics record, if it has one.
 
-
-def plan_run(run: Run, *, flush_twice: bool = False) -> tuple[WriteCall, ...]:
-    """The write calls of a run's events and chunks, in order; the metrics' is `metrics_call`.
-
-    Strict: one call per event and per chunk. Streaming: every ``flush_count`` events, the chunks first, then the
-    events. Buffered: once at the end, in the order of its flush mode; with ``flush_twice`` that flush is retried
-    whole, the chunks' offsets running on. Raises ContractError if the run's policy never repeats a flush.
+    ``late`` are the sidecar files no call of events lists.
     """
-    if flush_twice and (run.policy != Policy.BUFFERED or run.flush_mode == FlushMode.TWO_PHASE):
-        raise ContractError(
-            f"run {run.run_id!r}: flush_twice under {run.policy!s}/{run.flush_mode!s}; "
-            "only the buffered policy repeats what was stored, and not in two_phase mode"
-        )
-    return tuple(_call(run, batch) for batch in _batches(run, flush_twice) if batch.records)
+
+    calls: tuple[WriteCall, ...]
+    metrics: WriteCall | None
+    late: tuple[Sidecar, ...] = ()
+
+
+def plan_run(run: Run, *, flush_twice: bool = False, storage_backend: str = "fs") -> WritePlan:
+    """All the write calls of a run; with ``flush_twice`` the flush at its end is retried whole.
+
+    Raises ContractError if the run's policy never repeats a flush.
+    """
+    found, late = batches(run, flush_twice=flush_twice)
+    calls = tuple(write_call(run, batch) for batch in found)
+    if not run.metrics:
+        return WritePlan(calls, None, late)
+    failures = run.failed_writes + flush_twice
+    metrics = metrics_call(run, late=late, writes=len(calls), write_failures=failures, storage_backend=storage_backend)
+    return WritePlan(calls, metrics, late)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,148 +108,69 @@ class FlatFile:
     sidecars: tuple[SidecarFile, ...] = ()
 
 
-def plan_flat(run: Run, *, flush_twice: bool = False) -> tuple[FlatFile, ...]:
+@dataclass(frozen=True)
+class FlatPlan:
+    """A run's files in the flat layout, in order, and the file of its metrics record, if it has one."""
+
+    calls: tuple[FlatFile, ...]
+    metrics: FlatFile | None
+
+
+def plan_flat(run: Run, *, flush_twice: bool = False, storage_backend: str = "fs") -> FlatPlan:
     """The files of a run in the flat layout, one per event type, in order of first appearance: the terminal last.
 
     With ``flush_twice`` every line stands in its file twice.
     """
     files: dict[str, list[bytes]] = {}
-    for entry in _timeline(run):
+    for entry in emitted(run):
+        if isinstance(entry, Sidecar):
+            continue
         records = artifact_chunks(run, entry) if isinstance(entry, Artifact) else [event_record(run, entry)]
-        files.setdefault(str(EventType.ARTIFACT if isinstance(entry, Artifact) else entry.type), []).extend(
-            encode_line(record) for record in records
-        )
-    key = partition_key(run)
-    return tuple(
-        FlatFile(
-            key=flat_path(replace(key, event_type=kind)),
-            data=b"".join(lines) * (1 + flush_twice),
-            sidecars=() if number else _flat_sidecars(run),
-        )
+        for record in records:
+            files.setdefault(str(record["event_type"]), []).append(encode_line(record))
+    sidecars = tuple(flat_sidecar(run, sidecar) for sidecar in run.sidecars)
+    calls = tuple(
+        FlatFile(key=flat_key(run, kind), data=b"".join(lines) * (1 + flush_twice), sidecars=() if number else sidecars)
         for number, (kind, lines) in enumerate(files.items())
     )
+    if not run.metrics:
+        return FlatPlan(calls, None)
+    return FlatPlan(calls, flat_metrics(run, sidecars=() if calls else sidecars, storage_backend=storage_backend))
 
 
-def flat_metrics(run: Run, *, storage_backend: str) -> FlatFile:
-    """The file of the metrics record in the flat layout; the sidecar files are before it if nothing else is."""
+def flat_key(run: Run, event_type: str) -> str:
+    """The key of the file of an event type in the flat layout."""
+    return flat_path(partition_key(run, event_type))
+
+
+def flat_metrics(run: Run, *, sidecars: tuple[SidecarFile, ...] = (), storage_backend: str) -> FlatFile:
+    """The file of the metrics record in the flat layout."""
     record = metrics_record(run, writes=len(run.events), storage_backend=storage_backend)
-    return FlatFile(
-        key=flat_path(replace(partition_key(run), event_type="metrics")),
-        data=encode_line(record),
-        sidecars=() if _timeline(run) else _flat_sidecars(run),
-    )
+    return FlatFile(key=flat_key(run, "metrics"), data=encode_line(record), sidecars=sidecars)
 
 
-def _flat_sidecars(run: Run) -> tuple[SidecarFile, ...]:
-    key = partition_key(run)
-    return tuple(
-        SidecarFile(key=flat_sidecar_path(key, sidecar.name), data=sidecar.data, meta=encode_meta(sidecar.content_type))
-        for sidecar in run.sidecars
-    )
+def flat_sidecar(run: Run, sidecar: Sidecar) -> SidecarFile:
+    """A sidecar file with its place in the flat layout."""
+    key = flat_sidecar_path(partition_key(run), sidecar.name)
+    return SidecarFile(key=key, data=sidecar.data, meta=encode_meta(sidecar.content_type))
 
 
-def metrics_call(run: Run, *, late: bool = True, **counters: Any) -> WriteCall:
+def lode_sidecar(run: Run, sidecar: Sidecar) -> SidecarFile:
+    """A sidecar file with its place in the lode layout."""
+    key = sidecar_key(partition_key(run), sidecar.name, dataset=run.dataset)
+    return SidecarFile(key=key, data=sidecar.data, meta=encode_meta(sidecar.content_type))
+
+
+def metrics_call(run: Run, *, late: tuple[Sidecar, ...] = (), **counters: Any) -> WriteCall:
     """The write call of the metrics record; ``counters`` as `metrics_record` takes them.
 
-    It lists the sidecars written too late for any event's call, unless ``late`` is False.
+    ``late`` are the sidecars written too late for any event's call: its manifest lists them.
     """
-    batch = _Batch(records=[metrics_record(run, **counters)], sidecars=late_sidecars(run) if late else ())
-    return _call(run, batch)
+    return write_call(run, Batch(records=[metrics_record(run, **counters)], sidecars=late))
 
 
-def late_sidecars(run: Run) -> tuple[Sidecar, ...]:
-    """The sidecar files written after the last event's call."""
-    listed = {sidecar.name for batch in _batches(run, False) for sidecar in batch.sidecars}
-    return tuple(sidecar for sidecar in run.sidecars if sidecar.name not in listed)
-
-
-def _batches(run: Run, flush_twice: bool) -> Iterator[_Batch]:
-    timeline = _timeline(run)
-    if run.policy == Policy.STRICT:
-        yield from _strict(run, timeline)
-        return
-    size = run.flush_count if run.policy == Policy.STREAMING else len(timeline) + 1
-    chunks: list[Artifact] = []
-    events: list[Event] = []
-    done: set[str] = set()
-    number = 0
-    for entry in timeline:
-        if isinstance(entry, Artifact):
-            chunks.append(entry)
-            continue
-        events.append(entry)
-        if len(events) == size:
-            yield from _flush(run, number, events, chunks, _sidecars(run, entry.seq, done))
-            number, chunks, events = number + 1, [], []
-    # With no terminal event the last flush is at termination, when every file is written.
-    end = run.terminal.seq if run.terminal else None
-    sidecars = _sidecars(run, end, done) if events else ()
-    yield from _flush(run, number, events, chunks, sidecars, twice=flush_twice)
-
-
-def _strict(run: Run, timeline: list[Event | Artifact]) -> Iterator[_Batch]:
-    done: set[str] = set()
-    for number, entry in enumerate(timeline):
-        if isinstance(entry, Artifact):
-            for record in artifact_chunks(run, entry):
-                yield _Batch(records=[record], flush=number)
-        else:
-            sidecars = _sidecars(run, entry.seq, done)
-            yield _Batch(records=[event_record(run, entry)], flush=number, events=1, sidecars=sidecars)
-
-
-def _flush(
-    run: Run,
-    number: int,
-    events: list[Event],
-    chunks: list[Artifact],
-    sidecars: tuple[Sidecar, ...],
-    *,
-    twice: bool = False,
-) -> Iterator[_Batch]:
-    chunks_first = run.policy == Policy.STREAMING or run.flush_mode == FlushMode.CHUNKS_FIRST
-    for again in (False, True) if twice else (False,):
-        data = _Batch(records=[record for artifact in chunks for record in _chunks(run, artifact, again)], flush=number)
-        stored = _Batch(
-            flush=number,
-            records=[event_record(run, event) for event in events],
-            events=0 if again else len(events),
-            sidecars=() if again else sidecars,
-        )
-        yield from (data, stored) if chunks_first else (stored, data)
-
-
-def _chunks(run: Run, artifact: Artifact, again: bool) -> Iterator[dict[str, Any]]:
-    return artifact_chunks(run, artifact, first_offset=len(artifact.data) if again else 0)
-
-
-def _sidecars(run: Run, before: int | None, done: set[str]) -> tuple[Sidecar, ...]:
-    """The sidecar files written before the event with seq ``before`` and not listed yet, which now are."""
-    found = tuple(
-        sidecar
-        for sidecar in run.sidecars
-        if sidecar.name not in done and (before is None or sidecar.after_seq < before)
-    )
-    done.update(sidecar.name for sidecar in found)
-    return found
-
-
-def _timeline(run: Run) -> list[Event | Artifact]:
-    """Events and artifacts in the order they were sent."""
-    commits = {
-        event.payload["artifact_id"]: event.seq - 1
-        for event in run.events
-        if event.type == EventType.ARTIFACT and event.payload
-    }
-    last = run.terminal.seq - 1 if run.terminal else (run.events[-1].seq if run.events else 0)
-    entries: list[tuple[int, int, int, Event | Artifact]] = [(event.seq, 0, 0, event) for event in run.events]
-    for number, artifact in enumerate(run.artifacts):
-        after = commits.get(artifact.artifact_id, last) if artifact.after_seq is None else artifact.after_seq
-        entries.append((after, 1, number, artifact))
-    return [entry[3] for entry in sorted(entries, key=lambda entry: entry[:3])]
-
-
-def _call(run: Run, batch: _Batch) -> WriteCall:
+def write_call(run: Run, batch: Batch) -> WriteCall:
+    """The write call that stores a batch."""
     grouped: dict[str, list[bytes]] = {}
     for record in batch.records:
         grouped.setdefault(str(record["event_type"]), []).append(encode_line(record))
@@ -251,36 +180,30 @@ def _call(run: Run, batch: _Batch) -> WriteCall:
         (Part(f"{folder[kind]}/segments/", b"".join(lines)) for kind, lines in grouped.items()),
         key=lambda part: part.segments,
     )
-    mark = _mark(run)
+    mark = _mark(run, batch)
+    manifest = _manifest(run, batch, parts, mark)
     return WriteCall(
         events=batch.events,
         flush=batch.flush,
         parts=tuple(parts),
-        sidecars=tuple(
-            SidecarFile(
-                key=sidecar_key(key, sidecar.name, dataset=run.dataset),
-                data=sidecar.data,
-                meta=encode_meta(sidecar.content_type),
-            )
-            for sidecar in batch.sidecars
-        ),
-        first_manifest=_manifest(run, batch, parts, mark, first=True),
-        next_manifest=_manifest(run, batch, parts, mark, first=False),
+        sidecars=tuple(lode_sidecar(run, sidecar) for sidecar in batch.sidecars),
+        first_manifest=manifest.replace(f'  "parent_snapshot_id": "{mark}parent",\n', ""),
+        next_manifest=manifest,
         mark=mark,
     )
 
 
-def _mark(run: Run) -> str:
+def _mark(run: Run, batch: Batch) -> str:
     """Text that the manifest of this run cannot contain: DEL, which ids in paths escape, often enough."""
     texts = [run.dataset, run.source, run.category, run.run_id]
-    texts += [text for sidecar in run.sidecars for text in (sidecar.name, sidecar.content_type)]
+    texts += [text for sidecar in batch.sidecars for text in (sidecar.name, sidecar.content_type)]
     mark = "\x7f"
     while any(mark in text for text in texts):
         mark += "\x7f"
     return mark
 
 
-def _manifest(run: Run, batch: _Batch, parts: list[Part], mark: str, *, first: bool) -> str:
+def _manifest(run: Run, batch: Batch, parts: list[Part], mark: str) -> str:
     listed = [
         {
             "path": sidecar_path(partition_key(run), sidecar.name, dataset=run.dataset),
@@ -290,21 +213,25 @@ def _manifest(run: Run, batch: _Batch, parts: list[Part], mark: str, *, first: b
         }
         for sidecar in batch.sidecars
     ]
-    manifest: dict[str, Any] = {
-        "schema_name": "lode-manifest",
-        "format_version": "1.0.0",
-        "dataset_id": run.dataset,
-        "snapshot_id": f"{mark}id",
-        "created_at": f"{mark}created",
-        "metadata": {"sidecar_files": listed} if listed else {},
-        "files": [{"path": f"{part.segments}{mark}id/data/data", "size_bytes": len(part.data)} for part in parts],
-    }
-    if not first:
-        manifest["parent_snapshot_id"] = f"{mark}parent"
-    manifest |= {
-        "row_count": len(batch.records),
-        "codec": "jsonl",
-        "compressor": "noop",
-        "partitioner": "hive",
-    }
-    return encode_manifest(manifest).decode()
+    # Put together by hand: the standard encoder is slow where it indents, and this is written for every event.
+    metadata = encode_manifest({"sidecar_files": listed}).decode().replace("\n", "\n  ") if listed else "{}"
+    files = ",\n".join(
+        f'    {{\n      "path": {encode_text(f"{part.segments}{mark}id/data/data")},\n      "size_bytes": {len(part.data)}\n    }}'
+        for part in parts
+    )
+    return f"""{{
+  "schema_name": "lode-manifest",
+  "format_version": "1.0.0",
+  "dataset_id": {encode_text(run.dataset)},
+  "snapshot_id": "{mark}id",
+  "created_at": "{mark}created",
+  "metadata": {metadata},
+  "files": [
+{files}
+  ],
+  "parent_snapshot_id": "{mark}parent",
+  "row_count": {len(batch.records)},
+  "codec": "jsonl",
+  "compressor": "noop",
+  "partitioner": "hive"
+}}"""

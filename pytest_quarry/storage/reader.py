@@ -3,31 +3,38 @@
 import base64
 import binascii
 import json
+import os
 import posixpath
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
+from pytest_quarry.storage.sources import source
 from pytest_quarry.storage.stored import StoredArtifact, StoredEvent, StoredRun, StoredSidecar
-from pytest_quarry.storage.survey import Folder, Found, Place, Readable, find_flat, find_lode
+from pytest_quarry.storage.survey import Found, Place, Readable, find_flat, find_lode
 
 __all__ = ["Readable", "read_runs"]
 
 
-def read_runs(root: Path | str | Readable, *, layout: str = "lode") -> Iterator[StoredRun]:
-    """Every run in a storage root, sorted by dataset, source, category, day and run id.
+def read_runs(
+    root: "str | os.PathLike[str] | Readable", *, layout: str = "lode", client: Any = None
+) -> Iterator[StoredRun]:
+    """Every run in a storage root, in the order of their paths.
 
-    ``root`` is a folder or anything with ``list`` and ``get``; ``layout`` is ``lode`` or ``flat``. A snapshot counts
-    if its canonical manifest exists and parses. What is damaged is described in the run's ``damage``, and the rest is
-    read; a run's contents are in memory one run at a time. Raises ValueError for an unknown layout.
+    ``root`` is a folder, a ``file://`` or ``s3://bucket[/prefix]`` URL (read with ``client``, a boto3 S3 client, a new one
+    if absent), or anything with ``list`` and ``get``; ``layout`` is ``lode`` or ``flat``. A snapshot counts if its
+    canonical manifest exists and parses. What is damaged is described in the run's ``damage``, and the rest is read; one
+    run is in memory at a time. Raises ValueError for an unknown layout or URL.
     """
     if layout not in ("lode", "flat"):
         raise ValueError(f"layout {layout!r} is unknown; there are 'lode' and 'flat'")
-    store: Readable = Folder(Path(root)) if isinstance(root, str | Path) else root
-    found = find_lode(store) if layout == "lode" else find_flat(store)
-    for place in sorted(found):
-        yield _read(store, place, found[place])
+    store: Readable = source(root, client) if isinstance(root, str | os.PathLike) else root
+    return _read_all(store, find_lode(store) if layout == "lode" else find_flat(store))
+
+
+def _read_all(store: Readable, found: Iterator[tuple[Place, Found]]) -> Iterator[StoredRun]:
+    for place, run in found:
+        yield _read(store, place, run)
 
 
 def _read(store: Readable, place: Place, found: Found) -> StoredRun:

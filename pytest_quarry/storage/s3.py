@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_quarry.storage.stores import KeyTaken, NoSuchKey, StoreError, check_key
+from pytest_quarry.storage.stores import KeyTaken, NoSuchKey, check_key, check_s3_key
 
 __all__ = ["S3Store"]
 
@@ -28,6 +28,8 @@ class S3Store:
         self.bucket = bucket
         self.prefix = prefix.strip("/")
         self._base = f"{self.prefix}/" if self.prefix else ""
+        if self._base:
+            check_key(self.prefix)
         self._client = client
 
     @property
@@ -97,9 +99,7 @@ class S3Store:
         return answer["Body"].read(), answer["ETag"]
 
     def _put(self, key: str, data: bytes, **condition: str) -> bool:
-        check_key(key)
-        if len((self._base + key).encode()) > 1024:
-            raise StoreError(f"{self.url}/{key}: longer than the 1,024 bytes S3 allows a key")
+        check_s3_key(self.url, self._base, key)
         try:
             self._client.put_object(Bucket=self.bucket, Key=self._base + key, Body=data, **condition)
         except Exception as error:

@@ -1,5 +1,6 @@
 """Where Quarry's files are kept: on disk, in memory, in S3."""
 
+import errno
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -7,7 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["FileStore", "KeyTaken", "MemoryStore", "NoSuchKey", "Store", "StoreError", "check_key"]
+__all__ = ["FileStore", "KeyTaken", "MemoryStore", "NoSuchKey", "Store", "StoreError", "check_key", "check_s3_key"]
+
+
+_IMPOSSIBLE = {
+    errno.ENAMETOOLONG: "a name in it is too long for this file system",
+    errno.ENOTDIR: "a part of it is a file already",
+    errno.EISDIR: "it is a folder already",
+}
 
 
 class StoreError(Exception):
@@ -80,6 +88,13 @@ def check_key(key: str) -> None:
         raise StoreError(f"key {key!r} would leave the root; keys are relative, without empty, '.' or '..' parts")
 
 
+def check_s3_key(url: str, base: str, key: str) -> None:
+    """Raise StoreError for a key that `check_key` refuses, or that is too long for S3 below the prefix ``base``."""
+    check_key(key)
+    if len(base) + len(key) > 255 and len((base + key).encode()) > 1024:
+        raise StoreError(f"{url}/{key}: longer than the 1,024 bytes S3 allows a key")
+
+
 class FileStore:
     """A store in a folder, made at the first write: files 0644, folders 0755, a swapped file 0600.
 
@@ -95,6 +110,7 @@ class FileStore:
         self.root = Path(root).absolute()
         self._root = str(self.root)
         self._folders: set[str] = set()
+        self._changed: list[str] = []
         umask = os.umask(0o022)
         os.umask(umask)
         # Only an unusual umask costs the extra call that sets modes right.
@@ -133,11 +149,7 @@ class FileStore:
         if prefix.startswith("/") or ".." in prefix.split("/"):
             raise StoreError(f"prefix {prefix!r} would leave the root; prefixes are relative, without '..'")
         base = prefix.rpartition("/")[0]
-        start = len(self._root) + 1
-        found: list[str] = []
-        for folder, _, names in os.walk(f"{self._root}/{base}" if base else self._root):
-            found.extend(f"{folder}/{name}"[start:] for name in names)
-        return iter(sorted(key for key in found if key.startswith(prefix)))
+        return self._walk(f"{base}/" if base else "", prefix)
 
     def exists(self, key: str) -> bool:
         """Whether there is a file under ``key``."""
@@ -169,6 +181,19 @@ class FileStore:
         self._write(f"{key}.lock", b"", os.O_WRONLY | os.O_CREAT)
         return self._temporary(key, new)
 
+    def _walk(self, folder: str, prefix: str) -> Iterator[str]:
+        """The keys below ``folder`` ("" or with a slash at its end), sorted bytewise; one folder in memory at a time."""
+        names: list[str] = []
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(f"{self._root}/{folder}") as entries:
+            names = sorted(f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries)
+        for name in names:
+            key = folder + name
+            if name[-1] != "/":
+                if key.startswith(prefix):
+                    yield key
+            elif key.startswith(prefix) or prefix.startswith(key):
+                yield from self._walk(key, prefix)
+
     def _temporary(self, key: str, new: bytes) -> str:
         # Go takes a random number; this one is as good and the same every time.
         temporary = f"{key.rpartition('/')[0]}/.lode-cas-{zlib.crc32(new)}".lstrip("/")
@@ -182,15 +207,7 @@ class FileStore:
     def _write(self, key: str, data: bytes, flags: int, mode: int = 0o644) -> None:
         path = self._path(key)
         folder = path[: path.rindex("/")]
-        if folder not in self._folders:
-            self._make(folder)
-        try:
-            descriptor = os.open(path, flags, mode)
-        except FileNotFoundError:
-            # Somebody removed the tree since: worlds are built again in the same place.
-            self._folders.clear()
-            self._make(folder)
-            descriptor = os.open(path, flags, mode)
+        descriptor = self._open(path, folder, flags, mode)
         try:
             if self._strict_umask:
                 os.fchmod(descriptor, mode)
@@ -200,13 +217,31 @@ class FileStore:
         finally:
             os.close(descriptor)
         if self._clock is not None:
-            self._stamp(path)
-            self._stamp(folder)
+            self._stamp(path, folder, *self._changed)
+            self._changed.clear()
 
-    def _stamp(self, path: str) -> None:
+    def _open(self, path: str, folder: str, flags: int, mode: int) -> int:
+        try:
+            if folder not in self._folders:
+                self._make(folder)
+            try:
+                return os.open(path, flags, mode)
+            except FileNotFoundError:
+                # Somebody removed the tree since: worlds are built again in the same place.
+                self._folders.clear()
+                self._changed.clear()
+                self._make(folder)
+                return os.open(path, flags, mode)
+        except OSError as error:
+            if error.errno in _IMPOSSIBLE:
+                raise StoreError(f"{path}: {_IMPOSSIBLE[error.errno]}; S3 and memory can keep it") from error
+            raise
+
+    def _stamp(self, *paths: str) -> None:
         if self._clock is not None:
             now = self._clock()
-            os.utime(path, ns=(now, now))
+            for path in paths:
+                os.utime(path, ns=(now, now))
 
     def _make(self, folder: str) -> None:
         try:
@@ -220,8 +255,7 @@ class FileStore:
         else:
             if self._strict_umask:
                 os.chmod(folder, 0o755)
-            self._stamp(folder)
-            self._stamp(folder[: folder.rindex("/")])
+            self._changed.append(folder[: folder.rindex("/")])
         self._folders.add(folder)
 
 

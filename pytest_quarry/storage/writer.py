@@ -1,72 +1,32 @@
 """Quarry's writing, step by step: it can be stopped in every window of the commit protocol, and go on from there."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from types import MappingProxyType
 from weakref import WeakKeyDictionary
 
-from pytest_quarry.contract.errors import ContractError
+from pytest_quarry.contract.errors import ContractError, choose
 from pytest_quarry.contract.layout import Layout, latest_path, manifest_path
 from pytest_quarry.contract.run import FlushMode, Policy, Run
 from pytest_quarry.storage.plan import (
-    FlatFile,
+    FlatPlan,
     SidecarFile,
     WriteCall,
-    flat_metrics,
+    WritePlan,
     metrics_call,
     plan_flat,
     plan_run,
 )
 from pytest_quarry.storage.stores import NoSuchKey, Store, StoreError
+from pytest_quarry.storage.windows import FLAT_WINDOWS, Stop, torn
 
-__all__ = ["FLAT_WINDOWS", "WINDOWS", "QuarryWriter", "SnapshotConflict", "Stop"]
-
-WINDOWS = MappingProxyType(
-    {
-        "before": "the call has not begun: a running run",
-        "w7": "the first sidecar file of the call is there, its .meta.json is not",
-        "w8": "the sidecar files of the call are complete, no manifest names them",
-        "w1b": "the first data file only",
-        "w1c": "a data file cut in the middle: the second, or the only one",
-        "w1": "all data files, latest not swapped",
-        "w2": "all data files, latest not swapped, the swap's temporary file left (file systems only)",
-        "w3": "latest names the snapshot, which has no manifest",
-        "w4b": "an empty canonical manifest",
-        "w4": "a canonical manifest cut in the middle",
-        "w5": "the canonical manifest, no copy in any partition",
-        "w6": "the canonical manifest and the first copy",
-        "w6b": "the canonical manifest, a copy cut in the middle: the second, or the only one",
-        "w9": "the canonical manifest failed to be written, the run ended as policy_failure and has its metrics; "
-        "resumed, its policy flushes once more while closing",
-    }
-)
-"""The windows of one write call in which a writer can stop, in the order of the protocol, with what is then there."""
-
-FLAT_WINDOWS = ("before", "w7", "w8", "w1c")
-"""The windows that exist in the flat layout."""
+__all__ = ["QuarryWriter", "SnapshotConflict"]
 
 _CONFLICT_RETRIES = 3
 
 
 class SnapshotConflict(StoreError):
     """Other writers swapped ``latest`` each time this one tried; its data stays behind, uncommitted."""
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Where to stop: in ``window`` of the write call number ``flush``.
-
-    Calls count from 0, negative ones from the last call of events or chunks; the metrics' is one beyond that.
-    """
-
-    window: str
-    flush: int = -1
-
-    def __post_init__(self) -> None:
-        if self.window not in WINDOWS:
-            raise ContractError(f"window {self.window!r} is unknown; the windows are {', '.join(WINDOWS)}")
 
 
 # Writers of one store share the ids, as a clock may stand still.
@@ -84,7 +44,7 @@ class QuarryWriter:
 
     def __init__(self, store: Store, *, clock: Callable[[], int], layout: Layout | str = Layout.LODE) -> None:
         self.store = store
-        self.layout = Layout(layout)
+        self.layout = choose(Layout, layout, "layout")
         self._clock = clock
         self._used = _USED.setdefault(store, set())
         self._heads: dict[str, str] = {}
@@ -97,13 +57,28 @@ class QuarryWriter:
         retried whole. Raises ContractError for a stop this run never reaches, a run that is paused, a policy that
         repeats nothing; SnapshotConflict when other writers were faster four times.
         """
+        self.follow(run, _planned(_Same(run), self.layout, flush_twice, self.store.backend), stop=stop)
+
+    def follow(self, run: Run, plan: WritePlan | FlatPlan, *, done: int = 0, stop: Stop | None = None) -> None:
+        """Write the rest of a run's plan, of which the first ``done`` calls are written; or up to ``stop``."""
         where = run.dataset, run.run_id
         if where in self._paused:
             raise ContractError(f"run {run.run_id!r} is half written; resume it, or write it with another writer")
-        plan = _planned(_Same(run), self.layout, flush_twice, self.store.backend)
-        at = None if stop is None else self._place(run, plan, stop)
-        steps = self._flat_steps(plan, at) if isinstance(plan, _FlatPlan) else self._lode_steps(run, plan, at)
-        self._go(where, steps, at)
+        at = None if stop is None else self._place(run, plan, stop, done)
+        self._go(where, self._steps(run, plan, at, done), at)
+
+    def steps(self, run: Run) -> Iterator[tuple[int, str]]:
+        """Write a run step by step: each ``next`` goes on to the next place where another writer can be faster."""
+        return self._steps(run, _planned(_Same(run), self.layout, False, self.store.backend), None, 0)
+
+    def commit(self, dataset: str, call: WriteCall) -> None:
+        """Make one write call, whole."""
+        try:
+            for _ in self._commit(dataset, call, 0, None):
+                pass
+        except BaseException:
+            self._heads.pop(dataset, None)
+            raise
 
     def resume(self, run: Run) -> None:
         """Go on with a run that `write` stopped, to its end. Raises ContractError if it is not paused."""
@@ -130,12 +105,17 @@ class QuarryWriter:
             # The head may now name a snapshot that never gets a manifest.
             self._heads.pop(where[0], None)
 
-    def _place(self, run: Run, plan: "_Plan | _FlatPlan", stop: Stop) -> tuple[int, str]:
+    def _steps(self, run: Run, plan: WritePlan | FlatPlan, at: tuple[int, str] | None, done: int) -> _Steps:
+        return self._flat_steps(plan, at) if isinstance(plan, FlatPlan) else self._lode_steps(run, plan, at, done)
+
+    def _place(self, run: Run, plan: WritePlan | FlatPlan, stop: Stop, done: int) -> tuple[int, str]:
         calls = plan.calls
         number = stop.flush + len(calls) if stop.flush < 0 else stop.flush
         last = len(calls) - (plan.metrics is None)
         if not 0 <= number <= last:
             raise ContractError(f"run {run.run_id!r}: no write call {stop.flush}; it makes {len(calls)}, and metrics")
+        if number < done:
+            raise ContractError(f"run {run.run_id!r}: write call {number} is done; the next one is {done}")
         if self.layout == Layout.FLAT and stop.window not in FLAT_WINDOWS:
             raise ContractError(
                 f"window {stop.window!r} is not in the flat layout, which has {', '.join(FLAT_WINDOWS)}"
@@ -151,8 +131,8 @@ class QuarryWriter:
             raise ContractError(f"run {run.run_id!r}: w9 is about a flush of events, call {number} is the metrics'")
         return number, stop.window
 
-    def _lode_steps(self, run: Run, plan: "_Plan", at: tuple[int, str] | None) -> _Steps:
-        for number, call in enumerate(plan.calls):
+    def _lode_steps(self, run: Run, plan: WritePlan, at: tuple[int, str] | None, done: int) -> _Steps:
+        for number, call in enumerate(plan.calls[done:], start=done):
             window = at[1] if at is not None and at[0] == number else None
             yield from self._commit(run.dataset, call, number, window)
             if window == "w9":
@@ -162,14 +142,14 @@ class QuarryWriter:
             number = len(plan.calls)
             yield from self._commit(run.dataset, plan.metrics, number, at[1] if at and at[0] == number else None)
 
-    def _fail(self, run: Run, plan: "_Plan", number: int) -> _Steps:
+    def _fail(self, run: Run, plan: WritePlan, number: int) -> _Steps:
         self._heads.pop(run.dataset, None)
         calls = plan.calls
         if run.metrics:
             buffered = run.policy == Policy.BUFFERED
             record = metrics_call(
                 run,
-                late=buffered,
+                late=plan.late if buffered else (),
                 writes=number,
                 received=None if buffered else sum(call.events for call in calls[: number + 1]),
                 persisted=sum(call.events for call in calls[:number]),
@@ -192,40 +172,47 @@ class QuarryWriter:
             yield from self._put_sidecars(call.sidecars, number)
         now = self._clock()
         snapshot = self._snapshot_id(dataset, now, call.parts[0].segments)
-        second = min(1, len(call.parts) - 1)
-        for index, part in enumerate(call.parts):
-            key = f"{part.segments}{snapshot}/data/data"
-            if window == "w1c" and index == second:
-                store.put_new(key, _torn(part.data))
-                yield number, "w1c"
-                store.put(key, part.data)
-            else:
-                store.put_new(key, part.data)
-            if not index:
-                yield number, "w1b"
-        yield number, "w1"
+        yield from self._put_data(call, snapshot, number, window)
         if window == "w2":
             stray = store.interrupt_swap(latest_path(dataset), snapshot.encode())
             yield number, "w2"
             if stray is not None:
                 store.delete(stray)
-        parent = self._swap(dataset, snapshot)
+        parent = yield from self._swap(dataset, snapshot, number)
         yield number, "w3"
         if window == "w9":
             return
         canonical = manifest_path(snapshot, dataset=dataset)
         manifest = call.manifest(snapshot, _rfc3339(now), parent)
         if window in ("w4", "w4b"):
-            store.put(canonical, _torn(manifest) if window == "w4" else b"")
+            store.put(canonical, torn(manifest) if window == "w4" else b"")
             yield number, window
         store.put(canonical, manifest)
         yield number, "w5"
+        yield from self._put_copies(call, snapshot, manifest, number, window)
+
+    def _put_data(self, call: WriteCall, snapshot: str, number: int, window: str | None) -> _Steps:
+        second = min(1, len(call.parts) - 1)
+        for index, part in enumerate(call.parts):
+            key = f"{part.segments}{snapshot}/data/data"
+            if window == "w1c" and index == second:
+                self.store.put_new(key, torn(part.data))
+                yield number, "w1c"
+                self.store.put(key, part.data)
+            else:
+                self.store.put_new(key, part.data)
+            if not index:
+                yield number, "w1b"
+        yield number, "w1"
+
+    def _put_copies(self, call: WriteCall, snapshot: str, manifest: bytes, number: int, window: str | None) -> _Steps:
+        second = min(1, len(call.parts) - 1)
         for index, part in enumerate(call.parts):
             key = f"{part.segments}{snapshot}/manifest.json"
             if window == "w6b" and index == second:
-                store.put(key, _torn(manifest))
+                self.store.put(key, torn(manifest))
                 yield number, "w6b"
-            store.put(key, manifest)
+            self.store.put(key, manifest)
             if not index:
                 yield number, "w6"
 
@@ -247,7 +234,7 @@ class QuarryWriter:
         self._used.add(number)
         return str(number)
 
-    def _swap(self, dataset: str, snapshot: str) -> str | None:
+    def _swap(self, dataset: str, snapshot: str, number: int) -> Generator[tuple[int, str], None, str | None]:
         """Point ``latest`` at the snapshot; the parent it then has."""
         key, new = latest_path(dataset), snapshot.encode()
         head = self._heads.get(dataset)
@@ -256,6 +243,7 @@ class QuarryWriter:
             return head
         for _ in range(1 + _CONFLICT_RETRIES):
             present, parent = self._head(dataset)
+            yield number, "swap"
             if self.store.swap(key, present, new):
                 self._heads[dataset] = snapshot
                 return parent
@@ -274,28 +262,16 @@ class QuarryWriter:
         ids = [key.split("/")[-2] for key in keys if key.endswith("/manifest.json")]
         return present, max(ids, key=lambda one: (len(one), one), default=None)
 
-    def _flat_steps(self, plan: "_FlatPlan", at: tuple[int, str] | None) -> _Steps:
+    def _flat_steps(self, plan: FlatPlan, at: tuple[int, str] | None) -> _Steps:
         files = plan.calls if plan.metrics is None else (*plan.calls, plan.metrics)
         for number, file in enumerate(files):
             yield number, "before"
             if file.sidecars:
                 yield from self._put_sidecars(file.sidecars, number)
             if at == (number, "w1c"):
-                self.store.put(file.key, _torn(file.data))
+                self.store.put(file.key, torn(file.data))
                 yield number, "w1c"
             self.store.put(file.key, file.data)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    calls: tuple[WriteCall, ...]
-    metrics: WriteCall | None
-
-
-@dataclass(frozen=True)
-class _FlatPlan:
-    calls: tuple[FlatFile, ...]
-    metrics: FlatFile | None
 
 
 class _Same:
@@ -312,25 +288,11 @@ class _Same:
 
 
 @lru_cache(maxsize=1024)
-def _planned(same: _Same, layout: Layout, flush_twice: bool, backend: str) -> _Plan | _FlatPlan:
+def _planned(same: _Same, layout: Layout, flush_twice: bool, backend: str) -> WritePlan | FlatPlan:
     # Worlds write the same runs thousands of times; encoding them is most of the work.
-    run = same.run
     if layout == Layout.FLAT:
-        files = plan_flat(run, flush_twice=flush_twice)
-        return _FlatPlan(files, flat_metrics(run, storage_backend=backend) if run.metrics else None)
-    calls = plan_run(run, flush_twice=flush_twice)
-    if not run.metrics:
-        return _Plan(calls, None)
-    failures = run.failed_writes + flush_twice
-    return _Plan(calls, metrics_call(run, writes=len(calls), write_failures=failures, storage_backend=backend))
-
-
-def _torn(data: bytes) -> bytes:
-    """The first half of a file, cut inside a line."""
-    cut = len(data) // 2
-    while cut > 0 and b"\n" in data[cut - 1 : cut + 1]:
-        cut -= 1
-    return data[:cut]
+        return plan_flat(same.run, flush_twice=flush_twice, storage_backend=backend)
+    return plan_run(same.run, flush_twice=flush_twice, storage_backend=backend)
 
 
 def _retried(run: Run, calls: tuple[WriteCall, ...], number: int) -> tuple[WriteCall, ...]:

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from pytest_quarry.storage import FileStore, KeyTaken, MemoryStore, NoSuchKey, S3Store, Store, StoreError
+from pytest_quarry.storage import FileStore, KeyTaken, MemoryStore, MotoStore, NoSuchKey, S3Store, Store, StoreError
 
 
-@pytest.fixture(params=["file", "memory", "s3", "s3-prefix"])
+@pytest.fixture(params=["file", "memory", "s3", "s3-prefix", "moto", "moto-prefix"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "file":
         yield FileStore(tmp_path / "root")
@@ -25,7 +25,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         with mock_aws():
             client = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
             client.create_bucket(Bucket="bucket")
-            yield S3Store("bucket", "a/b" if request.param == "s3-prefix" else "", client=client)
+            prefix = "a/b" if request.param.endswith("prefix") else ""
+            yield S3Store("bucket", prefix, client=client) if "s3" in request.param else MotoStore("bucket", prefix)
 
 
 def test_what_is_put_can_be_got_listed_and_deleted(store: Store) -> None:

@@ -77,9 +77,11 @@ def _audit_hook(link: Link) -> Callable[[str, tuple[Any, ...]], None]:
 
 def _opened(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
     path, _, flags = arguments
-    if not isinstance(flags, int) or not flags & WRITING or isinstance(path, int):
+    if not isinstance(flags, int) or isinstance(path, int) or not (flags & WRITING or link.reads):
         return None
     name = link.name_of(path)
+    if name is not None and not flags & WRITING:
+        return None if os.path.isdir(path) else Boundary(f"read {shown(name)}")
     if name is None or os.path.isdir(path):  # a nameless file (O_TMPFILE), or one that its opener will name
         return None
     return Boundary(f"open {shown(name)}", (name,))
@@ -195,7 +197,7 @@ def _sync(link: Link, name: str) -> Callable[[Any], Any]:
             descriptor = fd if isinstance(fd, int) else fd.fileno()
             world_name = None if link.inside else link.name_of(descriptor)
             if world_name is not None:
-                link.boundary(Boundary(f"fsync {shown(world_name)}"))
+                link.boundary(Boundary(f"fsync {shown(world_name)}", (world_name,)))
             original(descriptor)
 
         sync.__name__ = name

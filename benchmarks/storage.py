@@ -1,0 +1,102 @@
+"""What fake storage costs: writing against bare files, S3 against `put_object`, and the memory of the reader."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import tracemalloc
+from pathlib import Path
+
+import boto3
+from measure import Ratio, report, seconds
+
+from pytest_quarry import read_runs
+from pytest_quarry.storage import MotoStore, Storage
+from pytest_quarry.storage.places import BUCKET, mocked_bucket
+
+RUNS = 10_000
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def bare(files: list[tuple[str, bytes]], root: Path) -> None:
+    """The same files with open().write(), their folders made once each."""
+    made: set[str] = set()
+    for key, data in files:
+        folder, _, name = f"{root}/{key}".rpartition("/")
+        if folder not in made:
+            os.makedirs(folder, exist_ok=True)
+            made.add(folder)
+        with open(f"{folder}/{name}", "wb") as file:
+            file.write(data)
+
+
+def writing(base: Path) -> Ratio:
+    """Strict runs of three items, in pairs with bare files, each in a fresh folder."""
+    pairs: list[tuple[float, float]] = []
+    for number in range(3):
+        mine, theirs = base / f"mine-{number}", base / f"theirs-{number}"
+        storage = Storage.on_disk(mine)
+        told = seconds(lambda storage=storage: storage.runs(RUNS, items=3))
+        files = [(key, storage.store.get(key)) for key in storage.store.list("")]
+        pairs.append((told, seconds(lambda files=files, theirs=theirs: bare(files, theirs))))
+        if number:
+            shutil.rmtree(mine)
+        shutil.rmtree(theirs)
+    one, other = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
+    ratio = statistics.median(mine / theirs for mine, theirs in pairs)
+    return Ratio(f"{RUNS:,} strict runs / open().write() of their files", ratio, 3, f"{one:.1f} s / {other:.1f} s")
+
+
+def seeding() -> Ratio:
+    """One object into moto, against `put_object` through boto3."""
+    with mocked_bucket():
+        client, store = boto3.client("s3"), MotoStore(BUCKET, "seeded")
+        ratios: list[float] = []
+        for batch in range(9):
+            slow = seconds(
+                lambda batch=batch: [
+                    client.put_object(Bucket=BUCKET, Key=f"put/{batch}-{number}", Body=b"x" * 500)
+                    for number in range(100)
+                ]
+            )
+            fast = seconds(lambda batch=batch: [store.put(f"{batch}-{number}", b"x" * 500) for number in range(1000)])
+            ratios.append(slow / 100 / (fast / 1000))
+        return Ratio("put_object through boto3 / an object seeded", statistics.median(ratios), 20, "500 bytes", True)
+
+
+def many_keys() -> Ratio:
+    """Runs until the bucket holds 100,000 keys, in seconds."""
+    with mocked_bucket():
+        storage = Storage.in_moto(BUCKET, "lake")
+        keys = 15  # of a strict run of three items: five snapshots of three files each
+        took = seconds(lambda: storage.runs(100_000 // keys + 1, items=3))
+        held = sum(1 for _ in storage.store.list(""))
+        return Ratio("seconds to seed 100,000 keys of S3", took * 100_000 / held, 60, f"{held:,} keys")
+
+
+def reading(root: Path) -> Ratio:
+    """Peak memory of reading all runs, in megabytes: one run, and the names in one folder."""
+
+    def peak(folder: Path, expected: int) -> float:
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in read_runs(folder)) == expected
+            return tracemalloc.get_traced_memory()[1] / 1e6
+        finally:
+            tracemalloc.stop()
+
+    few = root.parent / "few"
+    Storage.on_disk(few).runs(100, items=3)
+    peak(few, 100)
+    held = sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) / 1e6
+    detail = f"they hold {held:.0f} MB; reading 100: {peak(few, 100):.2f} MB"
+    return Ratio(f"peak memory of reading {RUNS:,} runs, in MB", peak(root, RUNS), 2, detail)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        base = Path(name)
+        sys.exit(report([writing(base), seeding(), many_keys(), reading(base / "mine-0")]))

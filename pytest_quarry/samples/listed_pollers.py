@@ -1,0 +1,146 @@
+"""The samples that find runs by themselves."""
+
+from __future__ import annotations
+
+from pytest_quarry.samples.sample import Sample, broken, sound
+
+SOUND_POLLERS: tuple[Sample, ...] = (
+    sound(
+        "poller-one-transaction",
+        "Rows and mark in one SQLite transaction.",
+        "sound_pollers:OneTransactionPollerSuite",
+    ),
+    sound("poller-flat", "The same over the flat layout.", "sound_pollers:FlatPollerSuite"),
+    sound(
+        "poller-atomic-checkpoint",
+        "Upserts a run, then replaces the checkpoint file.",
+        "sound_pollers:AtomicCheckpointSuite",
+    ),
+    sound(
+        "poller-checkpoint-per-poll",
+        "Upserts all new runs, then replaces the checkpoint file once.",
+        "sound_pollers:CheckpointPerPollSuite",
+    ),
+    sound("poller-locked", "A lock, a log, a checkpoint by rename.", "sound_pollers:LockedSuite"),
+    sound("poller-files", "One file per run, by rename.", "sound_pollers:FilePollerSuite"),
+    sound("poller-target", "The target is the checkpoint.", "sound_pollers:TargetPollerSuite"),
+    sound(
+        "poller-looks-back-and-catches-up",
+        "A look-back window, and a scan of everything once an hour.",
+        "sound_pollers:LooksBackAndCatchesUpSuite",
+    ),
+)
+
+BROKEN_READING: tuple[Sample, ...] = (
+    broken(
+        "poller-first-segment",
+        "Reads the first segment of a run.",
+        "broken_reading:FirstSegmentPollerSuite",
+        "RD02 RD05",
+    ),
+    broken(
+        "poller-newest-segment",
+        "Reads the newest segment of a run.",
+        "broken_reading:NewestSegmentPollerSuite",
+        "RD02 RD05",
+    ),
+    broken(
+        "poller-file-by-file",
+        "Loads an event as often as storage holds it.",
+        "broken_reading:FileByFilePollerSuite",
+        "RD01",
+    ),
+    broken(
+        "poller-any-terminal-event",
+        "Takes every run with a terminal event for a success.",
+        "broken_assumptions:AnyTerminalEventSuite",
+        "PO07",
+    ),
+    broken("poller-all-files", "Reads data that no manifest commits.", "broken_reading:AllFilesSuite", "PO07"),
+    broken(
+        "poller-partition-means-finished",
+        "Loads a run as soon as its partition has items.",
+        "broken_reading:PartitionMeansFinishedSuite",
+        "PO07",
+    ),
+    broken(
+        "poller-items-mean-finished",
+        "Does not wait for the terminal event of a run in the flat layout.",
+        "broken_reading:ItemsMeanFinishedSuite",
+        "PO07",
+    ),
+    broken(
+        "poller-walks-parents",
+        "Follows `latest` and the parents instead of listing the segments.",
+        "broken_reading:WalksParentsSuite",
+        "PO07",
+    ),
+    broken(
+        "poller-copies-of-manifests",
+        "Needs the partitions' copies of a manifest, which may come late or never.",
+        "broken_reading:CopiesOfManifestsSuite",
+        "PO07",
+    ),
+)
+
+BROKEN_POLLERS: tuple[Sample, ...] = (
+    broken("poller-inserts", "Keeps no checkpoint.", "broken_pollers:InsertsEachTimeSuite", "PO01 PO03"),
+    broken("poller-in-memory", "Keeps the loaded runs in a set.", "broken_pollers:InMemorySuite", "PO03"),
+    broken(
+        "poller-checkpoint-in-place",
+        "Rewrites the checkpoint in place, and fails for ever when it is cut.",
+        "broken_pollers:CheckpointInPlaceSuite",
+        "PO02",
+    ),
+    broken(
+        "poller-checkpoint-first",
+        "Makes the checkpoint durable before the rows.",
+        "broken_pollers:CheckpointFirstSuite",
+        "PO02",
+    ),
+    broken(
+        "poller-checkpoint-later",
+        "Only inserts, and writes the checkpoint after that.",
+        "broken_pollers:CheckpointLaterSuite",
+        "PO03",
+    ),
+    broken(
+        "poller-checkpoint-may-be-lost",
+        "Takes a cut checkpoint as an empty one, and only inserts.",
+        "broken_pollers:CheckpointMayBeLostSuite",
+        "PO03",
+    ),
+    broken(
+        "poller-row-by-row",
+        "Commits row by row and takes the first row as proof of the rest.",
+        "broken_pollers:RowByRowSuite",
+        "PO02",
+    ),
+    broken("poller-looks-back", "Looks back one hour.", "broken_pollers:LooksBackSuite", "PO05 PO06"),
+    broken("poller-today-only", "Looks at today's partition only.", "broken_pollers:TodayOnlySuite", "PO05 PO06"),
+    broken(
+        "poller-high-water-mark",
+        "Looks at what finished after the newest it has loaded.",
+        "broken_pollers:HighWaterMarkSuite",
+        "PO06",
+    ),
+    broken(
+        "poller-high-water-mark-twice",
+        "Looks again at what finished at the mark itself, and only inserts.",
+        "broken_pollers:HighWaterMarkTwiceSuite",
+        "PO01 PO06",
+    ),
+    broken(
+        "poller-counts-runs",
+        "Keeps an offset into a sorted listing.",
+        "broken_pollers:CountsRunsSuite",
+        "PO06",
+    ),
+    broken("poller-newest-days", "Takes past days as closed.", "broken_pollers:NewestDaysSuite", "PO06"),
+    broken(
+        "poller-snapshot-at-a-time",
+        "Loads each committed snapshot, finished run or not.",
+        "broken_pollers:SnapshotAtATimeSuite",
+        "PO07 RD01",
+    ),
+)

@@ -1,0 +1,77 @@
+"""What the world owes a consumer before it may accuse it: after the last disturbance, time and turns."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pytest_quarry.bus.delivery import Mailbox
+from pytest_quarry.simulation.drive import Drive
+from pytest_quarry.simulation.history import RunView
+from pytest_quarry.simulation.recorder import Recorder
+from pytest_quarry.simulation.schedule import Crash
+
+# Seconds between redeliveries: visibility timeouts first, then claims of any sane length.
+PATIENCE = (31, 31, 31, 60, 300, 900, 3_600, 21_600, 86_400, 86_400)
+POLL_EVERY = 60
+IDLE_POLLS = 3
+MOST_POLLS = 16
+BATCH = 10  # SQS's largest
+
+
+class Unsettled(Protocol):
+    """The parts of a simulation that settling moves."""
+
+    mailbox: Mailbox
+    recorder: Recorder
+    drive: Drive
+    views: dict[str, RunView]
+    lasting: bool
+
+    def deliver(self, numbers: tuple[int, ...], crash: Crash | None) -> None: ...
+    def poll(self, crash: Crash | None) -> None: ...
+    def wait(self, seconds: float) -> None: ...
+
+
+def handler(world: Unsettled) -> None:
+    """Deliver what is not acknowledged again and again, until it is, or the redrive policy ends it."""
+    for seconds in PATIENCE:
+        if not world.mailbox.waiting():
+            return
+        world.wait(seconds)
+        for message in world.mailbox.redrive():
+            world.recorder.record("dead-lettered", f"#{message.number}", messages=(message.number,))
+        waiting = [message.number for message in world.mailbox.waiting()]
+        for start in range(0, len(waiting), BATCH):
+            world.deliver(tuple(waiting[start : start + BATCH]), None)
+            if world.drive.hung:
+                return
+    for message in world.mailbox.waiting():
+        words = f"#{message.number} is still not acknowledged"
+        world.recorder.record("gave-up", words, messages=(message.number,))
+
+
+def poller(world: Unsettled) -> None:
+    """Poll at least three times, and go on, with more and more time between, while something due is missing."""
+    idle = 0
+    for number in range(MOST_POLLS):
+        world.wait(POLL_EVERY if number < IDLE_POLLS else PATIENCE[min(number - IDLE_POLLS, len(PATIENCE) - 1)])
+        rows, entries = world.recorder.rows, len(world.recorder.entries)
+        world.poll(None)
+        if world.drive.hung:
+            return
+        # A poller that cannot load one run for ever may well say so by raising, each time.
+        failed = not world.lasting and any(
+            entry.what in ("raised", "ended") for entry in world.recorder.entries[entries:]
+        )
+        idle = idle + 1 if world.recorder.rows == rows and not failed else 0
+        if number + 1 >= IDLE_POLLS and idle and not _missing(world):
+            return
+    if not idle:
+        world.recorder.record("gave-up", f"not idle after {MOST_POLLS} polls")
+
+
+def _missing(world: Unsettled) -> bool:
+    """Whether some due run has no rows yet: then the world still owes time, not a verdict."""
+    world.recorder.look()
+    loaded = {row.run_id for row in world.recorder.rows}
+    return any(view.standing == "due" and view.items and run not in loaded for run, view in world.views.items())

@@ -1,0 +1,62 @@
+"""Time as storage sees it: a clock that stands still until it is moved."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+from pytest_quarry.contract.errors import ContractError
+
+__all__ = ["VirtualClock", "moment", "on_day"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment(nanoseconds: int) -> datetime:
+    """Nanoseconds since 1970 as a time, UTC."""
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+
+
+def on_day(day: str | None, now: datetime) -> datetime:
+    """``now``, or the same time of another day, ``YYYY-MM-DD``. Raises ContractError for what is no day."""
+    if day is None:
+        return now
+    try:
+        return datetime.combine(date.fromisoformat(day), now.timetz())
+    except (TypeError, ValueError):
+        raise ContractError(f"day {day!r}; it must be a date YYYY-MM-DD") from None
+
+
+class VirtualClock:
+    """A clock that stands still but for a microsecond each time it is read; `advance` moves it.
+
+    It begins at ``start`` (UTC), or at the present.
+    """
+
+    def __init__(self, start: datetime | None = None) -> None:
+        if start is not None and start.utcoffset() is None:
+            raise ValueError(f"start {start} has no time zone; give it in UTC")
+        now = time.time_ns() if start is None else (start - _EPOCH) // timedelta(microseconds=1) * 1000
+        self._now = now // 1000 * 1000
+        self._watchers: list[Callable[[], None]] = []
+
+    def __repr__(self) -> str:
+        return f"VirtualClock({self.now().isoformat()})"
+
+    def __call__(self) -> int:
+        """Nanoseconds since 1970; the next reading is a microsecond later."""
+        self._now += 1000
+        return self._now
+
+    def now(self) -> datetime:
+        """The time, UTC; looking does not move it."""
+        return moment(self._now)
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock, backwards too; runs in progress flush if their interval is over."""
+        self._now += round(seconds * 1_000_000) * 1000
+        for watcher in tuple(self._watchers):
+            watcher()
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call ``watcher`` after every `advance`."""
+        self._watchers.append(watcher)

@@ -1,0 +1,242 @@
+"""Fake Quarry storage, told run by run: what the fixture `quarry_storage` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Unpack
+
+from pytest_quarry.contract.errors import ContractError, choose
+from pytest_quarry.contract.layout import Layout
+from pytest_quarry.contract.notification import minimal as minimal_of
+from pytest_quarry.contract.notification import run_completed
+from pytest_quarry.contract.run import Outcome, Run
+from pytest_quarry.storage.clock import VirtualClock, moment, on_day
+from pytest_quarry.storage.listing import listing
+from pytest_quarry.storage.made import interleave, plain_run
+from pytest_quarry.storage.moto import MotoStore
+from pytest_quarry.storage.reader import read_runs
+from pytest_quarry.storage.recorded import recorded_runs
+from pytest_quarry.storage.stored import StoredRun
+from pytest_quarry.storage.stores import FileStore, MemoryStore, Store, StoreError
+from pytest_quarry.storage.telling import FIELDS, RunFields, RunStory
+from pytest_quarry.storage.windows import Stop
+from pytest_quarry.storage.writer import QuarryWriter
+
+__all__ = ["Storage"]
+
+
+class Storage:
+    """Quarry's storage, filled by telling what ran.
+
+    ``store`` keeps the files; ``clock`` gives nanoseconds since 1970 (a new `VirtualClock` if absent); ``layout`` is
+    ``lode`` or ``flat``. `on_disk`, `in_moto` and `in_memory` make the store too, with file times on the same clock.
+    """
+
+    def __init__(self, store: Store, *, clock: Callable[[], int] | None = None, layout: Layout | str = "lode") -> None:
+        self._start(_Clock(clock or VirtualClock()), store, layout)
+
+    def _start(self, clock: _Clock, store: Store, layout: Layout | str) -> None:
+        self.store = store
+        self.layout = choose(Layout, layout, "layout")
+        self._clock = clock
+        self._running: list[RunStory] = []
+        self._ids: set[tuple[str, str]] = set()
+        self._made = 0
+        if isinstance(clock.base, VirtualClock):
+            clock.base.watch(self._flush_due)
+
+    @classmethod
+    def on_disk(
+        cls, root: Path | str, *, clock: Callable[[], int] | None = None, layout: Layout | str = "lode"
+    ) -> Storage:
+        """Storage in a folder, which is made at once."""
+        skewed = _Clock(clock or VirtualClock())
+        Path(root).mkdir(parents=True, exist_ok=True)
+        return cls._of(skewed, FileStore(root, clock=skewed), layout)
+
+    @classmethod
+    def in_moto(
+        cls,
+        bucket: str,
+        prefix: str = "",
+        *,
+        clock: Callable[[], int] | None = None,
+        layout: Layout | str = "lode",
+    ) -> Storage:
+        """Storage in a bucket that this process's moto has, below ``prefix``."""
+        skewed = _Clock(clock or VirtualClock())
+        return cls._of(skewed, MotoStore(bucket, prefix, clock=skewed), layout)
+
+    @classmethod
+    def in_memory(cls, *, clock: Callable[[], int] | None = None, layout: Layout | str = "lode") -> Storage:
+        """Storage in memory, for code that reads through a `Store`."""
+        return cls._of(_Clock(clock or VirtualClock()), MemoryStore(), layout)
+
+    @classmethod
+    def _of(cls, clock: _Clock, store: Store, layout: Layout | str) -> Storage:
+        storage = cls.__new__(cls)
+        storage._start(clock, store, layout)
+        return storage
+
+    def __repr__(self) -> str:
+        return f"<Quarry storage {self.url}, layout {self.layout!s}>"
+
+    # Where it is.
+
+    @property
+    def url(self) -> str:
+        """The root as notifications name it: ``file:///…`` or ``s3://bucket[/prefix]``."""
+        return self.store.url
+
+    @property
+    def root(self) -> Path:
+        """The root folder. Raises StoreError where storage is in no folder."""
+        root = getattr(self.store, "root", None)
+        if root is None:
+            raise StoreError(f"storage is at {self.url}, in no folder; root is for fs and fakefs, url is for all")
+        return Path(root)
+
+    @property
+    def bucket(self) -> str:
+        """The bucket. Raises StoreError where storage is not in S3."""
+        return self._s3("bucket")
+
+    @property
+    def prefix(self) -> str:
+        """The prefix in the bucket, without slashes at its ends. Raises StoreError where storage is not in S3."""
+        return self._s3("prefix")
+
+    # What ran.
+
+    def run(self, run_id: str, **fields: Unpack[RunFields]) -> RunStory:
+        """Begin a run: ``source`` (``shop``), ``category``, ``day``, ``policy`` … as in `Run`.
+
+        Raises ContractError for a field that does not exist, a value it cannot have, and a run id told before.
+        """
+        dataset = fields.get("dataset", "quarry")
+        if (dataset, run_id) in self._ids:
+            raise ContractError(f"run {run_id!r} was told already; run ids are unique, a retry has another")
+        story = RunStory(self, run_id, **fields)
+        self._ids.add((dataset, run_id))
+        self._running.append(story)
+        return story
+
+    def runs(
+        self,
+        count: int,
+        *,
+        items: int = 3,
+        outcome: Outcome | str = Outcome.SUCCESS,
+        name: str = "run",
+        interleaved: bool = False,
+        seed: int = 0,
+        **fields: Unpack[RunFields],
+    ) -> list[Run]:
+        """Write many whole runs at once: ids ``run-0001`` …, items whose data are ``{"n": 1}`` ….
+
+        ``interleaved``: all of them at the same time, each by a writer of its own, in an order ``seed`` decides.
+        """
+        unknown = sorted(set(fields) - set(FIELDS))
+        if unknown:
+            raise ContractError(f"{', '.join(unknown)} unknown; a run takes {', '.join(FIELDS)}")
+        chosen = choose(Outcome, outcome, "outcome")
+        skew = fields.pop("clock_off", 0.0)
+        values: dict[str, Any] = dict(fields)
+        with self._as(skew):
+            started = values.pop("started_at", None) or on_day(values.get("day"), moment(self._clock()))
+            made: list[Run] = []
+            for _ in range(count):
+                self._made += 1
+                run_id = f"{name}-{self._made:04d}"
+                made.append(plain_run(run_id, items=items, started_at=started, outcome=chosen, **values))
+            if interleaved:
+                self.interleave(made, seed=seed)
+            else:
+                writer = self._writer()
+                for run in made:
+                    writer.write(run)
+        self._ids.update((run.dataset, run.run_id) for run in made)
+        return made
+
+    def write(self, run: Run, *, stop: Stop | None = None, flush_twice: bool = False) -> None:
+        """Write a whole run that was made elsewhere, by `pytest_quarry.strategies` for one; or up to ``stop``."""
+        self._writer().write(run, stop=stop, flush_twice=flush_twice)
+
+    def interleave(self, runs: Sequence[Run], *, seed: int = 0) -> tuple[str, ...]:
+        """Write whole runs at the same time: forks, ids out of order, conflicts; ids of those that failed on one."""
+        return interleave([self._writer() for _ in runs], runs, seed=seed)
+
+    def from_recorded(self, path: Path | str, *, new_ids: bool = False) -> list[Run]:
+        """Write the runs of a real storage root, or of one run's folder in it, here; with ``new_ids``, as new runs.
+
+        Raises StoreError if there are no runs, or one that is too damaged to be written again.
+        """
+        found = recorded_runs(Path(path), self._ids if new_ids else None)
+        writer = self._writer()
+        for run in found:
+            writer.write(run)
+        self._ids.update((run.dataset, run.run_id) for run in found)
+        return found
+
+    # What is there, and what is said of it.
+
+    def read(self) -> list[StoredRun]:
+        """What a careful reader sees now: every run with its state, its items and what is damaged."""
+        return list(read_runs(self.store, layout=self.layout))
+
+    def tree(self, *, most: int = 400) -> str:
+        """A readable listing, for failure texts: ``most`` files of it."""
+        return listing(self.store, most=most)
+
+    def notification(self, run: RunStory | Run, *, minimal: bool = False) -> dict[str, Any]:
+        """The ``run_completed`` message of a run that is over; ``minimal``: as in Quarry's integration guide.
+
+        Raises ContractError for a run that is running, or with which Quarry died: nobody is notified of it.
+        """
+        if isinstance(run, RunStory):
+            if not run.notified:
+                raise ContractError(f"{run!r}: nobody is notified of it; Quarry notifies once a run has ended")
+            run = run.value
+        at = moment(self._clock())
+        build = minimal_of if minimal else run_completed
+        return build(run, root_url=self.url, timestamp=at, layout=self.layout)
+
+    # Within.
+
+    def _s3(self, name: str) -> str:
+        value = getattr(self.store, name, None)
+        if value is None:
+            raise StoreError(f"storage is at {self.url}, not in S3; {name} is for s3, url is for all")
+        return str(value)
+
+    def _writer(self) -> QuarryWriter:
+        return QuarryWriter(self.store, clock=self._clock, layout=self.layout)
+
+    @contextmanager
+    def _as(self, clock_off: float) -> Iterator[None]:
+        """As a writer whose clock is so many seconds off."""
+        before, self._clock.off = self._clock.off, round(clock_off * 1_000_000_000)
+        try:
+            yield
+        finally:
+            self._clock.off = before
+
+    def _flush_due(self) -> None:
+        for story in tuple(self._running):
+            story._due()
+
+    def _over(self, story: RunStory) -> None:
+        self._running.remove(story)
+
+
+class _Clock:
+    """A clock, read by a writer that may be off."""
+
+    def __init__(self, base: Callable[[], int]) -> None:
+        self.base = base
+        self.off = 0
+
+    def __call__(self) -> int:
+        return self.base() + self.off

@@ -1,0 +1,287 @@
+"""Inside a consumer time is the world's and luck is seeded; what that costs in real time is nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import datetime
+import os
+import queue
+import random
+import secrets
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import datetime as imported_datetime
+from time import monotonic, sleep
+from time import time as imported_time
+
+import pytest
+from first_turn import Work, see, tell
+
+from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Restart, Schedule, Write
+from pytest_quarry.simulation.world import EPOCH, SECOND, World
+
+FIRST_TURN = EPOCH / SECOND + 2  # a run was written and announced, one second each
+
+
+def took(work: Callable[[], object]) -> float:
+    """How long something took, in whole virtual seconds."""
+    began = time.monotonic()
+    work()
+    return round(time.monotonic() - began)
+
+
+@pytest.fixture(autouse=True)
+def _little_real_time() -> object:
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < 5
+
+
+def test_every_clock_shows_the_worlds_time() -> None:
+    def work(world: World) -> None:
+        clocks = [time.time(), imported_time(), time.time_ns() / 1e9, time.clock_gettime(time.CLOCK_REALTIME)]
+        zone = datetime.timezone(datetime.timedelta(hours=5))
+        moments = [
+            datetime.datetime.now(datetime.UTC),
+            imported_datetime.now(zone),
+            imported_datetime.now().astimezone(),
+        ]
+        clocks += [moment.timestamp() for moment in moments]
+        clocks += [
+            time.mktime(time.localtime()),
+            datetime.datetime.fromisoformat(f"{world_date()}T08:00:02Z").timestamp(),
+        ]
+        assert all(abs(clock - FIRST_TURN) < 1 for clock in clocks), clocks
+        assert time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()) == "2026-02-02 08:00:02"
+
+    def world_date() -> str:
+        return str(datetime.datetime.now(datetime.UTC).date())
+
+    see(work)
+
+
+def test_sleeping_moves_every_clock_and_takes_no_real_time() -> None:
+    def work(world: World) -> None:
+        before = time.time(), time.monotonic(), time.perf_counter(), monotonic(), time.monotonic_ns() / 1e9
+        time.sleep(3600)
+        sleep(3600)
+        after = time.time(), time.monotonic(), time.perf_counter(), monotonic(), time.monotonic_ns() / 1e9
+        assert [round(b - a) for a, b in zip(before, after, strict=True)] == [7200] * 5
+        with pytest.raises(ValueError, match="non-negative"):
+            sleep(-1)
+
+    assert see(work).boundaries == ["sleep", "sleep"]
+
+
+def test_asyncio() -> None:
+    async def everything() -> list[object]:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.sleep(60)
+        found: list[object] = [round(loop.time() - began)]
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.Event().wait(), timeout=30)
+        await asyncio.gather(asyncio.sleep(5), asyncio.sleep(10))
+        found.append(round(loop.time() - began))
+        found.append(await asyncio.to_thread(lambda: "from a thread"))
+        found.append(await asyncio.wait_for(asyncio.to_thread(sum, range(10)), timeout=5))
+        return found
+
+    def work(world: World) -> None:
+        tell(world, asyncio.run(everything()))
+
+    assert see(work).told == [[60, 100, "from a thread", 45]]
+
+
+def test_an_async_handler() -> None:
+    def start(world: World) -> Callable[[object], object]:
+        async def handle(notification: object) -> None:
+            await asyncio.sleep(1000)
+            (world.disk / "a").write_text("x")
+
+        return handle
+
+    seen = see(lambda world: None, start=start)
+    assert seen.boundaries == ["sleep", "open a", "write a"]
+
+
+def test_waits_with_a_timeout() -> None:
+    def get_from_empty() -> None:
+        with pytest.raises(queue.Empty):
+            queue.Queue().get(timeout=70)
+
+    def work(world: World) -> None:
+        assert took(lambda: threading.Event().wait(50)) == 50
+        assert took(get_from_empty) == 70
+        assert took(lambda: threading.Semaphore(0).acquire(timeout=5)) == 5
+        with pytest.raises(concurrent.futures.TimeoutError):
+            concurrent.futures.Future().result(timeout=90)
+        assert not threading.Event().wait(0)
+
+    see(work)
+
+
+def test_deadline_loops_end() -> None:
+    def work(world: World) -> None:
+        deadline, turns = monotonic() + 100, 0
+        while monotonic() < deadline:
+            sleep(7)
+            turns += 1
+        tell(world, turns)
+
+    assert see(work).told == [15]
+
+
+def test_a_thread_that_works_is_not_timed_out() -> None:
+    def busy() -> str:
+        end = time.process_time() + 0.1
+        while time.process_time() < end:
+            sum(range(1000))
+        return "done"
+
+    def work(world: World) -> None:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            assert pool.submit(busy).result(timeout=30) == "done"
+        thread = threading.Thread(target=busy)
+        thread.start()
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+
+    see(work)
+
+
+def test_a_thread_that_stands_still_is_timed_out() -> None:
+    def work(world: World) -> None:
+        stop = threading.Event()
+        thread = threading.Thread(target=stop.wait)
+        thread.start()
+        assert took(lambda: thread.join(timeout=40)) == 40
+        assert thread.is_alive()
+        stop.set()
+        thread.join()
+
+    see(work)
+
+
+def test_a_pool_of_threads_in_a_handler() -> None:
+    def work(world: World) -> None:
+        def load(number: int) -> int:
+            (world.disk / f"{number}").write_text("x")
+            sleep(1)
+            return number
+
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            tell(world, sum(pool.map(load, range(6))))
+
+    seen = see(work, rows=lambda world: world.target.rows())
+    assert seen.told == [15]
+    assert sorted(seen.boundaries) == sorted(
+        [f"{verb} {number}" for verb in ("open", "write") for number in range(6)] + ["sleep"] * 6 + ["target INSERT"]
+    )
+
+
+def test_other_programs_take_real_time() -> None:
+    def work(world: World) -> None:
+        done = subprocess.run(["sh", "-c", "sleep 0.1; echo out; exit 3"], capture_output=True, timeout=20, check=False)
+        assert (done.stdout, done.returncode) == (b"out\n", 3)
+        with pytest.raises(subprocess.TimeoutExpired):
+            subprocess.run(["sleep", "20"], timeout=0.1, check=False)
+        assert os.system("exit 2") == 512
+
+    assert see(work).boundaries == ["start sh", "start sleep", "shell exit 2"]
+
+
+def luck(world: World) -> list[str]:
+    """Everything that is random, drawn once."""
+    generator = random.Random()
+    with tempfile.TemporaryDirectory() as folder, tempfile.NamedTemporaryFile(dir=world.disk) as file:
+        names = [os.path.basename(folder), os.path.basename(file.name)]
+    return [
+        str(uuid.uuid4()),
+        str(uuid.uuid1()),
+        str(random.random()),
+        str(generator.random()),
+        str(random.SystemRandom().random()),
+        str(random.sample(range(10**9), 2)),
+        secrets.token_hex(4),
+        os.urandom(4).hex(),
+        str(os.getpid()),
+        *names,
+    ]
+
+
+def incarnations(seed: int = 0) -> list[list[str]]:
+    """What the consumer draws in its first two incarnations."""
+    from first_turn import consumer
+
+    from pytest_quarry.simulation.run import simulate
+
+    def start(world: World) -> Callable[[object], None]:
+        return lambda notification: tell(world, luck(world))
+
+    steps = (Write("run-A"), Notify("run-A"), Deliver((1,)), Restart(), Deliver((1,)))
+    schedule = Schedule(runs=(PlannedRun(run_id="run-A"),), steps=steps, seed=seed)
+    drawer = consumer(lambda world: None, start=start)
+    told: list[list[str]] = []
+
+    def rows(world: World) -> list[dict[str, str]]:
+        told[:] = [row["item"] for row in world.target.rows()]
+        return world.target.rows()
+
+    simulate(schedule, consumer(lambda world: None, start=drawer.start, rows=rows))
+    import json
+
+    return [json.loads(one) for one in told]  # type: ignore[arg-type]
+
+
+def test_luck_is_the_same_in_each_execution() -> None:
+    assert incarnations() == incarnations()
+
+
+def test_luck_differs_between_incarnations_and_seeds() -> None:
+    first, second = incarnations()
+    other, _ = incarnations(seed=1)
+    assert not set(first) & set(second)
+    assert set(first) & set(other) == {first[8]}, "all but the process id, which counts incarnations"
+
+
+def test_a_virtual_process_id_reaches_the_real_process() -> None:
+    def work(world: World) -> None:
+        os.kill(os.getpid(), 0)
+        (world.disk / f"{os.getpid()}.lock").touch()
+
+    seen = see(work)
+    assert seen.boundaries == ["open 5000001.lock"]
+
+
+WORKS: list[Work] = [
+    lambda world: (world.disk / secrets.token_hex(4)).write_text(str(uuid.uuid4())),
+    lambda world: tell(world, time.time(), str(datetime.datetime.now()), os.getpid()),
+    lambda world: tell(world, list({"a", "b", "c", "d", "e"}), hash("a string") != 0),
+    lambda world: tell(world, sorted(os.environ)),
+]
+
+
+@pytest.mark.parametrize("work", WORKS)
+def test_two_executions_are_equal(work: Work) -> None:
+    first, second = see(work).history, see(work).history
+    assert first.difference(second) is None
+    assert first == second
+
+
+def test_what_differs_between_executions_is_named() -> None:
+    count = [0]
+
+    def work(world: World) -> None:
+        (world.disk / "a").write_text("x" * count[0])
+
+    first = see(work).history
+    count[0] = 5
+    difference = first.difference(see(work).history)
+    assert difference is not None
+    assert "crossed write a" in difference

@@ -1,0 +1,252 @@
+"""Suites that cannot work: one message that names class, hook and remedy; no traceback of the kit; never a pass."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+
+import pytest
+from orders import SOUND
+
+QUIET = ("-p", "no:randomly", "-p", "no:random_order", "-q")
+HEAD = "import sqlite3\nfrom pytest_quarry import EventBusConformance, PollerConformance, World\n\n"
+
+
+def run(pytester: pytest.Pytester, source: str, check: str = "restart") -> pytest.RunResult:
+    """Run one check of a bad suite; it never passes."""
+    pytester.makepyfile(source)
+    result = pytester.runpytest(*QUIET, "-k", check)
+    assert result.parseoutcomes().get("passed", 0) == 0
+    assert result.parseoutcomes().get("failed", 0) == 1
+    output = result.stdout.str()
+    assert "INTERNALERROR" not in output
+    assert "pytest_quarry/" not in output.split("short test summary")[0], "no frame of the kit is shown"
+    return result
+
+
+def suite(body: str) -> str:
+    """The sound suite with other hooks."""
+    return f"{SOUND}\n{body}"
+
+
+def messages(pytester: pytest.Pytester, bodies: dict[str, str]) -> dict[str, str]:
+    """What pytest shows of one check of many bad suites, each with one hook or attribute of its own; none passes."""
+    source = SOUND.replace("class TestOrders(", "class Base(").replace(
+        "from pytest_quarry import", "from pytest_quarry import PollerConformance,"
+    )
+    source += "\n\nclass BasePoller(PollerConformance):\n    def start(self, world): return object()\n"
+    for name, body in bodies.items():
+        base = "BasePoller" if "poll" in name.lower() else "EventBusConformance" if name == "TestNoStart" else "Base"
+        source += f"\n\nclass {name}({base}):\n    {body}\n"
+    pytester.makepyfile(source)
+    options = ("-k", "Test and (restart or poll_again)")
+    reports = pytester.inline_run(*QUIET, *options).getreports("pytest_runtest_logreport")
+    shown = {}
+    for report in reports:
+        if report.when == "call" and "::Test" in report.nodeid:
+            assert report.outcome == "failed", report.nodeid
+            shown[report.nodeid.split("::")[1]] = report.longreprtext
+    return shown
+
+
+HOOKS = {
+    "TestNoStart": (
+        "def rows(self, world): return []",
+        "TestNoStart has no start(world). Add it: it returns the consumer, at the start and again after every crash.",
+    ),
+    "TestStartReturnsNone": (
+        "def start(self, world): pass",
+        "TestStartReturnsNone.start(world) returned None. Return the consumer itself: an object with handle(notification)*",
+    ),
+    "TestStartReturnsClass": (
+        "def start(self, world): return Orders",
+        "TestStartReturnsClass.start(world) returned the class Orders itself, which the kit cannot drive. It has: handle*",
+    ),
+    "TestStartReturnsDict": (
+        "def start(self, world): return {'a': 1}",
+        "TestStartReturnsDict.start(world) returned a dict, which the kit cannot drive. It has: clear, *",
+    ),
+    "TestPollerWithoutPoll": (
+        "def start(self, world): return object()",
+        "TestPollerWithoutPoll.start(world) returned a object, which the kit cannot drive. Return an object with poll().",
+    ),
+    "TestPrepareRaises": (
+        "def prepare(self, world): raise KeyError('settings')",
+        "TestPrepareRaises.prepare(world) raised KeyError: 'settings'. It runs once per world, before the first start*",
+    ),
+    "TestDataIsList": (
+        "def item_data(self, n): return [n]",
+        "TestDataIsList.item_data(0) returned list. Return the item's data as a mapping*",
+    ),
+    "TestDataRaises": (
+        "def item_data(self, n): raise KeyError('price')",
+        "TestDataRaises.item_data(0) raised KeyError: 'price'*",
+    ),
+    "TestDataIsNoJson": (
+        "def item_data(self, n): return {'price': {1, 2}}",
+        "TestDataIsNoJson.item_data(0)*price*set has no JSON form*",
+    ),
+    "TestKeyRaises": (
+        "def item_key(self, event): return event.data['ean']",
+        "TestKeyRaises.item_key(event) raised KeyError: 'ean'. It gets an item event with event_id, seq, payload and data*",
+    ),
+    "TestExpectedRaises": (
+        "def expected(self, run): return run.orders",
+        "TestExpectedRaises.expected(run) raised AttributeError: *",
+    ),
+    "TestExpectedIsNumber": (
+        "def expected(self, run): return 5",
+        "TestExpectedIsNumber.expected(run) raised TypeError: 'int' object is not iterable*",
+    ),
+    "TestRowsAreNone": (
+        "def rows(self, world): pass",
+        "TestRowsAreNone.rows(world) returned NoneType, which is not a list of rows. Return every row of the target*",
+    ),
+    "TestRowsAreTuples": (
+        "def rows(self, world): yield ('run-A', 1)",
+        "TestRowsAreTuples.rows(world) yielded ('run-A', 1) as row 1, which is not a mapping. Yield mappings with run_id*",
+    ),
+    "TestRowsNameNoRun": (
+        "def rows(self, world): return [{'run': 'run-A', 'item': 1}]",
+        "TestRowsNameNoRun.rows(world) yielded row 1 without run_id: it has run, item. Name the run each row belongs to*",
+    ),
+    "TestRowsOfNoRun": (
+        "def rows(self, world): return [{'run_id': None}]",
+        "TestRowsOfNoRun.rows(world) yielded row 1 without run_id*",
+    ),
+    "TestRowsRaise": (
+        "def rows(self, world): raise LookupError('no such table')",
+        "TestRowsRaise.rows(world) raised LookupError: no such table. It must read what the target holds whenever it is*",
+    ),
+    "TestRowsRaiseLate": (
+        "def rows(self, world):\n        yield {'run_id': 'run-A'}\n        raise LookupError('gone')",
+        "TestRowsRaiseLate.rows(world) raised LookupError: gone. It must read*",
+    ),
+    "TestRowsTakeNoWorld": (
+        "def rows(self): return []",
+        "TestRowsTakeNoWorld.rows(world) raised TypeError: *",
+    ),
+}
+
+
+def test_hooks_that_cannot_work(pytester: pytest.Pytester) -> None:
+    """One message and nothing else: class, hook, what was wrong, what to do."""
+    shown = messages(pytester, {name: body for name, (body, _) in HOOKS.items()})
+    for name, (_, words) in HOOKS.items():
+        pytest.LineMatcher(shown[name].splitlines()).fnmatch_lines(["* cannot be checked", words], consecutive=True)
+        assert len(shown[name].splitlines()) == 2
+
+
+ATTRIBUTES = {
+    'sources = "shop"': "sources is 'shop'; it must be a tuple of strings, at least one.",
+    "sources = ()": "sources is (); it must be a tuple of strings, at least one.",
+    "sources = (1,)": "sources is (1,); it must be a tuple of strings, at least one.",
+    'categories = "products"': "categories is 'products'; it must be a tuple of strings, at least one.",
+    'layout = "hive"': 'layout is \'hive\'; it must be "lode" or "flat".',
+    'failed_runs = "maybe"': 'failed_runs is \'maybe\'; it must be "skip" or "load".',
+    "workers = 0": "workers is 0; it must be a whole number, at least 1.",
+    "workers = True": "workers is True; it must be a whole number, at least 1.",
+    'workers = "2"': "workers is '2'; it must be a whole number, at least 1.",
+    'reconciles = "yes"': "reconciles is 'yes'; it must be True or False.",
+    "raw_delivery = 1": "raw_delivery is 1; it must be True or False.",
+    'known_failures = {"EB99": "x"}': "known_failures names 'EB99', which is no check. The checks of this suite are EB01, *",
+    'known_failures = {"PO01": "x"}': "known_failures names 'PO01', which is a check for other consumers. The checks of this suite are EB01, *",
+    'known_failures = {"EB05": ""}': "known_failures[[]'EB05'] is ''; give the reason in words.",
+    'known_failures = {"EB05": None}': "known_failures[[]'EB05'] is None; give the reason in words.",
+    'known_failures = ["EB05"]': "known_failures is [[]'EB05']; it must be a mapping like *",
+}
+
+
+def test_declarations_of_the_wrong_type(pytester: pytest.Pytester) -> None:
+    names = {f"TestBad{number}": line for number, line in enumerate(ATTRIBUTES)}
+    shown = messages(pytester, names)
+    for name, line in names.items():
+        assert fnmatch(shown[name].splitlines()[1], f"{name}.{ATTRIBUTES[line]}"), shown[name]
+
+
+IDLE = {
+    "rows reads the memory of the test": (
+        f"{HEAD}LOADED = []\n\nclass TestBad(EventBusConformance):\n"
+        "    def start(self, world):\n"
+        "        return lambda notification: LOADED.append({'run_id': notification['run_id']})\n"
+        "    def rows(self, world): return LOADED\n",
+        [
+            "The consumer did nothing where something was due*",
+            "Inside the consumer's process TestBad.rows(world) returns 1 rows, outside it none: it reads the memory of*",
+        ],
+    ),
+    "start raises": (
+        suite("    def start(self, world): raise OSError('no database')"),
+        ["The consumer did nothing*", "TestOrders.start(world) raised OSError: no database, each time.*"],
+    ),
+    "it always raises": (
+        suite("    def start(self, world):\n        def handle(n): raise KeyError('run')\n        return handle"),
+        ["The consumer did nothing*", "It raised KeyError: 'run', each time.*"],
+    ),
+    "it does nothing": (
+        suite("    def start(self, world): return lambda notification: None"),
+        ["The consumer did nothing*", "It changed nothing: no file under world.disk, no database*"],
+    ),
+    "it hangs": (
+        suite(
+            "    def start(self, world):\n        def handle(n):\n            while True: pass\n        return handle"
+        ),
+        ["*", "It did not come back: it did nothing the world could see for 0.5 s."],
+    ),
+    "it ends its process": (
+        suite("    def start(self, world):\n        import os\n        return lambda notification: os._exit(3)"),
+        ["The consumer did nothing*", "*ended its own process, with status 3*"],
+    ),
+    "rows reads something else": (
+        suite("    def rows(self, world): return []"),
+        ["The consumer did nothing*", "It did change things, but TestOrders.rows(world) returned no rows.*"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "lines"), IDLE.values(), ids=IDLE)
+def test_a_consumer_that_does_nothing_is_no_proof(pytester: pytest.Pytester, source: str, lines: list[str]) -> None:
+    pytester.makeini("[pytest]\nquarry_guard = 0.5")
+    result = run(pytester, source)
+    result.stdout.fnmatch_lines(["EB03 restart *inconclusive", *lines])
+
+
+def test_a_consumer_that_is_not_deterministic_is_no_proof(pytester: pytest.Pytester) -> None:
+    source = SOUND.replace(
+        "        run_id = notification",
+        "        open(OUTSIDE, 'a').write('x')\n"
+        "        (self.root.parent / 'disk' / 'count').write_text(open(OUTSIDE).read())\n        run_id = notification",
+    )
+    result = run(pytester, f"OUTSIDE = {str(pytester.path / 'outside')!r}\n{source}")
+    result.stdout.fnmatch_lines(["The consumer is not deterministic: two executions of one schedule differ at entry *"])
+
+
+def test_durable_state_the_kit_cannot_see_is_no_proof(pytester: pytest.Pytester) -> None:
+    source = SOUND.replace(
+        "        run_id = notification",
+        "        import subprocess\n"
+        "        subprocess.run(['sh', '-c', 'date >> unseen'], cwd=self.root.parent / 'disk', check=True)\n"
+        "        run_id = notification",
+    )
+    result = run(pytester, source, "crash_loses")
+    result.stdout.fnmatch_lines(["disk/unseen changed, and no operation the kit can see explains it*"])
+
+
+GOOD = {
+    "a generator": "    def rows(self, world):\n        yield from [dict(row) for row in super().rows(world)]",
+    "more columns": "    def rows(self, world): return [{**dict(row), 'price': 1} for row in super().rows(world)]",
+    "no items": "    def rows(self, world): return [{'run_id': row} for row in {r['run_id'] for r in super().rows(world)}]",
+}
+
+
+@pytest.mark.parametrize("body", GOOD.values(), ids=GOOD)
+def test_what_rows_may_return(pytester: pytest.Pytester, body: str) -> None:
+    pytester.makepyfile(f"{SOUND}\n\nclass TestMine(TestOrders):\n{body}\n")
+    pytester.runpytest(*QUIET, "-k", "TestMine and restart").assert_outcomes(passed=1)
+
+
+def test_rows_of_runs_that_do_not_exist_are_told(pytester: pytest.Pytester) -> None:
+    source = f"{SOUND}\n\nclass TestMine(TestOrders):\n    def rows(self, world): return [{{'run_id': 'a ghost', 'item': 1}}]\n"
+    pytester.makepyfile(source)
+    result = pytester.runpytest(*QUIET, "-k", "TestMine and envelope")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*a ghost*"])

@@ -1,0 +1,192 @@
+"""`--quarry-replay`: exactly the saved schedule, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+from orders import BROKEN, SOUND
+
+from pytest_quarry.runner import read_replay
+
+QUIET = ("-p", "no:randomly", "-p", "no:random_order", "-q")
+
+_found: dict[str, str] = {}
+
+
+@pytest.fixture
+def saved(pytester: pytest.Pytester) -> Path:
+    """The schedule that convicts the broken consumer, saved by the run that found it."""
+    pytester.makepyfile(test_orders=BROKEN)
+    folder = pytester.path / ".quarry"
+    if not _found:
+        pytester.runpytest(*QUIET, "-k", "crash_duplicates").assert_outcomes(failed=1)
+        _found.update((file.name, file.read_text()) for file in folder.iterdir())
+    folder.mkdir(exist_ok=True)
+    ((name, text),) = _found.items()
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def change(pytester: pytest.Pytester, old: str, new: str) -> None:
+    source = (pytester.path / "test_orders.py").read_text()
+    assert old in source
+    (pytester.path / "test_orders.py").write_text(source.replace(old, new))
+
+
+def replay(pytester: pytest.Pytester, file: Path | str, *options: str) -> pytest.RunResult:
+    return pytester.runpytest(*QUIET, f"--quarry-replay={file}", *options)
+
+
+def test_the_file_reads_like_its_story(saved: Path) -> None:
+    data = json.loads(saved.read_text())
+    assert {name: data[name] for name in ("check", "consumer")} == {
+        "check": "EB05",
+        "consumer": "test_orders.py::TestOrders",
+    }
+    assert [step["do"] for step in data["schedule"]["steps"]] == ["write", "notify", "deliver"]
+    assert data["schedule"]["steps"][2]["crash"]["label"] == "sqlite BEGIN orders.sqlite"
+
+
+def test_the_command_of_the_failure_replays_it(pytester: pytest.Pytester, saved: Path) -> None:
+    result = replay(pytester, f".quarry/{saved.name}", "test_orders.py")
+    result.assert_outcomes(failed=1, deselected=len(pytester.inline_genitems("test_orders.py")[0]) - 1)
+    result.stdout.fnmatch_lines(["still failing", "EB05 crash-duplicates-nothing *", "*7 *KILLED*before sqlite BEGIN*"])
+    result.stdout.fnmatch_lines([f"*{saved.name}: still failing"])
+    assert sorted(saved.parent.iterdir()) == [saved], "a replay saves nothing"
+
+
+def test_after_the_repair_it_says_fixed(pytester: pytest.Pytester, saved: Path) -> None:
+    # The same two transactions, made harmless.
+    change(pytester, "CREATE TABLE orders (run_id, item)", "CREATE TABLE orders (run_id, item, UNIQUE (run_id, item))")
+    change(pytester, "INSERT INTO orders VALUES", "INSERT OR IGNORE INTO orders VALUES")
+    result = replay(pytester, saved)
+    result.assert_outcomes(passed=1, deselected=pytest.approx(10, abs=40))
+    result.stdout.fnmatch_lines([f"*{saved.name}: fixed, EB05 crash-duplicates-nothing holds for this schedule"])
+
+
+def test_a_consumer_that_goes_another_way_has_drifted(pytester: pytest.Pytester, saved: Path) -> None:
+    change(pytester, '"orders.sqlite"', '"renamed.sqlite"')
+    result = replay(pytester, saved)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "drifted",
+            "The consumer no longer goes the way of this schedule: it never came to *sqlite BEGIN orders.sqlite*",
+        ]
+    )
+
+
+def test_under_xdist(pytester: pytest.Pytester, saved: Path) -> None:
+    pytest.importorskip("xdist")
+    result = pytester.runpytest_subprocess(*QUIET, "-n", "2", f"--quarry-replay={saved}")
+    result.stdout.fnmatch_lines(["still failing", "run-A was loaded twice*"])
+
+
+def altered(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def alter(file: Path) -> None:
+        data = json.loads(file.read_text())
+        change(data)
+        file.write_text(json.dumps(data))
+
+    return alter
+
+
+BAD = {
+    "cut": (lambda file: file.write_text(file.read_text()[:60]), "is not whole JSON (*). Was it cut?*"),
+    "missing": (lambda file: file.unlink(), "no such file. A failing check says where its schedule was saved."),
+    "a folder": (lambda file: (file.unlink(), file.mkdir()), "cannot be read: Is a directory."),
+    "binary": (lambda file: file.write_bytes(b"\xff\xfe"), "is not whole JSON*"),
+    "other JSON": (lambda file: file.write_text("[1]"), "is not a schedule saved by pytest-quarry."),
+    "another program's": (lambda file: file.write_text('{"check": "x"}'), "is not a schedule saved by pytest-quarry."),
+    "newer": (
+        altered(lambda data: data.update({"pytest-quarry": 99})),
+        "is of file version 99; this pytest-quarry reads*",
+    ),
+    "newer schedule": (altered(lambda data: data["schedule"].update(version=99)), "it is of schedule version 99;*"),
+    "no schedule": (altered(lambda data: data.pop("schedule")), "lacks 'schedule'."),
+    "no check": (altered(lambda data: data.pop("check")), "lacks 'check'."),
+    "empty schedule": (
+        altered(lambda data: data.update(schedule={})),
+        "not a schedule: it needs version, runs and steps.",
+    ),
+    "unknown step": (
+        altered(lambda data: data["schedule"]["steps"].append({"do": "explode"})),
+        "step 4 is {'do': 'explode'}; known are write, *",
+    ),
+    "unknown field": (
+        altered(lambda data: data["schedule"]["steps"][0].update(when="now")),
+        "step 1 has unknown when; known are run, *",
+    ),
+    "missing field": (altered(lambda data: data["schedule"]["steps"][0].pop("run")), "step 1: *missing*'run'*"),
+    "unknown run": (
+        altered(lambda data: data["schedule"]["steps"][0].update(run="run-Z")),
+        "step 1 is about run 'run-Z'; planned are run-A.",
+    ),
+    "unknown message": (
+        altered(lambda data: data["schedule"]["steps"][2].update(messages=[9])),
+        "step 3 delivers (9,), but only 1 were accepted before it.",
+    ),
+    "steps no list": (altered(lambda data: data["schedule"].update(steps=5)), "*steps*"),
+    "runs no list": (altered(lambda data: data["schedule"].update(runs="ab")), "runs is 'ab', not a list."),
+    "messages no list": (altered(lambda data: data["schedule"]["steps"][2].update(messages=1)), "step 3*"),
+    "seed no number": (altered(lambda data: data["schedule"].update(seed="x")), "*seed*"),
+    "wrong type": (altered(lambda data: data["schedule"]["runs"][0].update(items="3")), "run 1*items*"),
+    "unknown outcome": (altered(lambda data: data["schedule"]["runs"][0].update(outcome="great")), "run 1*outcome*"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "words"), BAD.values(), ids=BAD)
+def test_a_file_that_cannot_be_used(saved: Path, spoil: Callable[[Path], object], words: str) -> None:
+    spoil(saved)
+    with pytest.raises(pytest.UsageError) as raised:
+        read_replay(saved)
+    assert fnmatch(str(raised.value), f"--quarry-replay {saved}: {words}"), str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["missing", "unknown step", "wrong type"])
+def test_it_ends_the_run_with_that_message(pytester: pytest.Pytester, saved: Path, name: str) -> None:
+    spoil, words = BAD[name]
+    spoil(saved)
+    result = replay(pytester, saved)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --quarry-replay {saved}: {words}"])
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+
+
+def test_a_consumer_that_is_not_collected(pytester: pytest.Pytester, saved: Path) -> None:
+    pytester.makepyfile(test_orders=SOUND.replace("TestOrders", "TestRenamed"))
+    result = replay(pytester, saved)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [
+            "ERROR: --quarry-replay *: it was saved for test_orders.py::TestOrders, check EB05, which is not among the collected "
+            "tests. Collected consumers with that check: test_orders.py::TestRenamed."
+        ]
+    )
+
+
+def test_where_schedules_are_saved(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_orders=BROKEN)
+    pytester.makeini("[pytest]\nquarry_schedules = found/here")
+    result = pytester.runpytest(*QUIET, "-k", "crash_duplicates")
+    result.stdout.fnmatch_lines(["replay: pytest test_orders.py --quarry-replay=found/here/EB05-*.json"])
+    assert len(list((pytester.path / "found" / "here").iterdir())) == 1
+
+
+def test_a_place_that_cannot_be_written_is_said(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_orders=BROKEN)
+    (pytester.path / ".quarry").write_text("a file")
+    result = pytester.runpytest(*QUIET, "-k", "crash_duplicates")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["replay: not saved: *"])
+
+
+def test_the_seed_makes_other_run_ids(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_orders=BROKEN)
+    result = pytester.runpytest(*QUIET, "--quarry-seed=5", "-k", "crash_duplicates")
+    result.stdout.re_match_lines([r"run-A-[0-9a-f]{6} was loaded twice.*"])

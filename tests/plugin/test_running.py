@@ -1,0 +1,271 @@
+"""The suites under pytest, in every way ordinary tests: capturing, selecting, distributing, covering, reporting."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from orders import BROKEN, SOUND
+
+QUIET = ("-p", "no:randomly", "-p", "no:random_order", "-q")
+HEAVY = ("boto3", "botocore", "moto", "hypothesis", "pyfakefs", "jinja2", "time_machine", "sqlite3")
+
+FAILURE = """\
+EB05 crash-duplicates-nothing                                                                         critical
+run-A was loaded twice: 1 row expected, 2 found.
+
+ step    time  world                           consumer                            target
+    1      1s  writes run-A finished, 1 items
+    2      1s  accepts run-A (#1)
+    3      2s  starts the consumer
+    4      2s  delivers run-A (#1)
+    5      2s                                  sqlite INSERT orders orders.sqlite
+    6      2s                                  sqlite COMMIT orders.sqlite         +1 row of run-A
+    7      2s  KILLED                          before sqlite BEGIN orders.sqlite
+    8      3s  no more disturbances
+    9      3s  waits 31 s
+   10     34s  starts the consumer again
+   11     34s  delivers run-A (#1)
+   12     34s                                  sqlite INSERT orders orders.sqlite
+   13     34s                                  sqlite COMMIT orders.sqlite         +1 row of run-A  ◀ here
+   14     34s                                  sqlite INSERT marks orders.sqlite
+   15     34s                                  sqlite COMMIT orders.sqlite
+   16     34s                                  acknowledged run-A (#1)
+
+What step 6 loaded was durable; whatever should have told so was not when the consumer was killed at step 7.
+So at step 13 nothing kept it from loading again.
+Load and mark in one transaction, or upsert by (run_id, event_id).
+
+schedule N was the first to fail, smallest first; N executions
+replay: pytest test_orders.py --quarry-replay=.quarry/EB05-XXXXXXXX.json
+"""
+
+
+@pytest.fixture
+def broken(pytester: pytest.Pytester) -> Path:
+    return pytester.makepyfile(test_orders=BROKEN)
+
+
+@pytest.fixture
+def sound(pytester: pytest.Pytester) -> Path:
+    return pytester.makepyfile(test_orders=SOUND)
+
+
+@pytest.mark.usefixtures("broken")
+def test_the_text_of_a_failure(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest(*QUIET, "-k", "crash_duplicates")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    text = result.stdout.str()
+    text = text[text.index("EB05 crash") : text.index("=== short test summary")]
+    text = re.sub(r"EB05-\w{8}\.json\n=*", "EB05-XXXXXXXX.json\n", text)
+    text = re.sub(r"schedule \d+ was (.*); \d+ executions", r"schedule N was \1; N executions", text)
+    assert text == FAILURE
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_sound_consumer_passes_every_check(pytester: pytest.Pytester) -> None:
+    outcomes = pytester.runpytest(*QUIET, "-k", "not stay and not any_order and not outcomes").parseoutcomes()
+    assert set(outcomes) == {"passed", "deselected"}
+    assert outcomes["passed"] > 7
+    assert not (pytester.path / ".quarry").exists()
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize("capture", ["no", "sys", "fd"])
+def test_every_way_of_capturing(pytester: pytest.Pytester, capture: str) -> None:
+    source = (pytester.path / "test_orders.py").read_text()
+    (pytester.path / "test_orders.py").write_text(
+        source.replace(
+            "    def mark(self, run_id):\n", "    def mark(self, run_id):\n        print('marking', run_id)\n"
+        )
+    )
+    result = pytester.runpytest(*QUIET, f"--capture={capture}", "-k", "crash_duplicates")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["what the consumer printed:", "  marking run-A"])
+    assert "marking" not in result.stdout.str().split("FAILURES")[0], "it shows with its failure, not before"
+
+
+@pytest.mark.usefixtures("broken")
+def test_under_xdist(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("xdist")
+    result = pytester.runpytest_subprocess(*QUIET, "-n", "2", "-k", "crash or restart or envelope")
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(["run-A was loaded twice: *", "replay: pytest test_orders.py --quarry-replay=*"])
+
+
+def test_lines_that_run_only_in_consumers_are_covered(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("pytest_cov")
+    module, suite = SOUND.split("class TestOrders")
+    pytester.makepyfile(loader=module)
+    pytester.makepyfile(test_orders=f"from loader import *\nimport sqlite3\n\nclass TestOrders{suite}")
+    result = pytester.runpytest_subprocess(*QUIET, "--cov=loader", "--cov-report=json", "-k", "restart", timeout=60)
+    result.assert_outcomes(passed=1)
+    report = json.loads((pytester.path / "coverage.json").read_text())["files"]["loader.py"]
+    lines = (pytester.path / "loader.py").read_text().splitlines()
+    missed = [lines[number - 1].strip() for number in report["missing_lines"]]
+    assert missed == [
+        "with self.database:",
+        'self.database.execute("INSERT INTO marks VALUES (?)", (run_id,))',
+    ] or missed == [
+        "return",
+        "with self.database:",
+        'self.database.execute("INSERT INTO marks VALUES (?)", (run_id,))',
+    ]
+
+
+@pytest.mark.usefixtures("broken")
+def test_last_failed(pytester: pytest.Pytester) -> None:
+    pytester.runpytest(*QUIET, "-k", "crash_duplicates or restart").assert_outcomes(passed=1, failed=1)
+    pytester.runpytest(*QUIET, "--lf").assert_outcomes(failed=1)
+
+
+@pytest.mark.usefixtures("sound")
+def test_selecting_by_name_by_marker_and_by_node(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_other="def test_other(): pass")
+    every = pytester.runpytest("--collect-only", "-q", "-m", "quarry").stdout.str()
+    assert "test_orders.py::TestOrders::test_restart" in every
+    assert "test_other.py" not in every
+    assert "test_orders.py" not in pytester.runpytest("--collect-only", "-q", "-m", "not quarry").stdout.str()
+    pytester.runpytest(*QUIET, "test_orders.py::TestOrders::test_restart").assert_outcomes(passed=1)
+
+
+@pytest.mark.usefixtures("sound")
+def test_strict_markers_and_warnings_as_errors(pytester: pytest.Pytester) -> None:
+    options = ("--strict-markers", "--strict-config", "-W", "error", "-k", "restart")
+    pytester.runpytest_subprocess(*QUIET, *options).assert_outcomes(passed=1)
+
+
+def test_the_suites_themselves_are_not_collected(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("from pytest_quarry import EventBusConformance as TestBus, PollerConformance")
+    assert pytester.runpytest(*QUIET).ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_a_shared_base_is_collected_only_where_its_name_says_so(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        from pytest_quarry import EventBusConformance
+
+        class Shared(EventBusConformance):
+            def start(self, world): raise NotImplementedError
+
+        class TestMine(Shared):
+            pass
+        """
+    )
+    collected = pytester.runpytest("--collect-only", "-q").stdout.str()
+    assert "TestMine::test_restart" in collected
+    assert "Shared::" not in collected
+
+
+def test_an_inherited_check_may_be_overridden(pytester: pytest.Pytester) -> None:
+    override = """
+    @pytest.mark.xfail(reason="orders are loaded twice", strict=True)
+    def test_crash_duplicates_nothing(self):
+        super().test_crash_duplicates_nothing()
+
+    @pytest.mark.skip(reason="not ours")
+    def test_restart(self):
+        super().test_restart()
+"""
+    pytester.makepyfile(f"import pytest\n{BROKEN}{override}")
+    pytester.runpytest(*QUIET, "-k", "crash_duplicates or restart").assert_outcomes(xfailed=1, skipped=1)
+
+
+def test_fixtures_of_the_team_reach_the_consumer(pytester: pytest.Pytester) -> None:
+    fixture = """
+    @pytest.fixture(autouse=True)
+    def _settings(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("ORDERS", "on")
+        self.settings = {"folder": tmp_path}
+
+    def start(self, world):
+        import os
+        assert os.environ["ORDERS"] == "on"
+        assert self.settings["folder"].is_dir()
+        return Orders(world)
+"""
+    pytester.makepyfile(f"import pytest\n{SOUND}{fixture}")
+    pytester.runpytest(*QUIET, "-k", "restart").assert_outcomes(passed=1)
+
+
+def test_a_subclass_of_a_suite_inherits_and_overrides(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        f'{SOUND}\n\nclass TestEurope(TestOrders):\n    sources = ("shop-eu",)\n\n    def test_own(self): pass\n'
+    )
+    pytester.runpytest(*QUIET, "-k", "TestEurope and (restart or own)").assert_outcomes(passed=2)
+
+
+@pytest.mark.usefixtures("broken")
+def test_junit(pytester: pytest.Pytester) -> None:
+    pytester.runpytest(*QUIET, "--junitxml=junit.xml", "-k", "crash_duplicates or restart")
+    cases = ElementTree.parse(pytester.path / "junit.xml").getroot().findall(".//testcase")
+    failures = {case.get("name"): [failure.text or "" for failure in case.findall("failure")] for case in cases}
+    assert failures["test_restart"] == []
+    assert "run-A was loaded twice" in failures["test_crash_duplicates_nothing"][0]
+
+
+def test_the_list_of_checks(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest("--quarry-list")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["EB01  redelivery *critical *event-bus *A notification delivered again loads nothing again."]
+    )
+    lines = [line for line in result.stdout.lines if re.match("[A-Z]{2}[0-9]{2} ", line)]
+    assert len(lines) > 15
+    assert len({line.split()[0] for line in lines}) == len(lines)
+
+
+def test_the_plugin_is_light(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run without a suite imports because of the plugin: nothing heavy."""
+    pytester.makepyfile(test_empty="")
+    pytester.makeconftest(
+        """
+        import sys
+
+        def pytest_unconfigure(config):
+            print("LOADED", *sorted({name.partition(".")[0] for name in sys.modules}))
+        """
+    )
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins are heavy
+    result = pytester.runpytest_subprocess("--collect-only", "-s", "-p", "pytest_quarry.plugin")
+    (line,) = (line for line in result.stdout.lines if line.startswith("LOADED"))
+    loaded = set(line.split())
+    assert "pytest_quarry" in loaded
+    assert loaded & set(HEAVY) == set()
+
+
+def test_the_package_is_light() -> None:
+    import subprocess
+
+    code = "import pytest_quarry, sys; print([name for name in sys.modules if name.startswith('pytest_quarry')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['pytest_quarry']\n"
+
+
+class TestKnownFailures:
+    """`known_failures`: strict in both directions."""
+
+    def run(self, pytester: pytest.Pytester, source: str, known: str) -> pytest.RunResult:
+        pytester.makepyfile(f"{source}\n    known_failures = {known}\n")
+        return pytester.runpytest(*QUIET, "-rx", "-k", "crash_duplicates or restart")
+
+    def test_a_failure_that_is_known_is_an_xfail(self, pytester: pytest.Pytester) -> None:
+        result = self.run(pytester, BROKEN, '{"EB05": "ticket 7"}')
+        result.assert_outcomes(passed=1, xfailed=1)
+        result.stdout.fnmatch_lines(["XFAIL * ticket 7"])
+
+    def test_a_pass_that_is_not_expected_fails(self, pytester: pytest.Pytester) -> None:
+        result = self.run(pytester, SOUND, '{"EB05": "ticket 7"}')
+        result.assert_outcomes(passed=1, failed=1)
+        result.stdout.fnmatch_lines(
+            ["EB05 * passed, but TestOrders.known_failures expects it to fail (ticket 7). Remove the entry."]
+        )
+
+    def test_an_inconclusive_check_is_not_a_known_failure(self, pytester: pytest.Pytester) -> None:
+        nothing = "\n    def start(self, world):\n        return lambda notification: None\n"
+        result = self.run(pytester, SOUND + nothing, '{"EB05": "ticket 7"}')
+        result.assert_outcomes(failed=2)

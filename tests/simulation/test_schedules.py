@@ -1,0 +1,176 @@
+"""Schedules are plain data: there and back through JSON, refused where they cannot be, executed alike each time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from loaders import loader, poller
+
+from pytest_quarry.checks.stage import Stage
+from pytest_quarry.simulation.drive import Play
+from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.run import simulate
+from pytest_quarry.simulation.schedule import (
+    Crash,
+    Deliver,
+    Notify,
+    PlannedRun,
+    Poll,
+    Restart,
+    Schedule,
+    ScheduleError,
+    Step,
+    Wait,
+    Write,
+)
+
+CRASHES = st.none() | st.builds(
+    Crash,
+    st.sampled_from(["target UPSERT", "return", "never there"]),
+    st.integers(1, 4),
+    st.none() | st.integers(0, 50),
+)
+RUNS = ("run-A", "run-B", "run.b")
+
+
+@st.composite
+def schedules(draw: Callable[..., Any], *, told: bool = True) -> Schedule:
+    """Small schedules of every sort."""
+    names = draw(st.lists(st.sampled_from(RUNS), min_size=1, max_size=3, unique=True))
+    runs = tuple(draw(_run(name)) for name in names)
+    steps: list[Step] = [Write(name) for name in names]
+    if told:
+        steps += [Notify(name) for name in names]
+    for _ in range(draw(st.integers(1, 4))):
+        steps.append(draw(_step(len(names), told)))
+    return Schedule(runs=runs, steps=tuple(steps), seed=draw(st.integers(0, 3)))
+
+
+@st.composite
+def _run(draw: Callable[..., Any], name: str) -> PlannedRun:
+    policy = draw(st.sampled_from(["strict", "buffered", "streaming"]))
+    return PlannedRun(
+        run_id=name,
+        items=draw(st.integers(0, 3)),
+        policy=policy,
+        outcome=draw(st.sampled_from(["success", "success", "script_error"])),
+        stored_twice=policy == "buffered" and draw(st.booleans()),
+        logs=draw(st.integers(0, 1)),
+    )
+
+
+def _step(messages: int, told: bool) -> st.SearchStrategy[Step]:
+    deliveries = st.lists(st.integers(1, messages), min_size=1, max_size=3).map(tuple)
+    turn: Any = st.builds(Deliver, deliveries, CRASHES) if told else st.builds(Poll, CRASHES)
+    return st.one_of(turn, turn, st.just(Restart()), st.builds(Wait, st.integers(0, 90_000)))
+
+
+@settings(deadline=None, max_examples=200)
+@given(schedules() | schedules(told=False))
+def test_every_schedule_survives_json(schedule: Schedule) -> None:
+    text = json.dumps(schedule.to_json())
+    again = Schedule.from_json(json.loads(text))
+    assert again == schedule
+    assert again.fingerprint == schedule.fingerprint
+    assert json.dumps(again.to_json()) == text
+
+
+@settings(deadline=None, max_examples=25)
+@given(schedules())
+def test_a_schedule_gives_one_history(schedule: Schedule) -> None:
+    _same_twice(schedule, loader())
+
+
+@settings(deadline=None, max_examples=15)
+@given(schedules(told=False))
+def test_a_schedule_gives_a_poller_one_history(schedule: Schedule) -> None:
+    _same_twice(schedule, poller())
+
+
+def _same_twice(schedule: Schedule, consumer: Any) -> None:
+    first, second = simulate(schedule, consumer), simulate(schedule, consumer)
+    assert first.difference(second) is None
+    assert first == second
+    _is_in_order(first)
+    _loads_what_is_due(schedule, first)
+
+
+def _is_in_order(history: History) -> None:
+    times = [entry.time for entry in history.entries]
+    assert times == sorted(times)
+    incarnations = [entry.incarnation for entry in history.entries]
+    assert incarnations == sorted(incarnations)
+    assert history.entries[-1].what == "settled"
+
+
+def _loads_what_is_due(schedule: Schedule, history: History) -> None:
+    """A sound consumer ends with each item of each finished run, once, whatever was done to it."""
+    delivered = {message for step in schedule.steps if isinstance(step, Deliver) for message in step.messages}
+    assert delivered <= set(history.notified) or not delivered
+    expected = sorted(
+        (view.run_id, item) for view in history.views.values() if view.standing == "due" for item in view.items
+    )
+    assert [(row.run_id, row.item) for row in history.rows] == expected
+
+
+@settings(deadline=None, max_examples=15)
+@given(schedules())
+def test_what_is_observed_does_not_change_what_happens(schedule: Schedule) -> None:
+    fine = simulate(schedule, loader())
+    coarse = simulate(schedule, loader(), Play(observe=False))
+    strip = [replace(entry, rows=None) for entry in fine.entries]
+    assert [replace(entry, rows=None) for entry in coarse.entries] == strip
+    assert coarse.rows == fine.rows
+
+
+def test_defaults_are_left_out() -> None:
+    schedule = Schedule(runs=(PlannedRun(run_id="a"),), steps=(Write("a"), Notify("a"), Deliver((1,), Crash("return"))))
+    assert schedule.to_json() == {
+        "version": 1,
+        "seed": 0,
+        "runs": [{"run_id": "a"}],
+        "steps": [
+            {"do": "write", "run": "a"},
+            {"do": "notify", "run": "a"},
+            {"do": "deliver", "messages": [1], "crash": {"label": "return"}},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda a: Schedule(runs=(a, a), steps=()), "two planned runs share a run_id"),
+        (lambda a: Schedule(runs=(a,), steps=(Write("b"),)), "step 1 is about run 'b'; planned are a"),
+        (lambda a: Schedule(runs=(a,), steps=(Notify("b"),)), "step 1 is about run 'b'"),
+        (lambda a: Schedule(runs=(a,), steps=(Deliver((1,)),)), "step 1 delivers (1,), but only 0 were accepted"),
+        (lambda a: Schedule(runs=(a,), steps=(Notify("a"), Deliver(()))), "step 2 delivers ()"),
+        (lambda a: Schedule(runs=(a,), steps=(Notify("a"), Deliver((0,)))), "step 2 delivers (0,)"),
+        (lambda a: Schedule.from_json(None), "not a schedule"),
+        (lambda a: Schedule.from_json({"version": 1, "runs": []}), "not a schedule"),
+        (lambda a: Schedule.from_json({"version": 0, "runs": [], "steps": []}), "of schedule version 0"),
+        (lambda a: Schedule.from_json({"version": 1, "runs": [7], "steps": []}), "run 1 is 7"),
+        (lambda a: Schedule.from_json({"version": 1, "runs": [{}], "steps": []}), "run 1: .*run_id"),
+        (lambda a: Schedule.from_json({"version": 1, "runs": [], "steps": ["x"]}), "step 1 is 'x'; known are write"),
+    ],
+)
+def test_what_cannot_be_is_refused(make: Callable[[PlannedRun], Schedule], words: str) -> None:
+    import re
+
+    pattern = words if ".*" in words else re.escape(words)
+    with pytest.raises(ScheduleError, match=pattern):
+        make(PlannedRun(run_id="a"))
+
+
+def test_names_of_runs_of_every_sort_go_through() -> None:
+    for name in ("run with space", "ünïcødé", "a/b", "%2F", ".hidden", "x" * 120, "run_id=1"):
+        consumer = loader()
+        stage = Stage(consumer, 0, lambda schedule: simulate(schedule, consumer))  # noqa: B023
+        history = stage.history(stage.loaded(stage.run("", run_id=name)))
+        assert [row.run_id for row in history.rows] == [name] * 3, name

@@ -1,0 +1,463 @@
+"""What a world does to a consumer, as histories tell it: delivery, crashes, settling, watching, the target it keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loaders import loader, noting, poller, rows
+
+from pytest_quarry.checks.stage import Stage
+from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.simulation import explore, places
+from pytest_quarry.simulation.disk import DiskWatch
+from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.run import simulate
+from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, Poll, Restart, Schedule, Step, Wait, Write
+from pytest_quarry.simulation.target import Target
+from pytest_quarry.simulation.world import EPOCH, World, remove_tree
+
+
+@pytest.fixture(autouse=True)
+def _no_world_stays() -> Iterator[None]:
+    yield
+    assert {path.name for path in places.base().iterdir()} <= {"Case"}
+
+
+def stage_of(consumer: Consumer) -> Stage:
+    return Stage(consumer, 0, lambda schedule: simulate(schedule, consumer))
+
+
+def history_of(consumer: Consumer, *steps: Step, **run: Any) -> History:
+    stage = stage_of(consumer)
+    return stage.history(stage.schedule([stage.run("A", **run)], [Write("run-A"), *steps]))
+
+
+def story(history: History) -> list[str]:
+    """What happened, without the boundaries."""
+    return [f"{entry.what} {entry.text}".strip() for entry in history.entries if entry.what != "crossed"]
+
+
+def raising(times: int) -> Consumer:
+    """Raises at its first turns, counted on its disk."""
+
+    def start(world: World) -> Callable[[Any], None]:
+        def handle(notification: Any) -> None:
+            count = world.disk / "count"
+            done = len(count.read_text()) if count.exists() else 0
+            if done < times:
+                count.write_text("x" * (done + 1))
+                raise ValueError(f"for the {done + 1}. time")
+            world.target.insert({"run_id": notification["run_id"]})
+
+        return handle
+
+    return loader(start=start)
+
+
+def test_the_undisturbed_story() -> None:
+    history = history_of(loader(), Notify("run-A"), Deliver((1,)))
+    assert story(history) == [
+        "wrote run-A finished, 3 items",
+        "notified run-A (#1)",
+        "started the consumer",
+        "delivered run-A (#1)",
+        "returned return",
+        "acknowledged run-A (#1)",
+        "settling no more disturbances",
+        "settled nothing more to do",
+    ]
+    assert len(history.rows) == 3
+    assert history.notified == {1: "run-A"}
+
+
+def test_what_was_never_delivered_is_delivered_at_the_end() -> None:
+    assert "delivered run-A (#1)" in story(history_of(loader(), Notify("run-A")))
+
+
+def test_a_message_is_redelivered_until_it_succeeds() -> None:
+    history = history_of(raising(3), Notify("run-A"), Deliver((1,)))
+    told = story(history)
+    assert [text for text in told if text.startswith("raised")] == [
+        f"raised ValueError: for the {n}. time" for n in (1, 2, 3)
+    ]
+    assert told[-2:] == ["acknowledged run-A (#1)", "settled nothing more to do"]
+    assert [entry.text for entry in history.entries if entry.what == "waited"] == ["31 s"] * 3
+
+
+def test_a_message_that_always_fails_ends_in_the_dead_letter_queue() -> None:
+    told = story(history_of(raising(99), Notify("run-A"), Deliver((1,))))
+    assert [text for text in told if text.startswith("dead")] == ["dead-lettered #1"]
+    assert len([text for text in told if text.startswith("delivered")]) == 10
+
+
+def test_a_kill_before_the_return_leads_to_redelivery() -> None:
+    history = history_of(loader(), Notify("run-A"), Deliver((1,), Crash("return")))
+    told = story(history)
+    assert "killed after it returned, before anybody was told" in told
+    assert told.count("delivered run-A (#1)") == 2
+    assert len(history.rows) == 3
+
+
+def test_a_crash_that_is_never_reached_is_told() -> None:
+    history = history_of(loader(), Notify("run-A"), Deliver((1,), Crash("target UPSERT", 9)))
+    assert history.unreached == ("step 3: target UPSERT (occurrence 9)",)
+
+
+def test_a_restart_takes_the_memory_and_leaves_the_disk() -> None:
+    def start(world: World) -> Callable[[Any], None]:
+        memory: list[int] = []
+
+        def handle(notification: Any) -> None:
+            memory.append(1)
+            with open(world.disk / "notes", "a") as file:
+                file.write("x")
+            world.target.insert({"run_id": "run-A", "item": f"{len(memory)} {(world.disk / 'notes').read_text()}"})
+
+        return handle
+
+    history = history_of(loader(start=start), Notify("run-A"), *[Deliver((1,))] * 2, Restart(), Deliver((1,)))
+    assert [row.item for row in history.rows] == ["1 x", "1 xxx", "2 xx"]
+
+
+def test_waiting_moves_virtual_time() -> None:
+    history = history_of(loader(), Notify("run-A"), Wait(86_400), Deliver((1,)))
+    assert 86_400 < history.entries[-1].time < 86_410
+
+
+def test_a_batch_is_delivered_whole_or_one_by_one() -> None:
+    stage = stage_of(noting())
+    runs = [stage.run("A"), stage.run("B")]
+    steps: list[Step] = [*stage.told(*runs), Deliver((2, 1, 2))]
+    history = stage.history(stage.schedule(runs, steps))
+    assert [text for text in story(history) if text.startswith("delivered")] == [
+        "delivered run-B (#2)",
+        "delivered run-A (#1)",
+        "delivered run-B (#2)",
+    ]
+
+    def start(world: World) -> Callable[..., Any]:
+        def function(event: Any, context: Any) -> dict[str, Any]:
+            for record in event["Records"]:
+                body = json.loads(json.loads(record["body"])["Message"])
+                world.target.insert({"run_id": body["run_id"], "item": record["attributes"]["ApproximateReceiveCount"]})
+            return {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
+
+        return function
+
+    stage = stage_of(loader(start=start))
+    history = stage.history(stage.schedule(runs, [*stage.told(*runs), Deliver((2, 1))]))
+    assert story(history).count("delivered run-B (#2), run-A (#1)") == 1
+    assert "acknowledged run-A (#1)" in story(history)
+    assert "dead-lettered #2" in story(history), "each answer failed the first record, which is then alone"
+
+
+def test_what_a_lambda_must_answer() -> None:
+    def answering(answer: Any) -> Consumer:
+        return loader(start=lambda world: lambda event, context: answer)
+
+    for answer in (None, {}, {"batchItemFailures": []}, "done", {"batchItemFailures": None}):
+        assert "acknowledged run-A (#1)" in story(history_of(answering(answer), Notify("run-A"), Deliver((1,))))
+    for answer in (
+        {"batchItemFailures": [{}]},
+        {"batchItemFailures": [{"itemIdentifier": "x"}]},
+        {"batchItemFailures": 1},
+    ):
+        told = story(history_of(answering(answer), Notify("run-A"), Deliver((1,))))
+        assert "acknowledged run-A (#1)" not in told
+        assert any(text.startswith("raised the batch failed") for text in told)
+
+
+def test_a_poller_is_polled_until_it_is_idle() -> None:
+    history = history_of(poller(), Poll())
+    assert len(history.rows) == 3
+    assert 3 <= story(history).count("polled polls") <= 6
+    assert story(history)[-1] == "settled nothing more to do"
+
+
+def test_a_poller_that_is_never_idle_is_given_up() -> None:
+    class Busy:
+        def __init__(self, world: World) -> None:
+            self.world = world
+
+        def poll(self) -> None:
+            self.world.target.insert({"run_id": "run-A"})
+
+    told = story(history_of(poller(start=Busy), Poll()))
+    assert any(text.startswith("gave-up not idle after") for text in told)
+
+
+def test_durable_states_are_numbered_and_crash_points_are_one_each() -> None:
+    consumer = loader()
+    stage = stage_of(consumer)
+    base = stage.loaded(stage.run("A"))
+    history = stage.history(base)
+    changes = [entry.text for entry in history.entries if entry.changed and entry.what == "crossed"]
+    assert changes == ["target UPSERT"] * 3
+    points = list(explore.crash_points(base, history))
+    crashes = [step.crash for point in points for step in point.steps if isinstance(step, Deliver)]
+    assert crashes == [
+        Crash("target UPSERT", 1),
+        Crash("target UPSERT", 2),
+        Crash("target UPSERT", 3),
+        Crash("return", 1),
+    ]
+    for point in points:
+        assert len(simulate(point, consumer).rows) == 3
+
+
+def test_boundaries_between_which_nothing_changes_share_a_crash_point() -> None:
+    def start(world: World) -> Callable[[Any], None]:
+        def handle(notification: Any) -> None:
+            for number in range(5):
+                world.boundary(f"thought {number}")
+            world.target.insert({"run_id": "run-A"})
+            world.boundary("afterthought")
+
+        return handle
+
+    stage = stage_of(loader(start=start))
+    base = stage.loaded(stage.run("A"))
+    crashes = [point.steps[2].crash.label for point in explore.crash_points(base, stage.history(base))]  # type: ignore[union-attr]
+    assert crashes == ["boundary thought 0", "boundary afterthought"]
+
+
+def test_torn_writes_are_those_that_grow_with_the_data() -> None:
+    consumer = noting()
+    stage = stage_of(consumer)
+    base, more = stage.loaded(stage.run("A")), stage.loaded(stage.run("A", run_id="run-with-a-much-longer-name"))
+    sized = explore.data_sized([stage.history(base), stage.history(more)])
+    assert sized == {"write notes"}
+    torn = [step.crash for each in explore.torn_writes(base, stage.history(base), sized) for step in each.steps[2:]]  # type: ignore[union-attr]
+    size = next(entry.size for entry in stage.history(base).entries if entry.text == "write notes")
+    assert size is not None
+    assert [crash.keep for crash in torn if crash] == [size // 2, size - 1]
+    assert not list(explore.torn_writes(base, stage.history(base), frozenset()))
+
+
+def test_duplicates_and_orders() -> None:
+    stage = stage_of(loader())
+    runs = [stage.run("A"), stage.run("B")]
+    base = stage.schedule(runs, [*stage.told(*runs), Deliver((1,)), Deliver((2,))])
+    orders = [tuple(step.messages for step in each.steps if isinstance(step, Deliver)) for each in explore.orders(base)]
+    assert sorted(orders) == [((1,), (2,)), ((2,), (1,))]
+    found = [
+        tuple(step.messages for step in each.steps if isinstance(step, Deliver)) for each in explore.duplicates(base)
+    ]
+    assert ((1, 1), (2,)) in found
+    assert ((1,), (2,), (1,)) in found
+    assert ((1,), (2,), (2,)) in found
+    assert len(found) == len(set(found)) == 5
+
+
+def test_shrinking_leaves_what_still_fails() -> None:
+    stage = stage_of(loader())
+    runs = [stage.run(name) for name in "ABC"]
+    steps: list[Step] = [*stage.told(*runs), Deliver((1,)), Wait(5), Deliver((2, 3)), Restart(), Deliver((3,))]
+    tried: list[Schedule] = []
+
+    def fails(schedule: Schedule) -> bool:
+        tried.append(schedule)
+        messages = [step.messages for step in schedule.steps if isinstance(step, Deliver)]
+        return any(run.run_id == "run-C" for run in schedule.runs) and len(messages) >= 2
+
+    smallest = explore.shrink(stage.schedule(runs, steps), fails)
+    assert [run.run_id for run in smallest.runs] == ["run-C"]
+    assert [run.items for run in smallest.runs] == [1]
+    assert not any(isinstance(step, (Wait, Restart)) for step in smallest.steps)
+    assert len(tried) <= 60
+    assert fails(smallest)
+
+
+def test_rows_are_read_whenever_they_may_have_changed() -> None:
+    history = history_of(loader(), Notify("run-A"), Deliver((1,)))
+    assert [len(entry.rows) for entry in history.entries if entry.rows is not None] == [1, 2, 3]
+
+
+def test_reading_rows_leaves_no_trace() -> None:
+    import sqlite3
+
+    def made(world: World) -> list[dict[str, Any]]:
+        connection = sqlite3.connect(world.disk / "made by rows.db")
+        connection.execute("CREATE TABLE IF NOT EXISTS t (x)")
+        connection.close()
+        return rows(world)
+
+    seen: list[str] = []
+
+    def start(world: World) -> Callable[[Any], None]:
+        def handle(notification: Any) -> None:
+            world.target.insert({"run_id": "run-A", "item": str(sorted(path.name for path in world.disk.iterdir()))})
+
+        return handle
+
+    history = history_of(loader(start=start, rows=made), Notify("run-A"), Deliver((1,)), Deliver((1,)))
+    assert {row.item for row in history.rows} == {"[]"}
+    assert history.unexplained == ()
+    assert seen == []
+
+
+def test_rows_that_cannot_be_read_now_do_not_count() -> None:
+    def start(world: World) -> Callable[[Any], None]:
+        def handle(notification: Any) -> None:
+            (world.disk / "busy").touch()
+            world.target.insert({"run_id": "run-A"})
+            (world.disk / "busy").unlink()
+
+        return handle
+
+    def careful(world: World) -> list[dict[str, Any]]:
+        if (world.disk / "busy").exists():
+            raise OSError("busy")
+        return rows(world)
+
+    history = history_of(loader(start=start, rows=careful), Notify("run-A"), Deliver((1,)))
+    assert [(entry.text, len(entry.rows)) for entry in history.entries if entry.rows is not None] == [
+        ("unlink busy", 1)
+    ]
+
+
+class TestTarget:
+    """`world.target`: a database of few words."""
+
+    def test_rows_are_inserted_upserted_and_read(self) -> None:
+        target = Target()
+        target.insert({"run_id": "a", "item": 1, "price": 1})
+        target.insert({"run_id": "a", "item": 1, "price": 2})
+        assert len(target.rows()) == 2
+        target.upsert({"run_id": "a", "item": 1, "price": 3})
+        assert target.rows() == [{"run_id": "a", "item": 1, "price": 3}]
+        target.upsert({"run_id": "a", "item": 2}, key=["run_id"])
+        assert target.rows() == [{"run_id": "a", "item": 2}]
+
+    def test_a_transaction_is_there_whole_or_not_at_all(self) -> None:
+        target = Target()
+        target.begin()
+        target.insert({"run_id": "a"})
+        assert target.rows() == []
+        with pytest.raises(RuntimeError, match="inside a transaction"):
+            target.begin()
+        target.commit()
+        assert target.rows() == [{"run_id": "a"}]
+        target.begin()
+        target.insert({"run_id": "b"})
+        target.rollback()
+        assert target.rows() == [{"run_id": "a"}]
+
+    def test_rows_are_copies(self) -> None:
+        target, row = Target(), {"run_id": "a"}
+        target.insert(row)
+        row["run_id"] = "b"
+        target.rows()[0]["run_id"] = "c"
+        assert target.rows() == [{"run_id": "a"}]
+
+    def test_a_row_is_a_mapping(self) -> None:
+        with pytest.raises(TypeError, match=r"world.target.insert takes one row as a mapping, not list"):
+            Target().insert([1])  # type: ignore[arg-type]
+
+    def test_a_kill_forgets_what_is_open(self) -> None:
+        def start(world: World) -> Callable[[Any], None]:
+            def handle(notification: Any) -> None:
+                world.target.begin()
+                world.target.insert({"run_id": "run-A"})
+                world.target.commit()
+
+            return handle
+
+        consumer = loader(start=start)
+        for crash, count in ((Crash("target COMMIT"), 1), (Crash("return"), 2), (None, 1)):
+            assert len(history_of(consumer, Notify("run-A"), Deliver((1,), crash)).rows) == count
+
+
+class TestDisk:
+    """The watch over the directories that survive."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (tmp_path / "disk").mkdir()
+        return tmp_path / "disk"
+
+    def test_every_change_of_content_is_seen(self, folder: Path) -> None:
+        watch = DiskWatch({"disk": folder})
+        assert watch.look(1) == set()
+        (folder / "a").write_text("1")
+        (folder / "inner").mkdir()
+        (folder / "inner" / "b").write_text("2")
+        assert watch.look(2) == {"disk/a", "disk/inner", "disk/inner/b"}
+        assert watch.look(3) == set()
+        before = watch.fingerprint
+        (folder / "a").write_text("3")
+        assert watch.look(4) == {"disk/a"}
+        assert watch.fingerprint != before
+        (folder / "a").write_text("1")
+        watch.look(5)
+        assert watch.fingerprint == before, "the state it had before"
+        (folder / "a").rename(folder / "c")
+        assert watch.look(6) == {"disk/a", "disk/c"}
+        (folder / "inner" / "b").unlink()
+        (folder / "inner").rmdir()
+        (folder / "link").symlink_to("c")
+        assert watch.look(7) == {"disk/inner", "disk/inner/b", "disk/link"}
+
+    def test_metadata_alone_is_no_change(self, folder: Path) -> None:
+        (folder / "a").write_text("1")
+        watch = DiskWatch({"disk": folder})
+        watch.look(1)
+        (folder / "a").write_text("1")
+        (folder / "a").chmod(0o600)
+        assert watch.look(2) == set()
+
+    def test_files_that_are_no_files(self, folder: Path) -> None:
+        import os
+
+        os.mkfifo(folder / "pipe")
+        (folder / "dangling").symlink_to("nowhere")
+        watch = DiskWatch({"disk": folder})
+        assert watch.look(1) == {"disk/pipe", "disk/dangling"}
+        assert watch.look(2) == set()
+
+    def test_times_are_virtual(self, folder: Path) -> None:
+        (watch := DiskWatch({"disk": folder})).look(EPOCH)
+        (folder / "a").write_text("1")
+        watch.look(EPOCH)
+        assert (folder / "a").stat().st_mtime == EPOCH / 1e6
+
+    def test_a_folder_that_vanishes(self, folder: Path) -> None:
+        (folder / "a").write_text("1")
+        watch = DiskWatch({"disk": folder})
+        watch.look(1)
+        remove_tree(folder)
+        assert watch.look(2) == {"disk/a"}
+
+
+def test_a_locked_tree_can_be_removed(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").write_text("x")
+    (tmp_path / "a" / "b").chmod(0)
+    (tmp_path / "a" / "link").symlink_to("/nowhere")
+    remove_tree(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_worlds_in_one_process_share_nothing() -> None:
+    first = World(places.base())
+    (first.disk / "left over").write_text("x")
+    first.target.insert({"run_id": "a"})
+    first.close()
+    second = World(places.base())
+    try:
+        assert list(second.disk.iterdir()) == []
+        assert second.target.rows() == []
+        assert second.time == 0
+    finally:
+        second.close()
+
+
+def test_a_step_is_told_with_its_number() -> None:
+    history = history_of(loader(), Notify("run-A"), Wait(1), Deliver((1,)))
+    assert {entry.step for entry in history.entries if entry.what in ("started", "delivered", "crossed")} == {4}
+    assert replace(history.entries[0]).step == 1
