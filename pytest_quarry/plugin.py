@@ -69,6 +69,11 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     return 0
 
 
+def pytest_pycollect_makeitem(name: str, obj: object) -> list[pytest.Item] | None:
+    """The suites are not tests themselves, also under a name that starts with Test."""
+    return [] if isinstance(obj, type) and obj.__module__ == "pytest_quarry.suites" else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     replay: Any = getattr(config, "_quarry_replay", None)
     if replay is None:

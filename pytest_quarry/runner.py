@@ -35,19 +35,24 @@ class Replay:
 
 def run_item(suite: Conformance, node: Any, check: Check) -> None:
     """Conduct a check; ends in pytest's fail or xfail where it does not pass."""
-    config = node.config
+    replay: Replay | None = getattr(node.config, "_quarry_replay", None)
     try:
-        consumer = suite.consumer()
-        limits = Limits(seconds=float(config.getoption("--quarry-guard") or config.getini("quarry_guard")))
-        conductor = Conductor(consumer, seed=config.getoption("--quarry-seed"), limits=limits)
-        replay: Replay | None = getattr(config, "_quarry_replay", None)
-        if replay is not None:
-            _replayed(conductor.replay(check, replay.schedule), replay, node)
-            return
-        result = conductor.conduct(check)
+        conductor = _conductor(suite, node.config)
+        result = conductor.conduct(check) if replay is None else conductor.replay(check, replay.schedule)
+        problem = None
     except ConsumerError as error:
-        pytest.fail(f"{check.title}: cannot be checked\n{error}", pytrace=False)
+        problem = str(error)
+    if problem is not None:  # outside of the except clause, whose traceback would come along
+        pytest.fail(f"{check.title}: cannot be checked\n{problem}", pytrace=False)
+    if replay is not None:
+        _replayed(result, replay, node)
+        return
     _conclude(suite, node, check, result)
+
+
+def _conductor(suite: Conformance, config: Any) -> Conductor:
+    limits = Limits(seconds=float(config.getoption("--quarry-guard") or config.getini("quarry_guard")))
+    return Conductor(suite.consumer(), seed=config.getoption("--quarry-seed"), limits=limits)
 
 
 def _conclude(suite: Conformance, node: Any, check: Check, result: Result) -> None:

@@ -37,7 +37,7 @@ from pytest_quarry.consumers.protocol import (
 STACK_SIGNAL = signal.SIGUSR2
 HERE = os.path.dirname(__file__) + os.sep
 LIBC = ctypes.CDLL(None)
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +111,7 @@ def _detach(birth: Birth) -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1)  # what it leaves behind stays its own, and is killed with it
     # A consumer in a busy loop never reads its link; where its parent's death sends no signal, this ends it.
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     limit = birth.cpu_seconds if hard == resource.RLIM_INFINITY else min(birth.cpu_seconds, hard)

@@ -76,7 +76,18 @@ def _keep(reading: int) -> None:
         with contextlib.suppress(OSError):
             os.killpg(group, signal.SIGKILL)
     for directory in directories:
-        shutil.rmtree(directory, ignore_errors=True)
+        _remove(directory)
+
+
+def _remove(directory: str) -> None:
+    """Remove a directory, also where a consumer took permissions away from its owner."""
+    shutil.rmtree(directory, ignore_errors=True)
+    for folder, inner, _ in os.walk(directory):  # what is left
+        for path in (os.path.join(folder, name) for name in inner):
+            if not os.path.islink(path):  # what it points to is not ours
+                with contextlib.suppress(OSError):
+                    os.chmod(path, 0o700)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _note(line: str, groups: set[int], directories: set[str]) -> None:

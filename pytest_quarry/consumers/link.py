@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +20,16 @@ real_readlink = os.readlink
 real_fspath = os.fspath
 real_utime = os.utime
 UNLINKED = " (deleted)"  # how Linux shows an open file that has no name any more: it dies with the process
+real_mask = _signal.pthread_sigmask  # without the enums, which cost more than the call
+# A consumer's own signal handler may raise: not in the middle of a message. Those that end or dump it stay open.
+HELD = signal.valid_signals() - {
+    signal.SIGUSR2,
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGABRT,
+}
 F_GETPATH = 50  # macOS: fcntl.F_GETPATH, from <sys/fcntl.h>
 
 
@@ -57,20 +69,29 @@ class Link:
     def exchange(self, message: Any) -> Any:
         """Send a message and wait for the answer; exits when the world is gone."""
         me = real_get_ident()
-        with self._lock:
-            self._inside.add(me)
-            try:
-                protocol.send(self.socket, message)
-                answer = protocol.receive(self.socket)
-                now = getattr(answer, "now", None)
-                if now is not None:
-                    self.now = now
-                    self.on_time(now)
-                return answer
-            except (EOFError, OSError):
-                os._exit(70)
-            finally:
-                self._inside.discard(me)
+        mask = real_mask(signal.SIG_BLOCK, ())
+        try:
+            real_mask(signal.SIG_BLOCK, HELD)
+            with self._lock:
+                self._inside.add(me)
+                try:
+                    return self._exchange(message)
+                finally:
+                    self._inside.discard(me)
+        finally:
+            real_mask(signal.SIG_SETMASK, mask)
+
+    def _exchange(self, message: Any) -> Any:
+        try:
+            protocol.send(self.socket, message)
+            answer = protocol.receive(self.socket)
+        except (EOFError, OSError):
+            os._exit(70)
+        now = getattr(answer, "now", None)
+        if now is not None:
+            self.now = now
+            self.on_time(now)
+        return answer
 
     def boundary(self, boundary: Boundary) -> Any:
         """Wait for leave to cross; the grant's value, or the injected error."""

@@ -96,8 +96,12 @@ class ConsumerProcess:
     def kill(self) -> None:
         """SIGKILL to the whole process group, and wait for it: afterwards nothing of it runs."""
         if self.pid:
+            descendants = _descendants(self.pid)
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
+            for pid in descendants:  # those in a session of their own
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
             self._reap()
         self._socket.close()
         _alive.discard(self)
@@ -144,6 +148,16 @@ class ConsumerProcess:
             status = 0
         keeper.forget_group(pid)
         return os.waitstatus_to_exitcode(status)
+
+
+def _descendants(pid: int) -> list[int]:
+    """The living children of a process, and theirs, where the system tells (Linux); each after its parent."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            for child_pid in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():
+                found += [int(child_pid), *_descendants(int(child_pid))]
+    return found
 
 
 def _own_frames(stack: str) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from pytest_quarry.samples.handlers import Notification, OneTransaction, SqliteHandlerSuite, values
+from pytest_quarry.samples.handlers import INSERT, Notification, OneTransaction, SqliteHandlerSuite, values
 from pytest_quarry.samples.pollers import OrderPoller, SqlitePollerSuite
 from pytest_quarry.samples.reading import DATA_FILE, FinishedRun, Item, Storage
+
+if TYPE_CHECKING:
+    from pytest_quarry.simulation.world import World
 
 
 class DayOfPublishing(OneTransaction):
@@ -79,3 +83,52 @@ class MatchesAnywherePollerSuite(SqlitePollerSuite):
     """Compares run ids by substring."""
 
     poller = MatchesAnywherePoller
+
+
+class SourceByPrefix(Storage):
+    """Takes the runs whose folder starts with that of the source."""
+
+    def finished_runs(self) -> list[FinishedRun]:
+        return [run for run in super().finished_runs() if "/partitions/source=shop" in run.folder]
+
+
+class SourceByPrefixSuite(SqlitePollerSuite):
+    """Wants the source `shop` and takes `shop2` too."""
+
+    sources = ("shop",)
+    reader = SourceByPrefix
+
+
+class DecoyKeys(Storage):
+    """Takes every file for a finished run that has the terminal event's name in its path."""
+
+    def finished_runs(self) -> list[FinishedRun]:
+        found = super().finished_runs()
+        known = {run.folder for run in found}
+        for path in sorted(self.root.rglob("event_type=run_complete/**/data")):
+            name = path.relative_to(self.root).as_posix()
+            folder = name.partition("/event_type=")[0]
+            if path.is_file() and folder not in known:
+                records = list(self.records([name]))
+                found.append(FinishedRun(records[0]["run_id"], "", folder, 0))
+        return found
+
+
+class RunsPoller(OrderPoller):
+    """Keeps one row per run: its id and how many items it has."""
+
+    def load(self, run: FinishedRun) -> None:
+        items = self.storage.items(run.folder)
+        with self.database:
+            self.database.execute(INSERT, (run.run_id, "", str(len(items)), None))
+            self.database.execute("INSERT INTO loaded_runs VALUES (?)", (run.run_id,))
+
+
+class DecoyKeysSuite(SqlitePollerSuite):
+    """Finds runs by a substring of keys, also in a backup."""
+
+    poller = RunsPoller
+    reader = DecoyKeys
+
+    def rows(self, world: World) -> list[dict[str, Any]]:
+        return [{"run_id": row["run_id"]} for row in super().rows(world)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pytest_quarry import EventBusConformance, World
 
@@ -27,7 +29,7 @@ class OrderLoader:
         run_id = notification["run_id"]
         found = self.connection.execute("SELECT 1 FROM processed WHERE run_id = ?", (run_id,)).fetchone()
         if found is None:
-            self.load(run_id, Path(notification["storage_path"].removeprefix("file://")))
+            self.load(run_id, folder_of(notification["storage_path"]))
 
     def load(self, run_id: str, folder: Path) -> None:
         """Load in one transaction, mark in the next."""
@@ -57,20 +59,38 @@ class RepairedOrderLoader(OrderLoader):
             self.mark(run_id)
 
 
-def read_items(folder: Path) -> Iterator[dict[str, Any]]:
-    """The item events of a run's folder, each once: those in snapshots whose canonical manifest is whole."""
-    dataset = folder.parents[4]
-    seen = set()
-    for data in sorted(folder.glob("event_type=item/segments/*/data/data")):
+def folder_of(storage_path: str) -> Path:
+    """The folder of a run: its values are raw in `storage_path`, and escaped on disk as Go's url.PathEscape does."""
+    match = re.fullmatch("file://(.*)/source=(.*)/category=(.*)/day=(.*)/run_id=(.*)", storage_path, re.DOTALL)
+    if match is None:
+        raise ValueError(f"{storage_path!r} names no run")
+    root, *values = match.groups()
+    escaped = [quote(value, safe="$&+:=@~") for value in values]
+    return Path(root, "source={}/category={}/day={}/run_id={}".format(*escaped))
+
+
+def committed(folder: Path, event_type: str) -> Iterator[Path]:
+    """The data files of one type of events in a run's folder: those in snapshots whose canonical manifest is whole."""
+    for data in sorted(folder.glob(f"event_type={event_type}/segments/*/data/data")):
+        manifest = folder.parents[4] / "segments" / data.parts[-3] / "manifest.json"
         try:
-            json.loads((dataset / "segments" / data.parents[1].name / "manifest.json").read_text())
-        except (OSError, ValueError):
+            json.loads(manifest.read_bytes())
+        except (FileNotFoundError, ValueError):
             continue
-        for line in data.read_text(encoding="utf-8").splitlines():
-            event = json.loads(line)
-            if event["event_id"] not in seen:
-                seen.add(event["event_id"])
-                yield event
+        yield data
+
+
+def read_items(folder: Path) -> Iterator[dict[str, Any]]:
+    """The item events of a run, each once."""
+    if not any(committed(folder, "run_complete")):
+        raise FileNotFoundError(f"{folder} does not show the end of the run yet")
+    seen = set()
+    for data in committed(folder, "item"):
+        with open(data, encoding="utf-8") as lines:
+            for event in map(json.loads, lines):
+                if event["event_id"] not in seen:
+                    seen.add(event["event_id"])
+                    yield event
 
 
 class BrokenOrders(EventBusConformance):

@@ -57,7 +57,7 @@ class OrderLoader:
 
     def items(self, notification: Notification) -> list[Item]:
         """The items of the run a notification announces."""
-        return self.storage.items(self.storage.folder_of(notification["storage_path"]))
+        return self.storage.items(self.storage.announced(notification["storage_path"]))
 
     def is_loaded(self, run_id: str) -> bool:
         """Whether a run is marked as loaded."""

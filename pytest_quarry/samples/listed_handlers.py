@@ -34,6 +34,8 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
     sound("target", "A transaction of world.target.", "sound_aws:TargetSuite"),
     sound("dynamodb", "Conditional writes to DynamoDB, the mark last.", "sound_aws:DynamoSuite"),
     sound("sqlalchemy", "SQLAlchemy's ORM, one session per run.", "sound_sqlalchemy:SqlAlchemySuite"),
+    sound("artifacts", "Loads items and committed artifacts.", "artifacts:LoadsArtifactsSuite"),
+    sound("bucket", "Reads runs on S3; rows and mark in one transaction.", "buckets:BucketHandlerSuite"),
 )
 
 BROKEN_HANDLERS: tuple[Sample, ...] = (
@@ -216,5 +218,59 @@ BROKEN_READING: tuple[Sample, ...] = (
         "Loads an event as often as storage holds it.",
         "broken_reading:FileByFileHandlerSuite",
         "RD01",
+    ),
+    broken(
+        "every-chunk",
+        "Takes chunks of artifacts that no record commits.",
+        "artifacts:EveryChunkSuite",
+        "RD03",
+    ),
+    broken(
+        "claimed-size",
+        "Believes the size in an artifact's commit record.",
+        "artifacts:ClaimedSizeSuite",
+        "RD03",
+    ),
+    broken(
+        "marks-empty-runs",
+        "Marks a run as loaded whose data is not visible yet.",
+        "broken_errors:MarksEmptyRunsSuite",
+        "EB18",
+    ),
+    broken(
+        "waits-for-the-folder",
+        "Takes a run as whole when its folder is there.",
+        "broken_errors:WaitsForTheFolderSuite",
+        "EB18",
+    ),
+    broken(
+        "skips-unreadable-files",
+        "Loads a run without the files it could not read.",
+        "broken_errors:SkipsUnreadableSuite",
+        "RD04",
+    ),
+    broken(
+        "literal-path",
+        "Follows storage_path to the letter, which is not escaped as the folders are.",
+        "broken_errors:LiteralPathSuite",
+        "RD06",
+    ),
+    broken(
+        "limited-lines",
+        "Reads lines of 10 MiB at most.",
+        "broken_errors:LimitedLinesSuite",
+        "RD07",
+    ),
+    broken(
+        "counts-types",
+        "Fails at a type of event that it does not know.",
+        "broken_errors:CountsTypesSuite",
+        "RD07",
+    ),
+    broken(
+        "needs-items",
+        "Raises at a run without items.",
+        "broken_errors:NeedsItemsSuite",
+        "RD08",
     ),
 )

@@ -29,6 +29,7 @@ SOUND_POLLERS: tuple[Sample, ...] = (
         "A look-back window, and a scan of everything once an hour.",
         "sound_pollers:LooksBackAndCatchesUpSuite",
     ),
+    sound("poller-bucket", "Reads S3 page by page; rows and mark in one transaction.", "buckets:BucketPollerSuite"),
 )
 
 BROKEN_READING: tuple[Sample, ...] = (
@@ -80,6 +81,43 @@ BROKEN_READING: tuple[Sample, ...] = (
         "Needs the partitions' copies of a manifest, which may come late or never.",
         "broken_reading:CopiesOfManifestsSuite",
         "PO07",
+    ),
+    broken(
+        "poller-skips-unreadable-files",
+        "Loads a run without the files it could not read.",
+        "broken_errors:SkipsUnreadablePollerSuite",
+        "RD04 PO08",
+    ),
+    broken(
+        "poller-counts-warnings",
+        "Fails at a log whose payload is null.",
+        "broken_errors:CountsWarningsSuite",
+        "RD07",
+    ),
+    broken(
+        "poller-needs-items",
+        "Raises at a run without items, at every poll.",
+        "broken_errors:NeedsItemsPollerSuite",
+        "RD08",
+    ),
+    broken("poller-first-page", "Reads the first page of a listing.", "buckets:FirstPageSuite", "PO10"),
+    broken(
+        "poller-pages-until-an-error",
+        "Moves its checkpoint although a page of the listing is missing.",
+        "buckets:PagesUntilAnErrorSuite",
+        "PO10",
+    ),
+    broken(
+        "poller-source-by-prefix",
+        "Wants the source `shop` and takes `shop2` too.",
+        "broken_assumptions:SourceByPrefixSuite",
+        "PO11",
+    ),
+    broken(
+        "poller-decoy-keys",
+        "Finds finished runs by a substring of keys, also in a backup.",
+        "broken_assumptions:DecoyKeysSuite",
+        "PO11 PO07",
     ),
 )
 
@@ -142,5 +180,53 @@ BROKEN_POLLERS: tuple[Sample, ...] = (
         "Loads each committed snapshot, finished run or not.",
         "broken_pollers:SnapshotAtATimeSuite",
         "PO07 RD01",
+    ),
+    broken(
+        "poller-keyed-by-event",
+        "A primary key of event_id alone.",
+        "broken_assumptions:KeyedByEventPollerSuite",
+        "PO11",
+    ),
+    broken(
+        "poller-matches-anywhere",
+        "Compares run ids by substring.",
+        "broken_assumptions:MatchesAnywherePollerSuite",
+        "PO11",
+    ),
+    broken(
+        "poller-quiet-at-damage",
+        "Swallows the error of a damaged checkpoint, and finds nothing for ever.",
+        "broken_failures:QuietAtDamageSuite",
+        "PO04",
+    ),
+    broken(
+        "poller-empty-means-nothing-new",
+        "Finds nothing new in an empty checkpoint.",
+        "broken_failures:EmptyMeansNothingNewSuite",
+        "PO04",
+    ),
+    broken(
+        "poller-stops-at-the-first",
+        "Lets one run that cannot be loaded hold up all behind it.",
+        "broken_failures:StopsAtTheFirstSuite",
+        "PO08",
+    ),
+    broken(
+        "poller-gives-up-on-a-run",
+        "Marks a run that failed once, and does not try it again.",
+        "broken_failures:GivesUpOnARunSuite",
+        "PO08",
+    ),
+    broken(
+        "poller-says-nothing",
+        "Fails at a run for ever, and nobody hears of it.",
+        "broken_failures:SaysNothingSuite",
+        "PO08",
+    ),
+    broken(
+        "poller-never-syncs",
+        "Renames a checkpoint that it has not fsynced.",
+        "broken_failures:NeverSyncsSuite",
+        "PO13",
     ),
 )

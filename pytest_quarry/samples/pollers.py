@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -38,6 +39,19 @@ class Checkpoint:
         os.replace(temporary, self.path)
 
 
+def each(runs: Iterable[FinishedRun], load: Callable[[FinishedRun], None]) -> None:
+    """Load every run that can be loaded; then raise for those that cannot."""
+    failures: list[Exception] = []
+    for run in runs:
+        try:
+            load(run)
+        except Exception as failure:
+            failure.add_note(f"while loading run {run.run_id}")
+            failures.append(failure)
+    if failures:
+        raise ExceptionGroup("some runs could not be loaded", failures)
+
+
 class OrderPoller:
     """Loads every finished run that is not loaded yet, rows and mark in one SQLite transaction."""
 
@@ -47,11 +61,9 @@ class OrderPoller:
         self.storage = storage
 
     def poll(self) -> None:
-        """Look once."""
+        """Look once. A run that cannot be loaded holds up no other, and is tried again at the next poll."""
         loaded = self.loaded()
-        for run in self.runs():
-            if run.run_id not in loaded:
-                self.load(run)
+        each([run for run in self.runs() if run.run_id not in loaded], self.load)
 
     def runs(self) -> list[FinishedRun]:
         """The runs to look at."""

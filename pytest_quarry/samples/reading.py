@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+log = logging.getLogger(__name__)
 # Go's url.PathEscape leaves these as they are, beside letters and digits.
 UNESCAPED = "$&+:=@~-._"
 RAW_FOLDER = re.compile(r"source=(.*)/category=(.*)/day=(\d{4}-\d\d-\d\d)/run_id=(.*)$", re.DOTALL)
@@ -17,6 +19,12 @@ DATA_FILE = re.compile(
     r"(?P<folder>.*/source=[^/]*/category=[^/]*/day=(?P<day>[^/]*)/run_id=(?P<run_id>[^/]*))"
     r"/event_type=(?P<type>[^/]*)/segments/(?P<snapshot>[^/]+)/data/data"
 )
+
+TERMINAL = ("run_complete", "run_error")
+
+
+class NotVisibleYet(Exception):
+    """A run was announced, and storage does not show its end yet: it is to be announced again."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class Storage:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._known: dict[Path, list[str]] = {}  # what whole manifests list: they do not change any more
 
     def finished_runs(self) -> list[FinishedRun]:
         """The runs that completed, in the order of their folders."""
@@ -64,6 +73,14 @@ class Storage:
         base = storage_path[: match.start()].partition("/datasets/")[2]
         return "datasets/{}source={}/category={}/day={}/run_id={}".format(base, *values)
 
+    def announced(self, storage_path: str) -> str:
+        """The folder of a run that was announced. Raises NotVisibleYet where its terminal event is not committed."""
+        folder = self.folder_of(storage_path)
+        ends = tuple(f"{folder}/event_type={terminal}/" for terminal in TERMINAL)
+        if not any(path.startswith(ends) for path in self.committed()):
+            raise NotVisibleYet(f"{folder} has no terminal event yet")
+        return folder
+
     def items(self, folder: str) -> list[Item]:
         """The items of a run, in the order they were emitted; an event that is stored twice counts once."""
         events = {record["event_id"]: record for record in self.records(self.item_files(folder))}
@@ -71,7 +88,11 @@ class Storage:
 
     def item_files(self, folder: str) -> list[str]:
         """The committed data files with a run's items."""
-        prefix = f"{folder}/event_type=item/"
+        return self.data_files(folder, "item")
+
+    def data_files(self, folder: str, event_type: str) -> list[str]:
+        """The committed data files with one type of a run's events; of every type, where that is empty."""
+        prefix = f"{folder}/event_type={event_type}/" if event_type else f"{folder}/"
         return [path for path in self.committed() if path.startswith(prefix)]
 
     def records(self, paths: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -84,7 +105,10 @@ class Storage:
     def committed(self) -> list[str]:
         """The data files of every snapshot whose canonical manifest exists and parses."""
         manifests = sorted(self.root.glob("datasets/*/segments/*/manifest.json"))
-        return [path for manifest in manifests for path in listed(manifest)]
+        for manifest in manifests:
+            if not self._known.get(manifest):
+                self._known[manifest] = listed(manifest)
+        return [path for manifest in manifests for path in self._known[manifest]]
 
 
 def listed(manifest: Path) -> list[str]:
@@ -108,7 +132,7 @@ class FlatStorage(Storage):
     def finished_runs(self) -> list[FinishedRun]:
         found = []
         for path in sorted(self.root.glob("source=*/category=*/day=*/run_id=*/event_type=run_complete/data.jsonl")):
-            if not path.read_bytes().endswith(b"\n"):
+            if not _ends(path):
                 continue
             folder = path.parent.parent
             _, _, day, run_id = (part.partition("=")[2] for part in folder.parts[-4:])
@@ -119,3 +143,12 @@ class FlatStorage(Storage):
     def item_files(self, folder: str) -> list[str]:
         path = f"{folder}/event_type=item/data.jsonl"
         return [path] if (self.root / path).exists() else []
+
+
+def _ends(path: Path) -> bool:
+    """Whether the file of a terminal event is whole; one that cannot be read is looked at again at the next poll."""
+    try:
+        return path.read_bytes().endswith(b"\n")
+    except OSError:
+        log.exception("%s cannot be read", path)
+        return False

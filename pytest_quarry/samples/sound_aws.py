@@ -44,7 +44,7 @@ class TargetLoader:
         run_id = notification["run_id"]
         if any(row["run_id"] == run_id for row in self.target.rows()):
             return
-        items = self.storage.items(self.storage.folder_of(notification["storage_path"]))
+        items = self.storage.items(self.storage.announced(notification["storage_path"]))
         self.target.begin()
         for item in items:
             self.target.insert({"run_id": run_id, "item": item.event_id, "sku": item.sku, "price": item.price})
@@ -101,7 +101,7 @@ class DynamoLoader:
         run_id = notification["run_id"]
         if self.table.get_item(TableName="loaded-runs", Key={"run_id": {"S": run_id}}).get("Item"):
             return
-        for item in self.storage.items(self.storage.folder_of(notification["storage_path"])):
+        for item in self.storage.items(self.storage.announced(notification["storage_path"])):
             row = {"run_id": run_id, "event_id": item.event_id, "sku": item.sku}
             self._put_once({name: {"S": value} for name, value in row.items()})
         self.table.put_item(TableName="loaded-runs", Item={"run_id": {"S": run_id}})

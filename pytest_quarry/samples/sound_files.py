@@ -29,9 +29,9 @@ def replace_file(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def file_name(run_id: str) -> str:
-    """A run id as a file name: no two ids share one."""
-    return quote(run_id, safe="")
+def file_name(name: str) -> str:
+    """An id as a file name: no two ids share one."""
+    return quote(name, safe="")
 
 
 def as_lines(items: list[Item]) -> str:
@@ -59,7 +59,7 @@ class FileLoader:
         """Load the run a notification announces."""
         if notification.get("event_type") != "run_completed" or notification.get("outcome") != "success":
             return
-        folder = self.storage.folder_of(notification["storage_path"])
+        folder = self.storage.announced(notification["storage_path"])
         self.load(notification["run_id"], self.storage.items(folder))
 
     def load(self, run_id: str, items: list[Item]) -> None:
@@ -113,7 +113,7 @@ class StagedFolder(FileLoader):
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir()
         for item in items:
-            (staged / f"{item.event_id}.json").write_text(as_lines([item]), encoding="utf-8")
+            (staged / f"{file_name(item.event_id)}.json").write_text(as_lines([item]), encoding="utf-8")
         staged.rename(place)
 
 

@@ -146,7 +146,7 @@ class ReadsInThreads(OneTransaction):
     """Reads the segments with a pool of threads, writes in one transaction."""
 
     def items(self, notification: Notification) -> list[Item]:
-        files = self.storage.item_files(self.storage.folder_of(notification["storage_path"]))
+        files = self.storage.item_files(self.storage.announced(notification["storage_path"]))
         with ThreadPoolExecutor(4) as pool:
             parts = pool.map(lambda file: list(self.storage.records([file])), files)
             events = {record["event_id"]: record for part in parts for record in part}
@@ -171,7 +171,7 @@ class AsyncLoader:
         if not loader.wants(notification) or loader.is_loaded(notification["run_id"]):
             return
         storage = loader.storage
-        files = storage.item_files(storage.folder_of(notification["storage_path"]))
+        files = storage.item_files(storage.announced(notification["storage_path"]))
         parts = await asyncio.gather(*(self._read(file) for file in files))
         events = {record["event_id"]: record for part in parts for record in part}
         rows = [
@@ -203,7 +203,7 @@ def load_run(notification: Notification, *, database: Path, storage: Storage) ->
     """Load one run: a function that opens and closes what it needs."""
     if notification.get("event_type") != "run_completed" or notification.get("outcome") != "success":
         return
-    items = storage.items(storage.folder_of(notification["storage_path"]))
+    items = storage.items(storage.announced(notification["storage_path"]))
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         claim = "INSERT OR IGNORE INTO loaded_runs VALUES (?)"

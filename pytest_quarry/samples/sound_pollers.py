@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_quarry.samples.handlers import KEYED_TABLES, UPSERT, values
-from pytest_quarry.samples.pollers import Checkpoint, OrderPoller, SqlitePollerSuite
+from pytest_quarry.samples.pollers import Checkpoint, OrderPoller, SqlitePollerSuite, each
 from pytest_quarry.samples.reading import FinishedRun, FlatStorage, Storage
 from pytest_quarry.samples.sound_files import as_lines, file_name, read_rows, replace_file
 from pytest_quarry.suites import PollerConformance
@@ -59,12 +59,18 @@ class CheckpointPerPoll(AtomicCheckpoint):
 
     def poll(self) -> None:
         loaded = self.checkpoint.read()
-        new = [run for run in self.runs() if run.run_id not in loaded]
-        for run in new:
+        new: set[str] = set()
+
+        def load(run: FinishedRun) -> None:
             with self.database:
                 self.database.executemany(UPSERT, values(self.storage.items(run.folder)))
-        if new:
-            self.checkpoint.write(loaded | {run.run_id for run in new})
+            new.add(run.run_id)
+
+        try:
+            each([run for run in self.runs() if run.run_id not in loaded], load)
+        finally:
+            if new:
+                self.checkpoint.write(loaded | new)
 
 
 class CheckpointPerPollSuite(SqlitePollerSuite):
@@ -127,10 +133,13 @@ class FilePoller:
 
     def poll(self) -> None:
         """Look once."""
-        for run in self.storage.finished_runs():
-            file = self.folder / f"{file_name(run.run_id)}.jsonl"
-            if not file.exists():
-                replace_file(file, as_lines(self.storage.items(run.folder)))
+        each(self.storage.finished_runs(), self.load)
+
+    def load(self, run: FinishedRun) -> None:
+        """Write the file of a run that has none."""
+        file = self.folder / f"{file_name(run.run_id)}.jsonl"
+        if not file.exists():
+            replace_file(file, as_lines(self.storage.items(run.folder)))
 
 
 class FilePollerSuite(PollerConformance):
@@ -153,13 +162,15 @@ class TargetPoller:
     def poll(self) -> None:
         """Look once."""
         held = {row["run_id"] for row in self.target.rows()}
-        for run in self.storage.finished_runs():
-            if run.run_id in held:
-                continue
-            self.target.begin()
-            for item in self.storage.items(run.folder):
-                self.target.insert({"run_id": run.run_id, "item": item.event_id, "sku": item.sku})
-            self.target.commit()
+        each([run for run in self.storage.finished_runs() if run.run_id not in held], self.load)
+
+    def load(self, run: FinishedRun) -> None:
+        """Load one run; nothing is begun before all of it is read."""
+        items = self.storage.items(run.folder)
+        self.target.begin()
+        for item in items:
+            self.target.insert({"run_id": run.run_id, "item": item.event_id, "sku": item.sku})
+        self.target.commit()
 
 
 class TargetPollerSuite(PollerConformance):

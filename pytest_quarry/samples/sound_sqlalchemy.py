@@ -51,7 +51,7 @@ class SqlAlchemyLoader:
         with Session(self.engine) as session, session.begin():
             if session.get(LoadedRun, run_id) is not None:
                 return
-            for item in self.storage.items(self.storage.folder_of(notification["storage_path"])):
+            for item in self.storage.items(self.storage.announced(notification["storage_path"])):
                 session.add(Order(run_id=run_id, event_id=item.event_id, sku=item.sku, price=item.price))
             session.add(LoadedRun(run_id=run_id))
 

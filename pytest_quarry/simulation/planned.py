@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime
 import functools
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
-from pytest_quarry.contract import Artifact, EventType, Outcome, Policy, Run, number_events
+from pytest_quarry.contract import Artifact, ContractError, EventType, Outcome, Policy, Run, encode_line, number_events
 from pytest_quarry.contract.records import Event
 from pytest_quarry.simulation.history import RunView
 from pytest_quarry.simulation.schedule import PlannedRun
@@ -81,16 +80,15 @@ def _artifacts(planned: PlannedRun) -> tuple[Artifact, ...]:
 
 
 def _item_data(consumer: Consumer, number: int) -> Any:
+    where = f"{consumer.name}.item_data({number})"
     try:
         data = consumer.item_data(number)
-        json.dumps(data)
     except Exception as error:
-        problem = (
-            f"raised {type(error).__name__}: {error}" if not isinstance(error, TypeError) else f"is no JSON: {error}"
-        )
-        raise ConsumerError(
-            f"{consumer.name}.item_data({number}) {problem}. Return the item's data as a mapping that JSON can hold."
-        ) from error
+        raise ConsumerError(f"{where} raised {type(error).__name__}: {error}. Return the data as a mapping.") from error
+    try:
+        encode_line({"data": data})
+    except ContractError as error:
+        raise ConsumerError(f"{where} returned what Quarry could not store: {error}.") from error
     return data
 
 

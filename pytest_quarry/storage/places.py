@@ -57,7 +57,8 @@ def _fake_file_system(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("fs")
     except pytest.FixtureLookupError:
         pytest.fail(
-            'storage="fakefs" uses the fixture fs of pyfakefs, which is not there: its pytest plugin is off', pytrace=False
+            'storage="fakefs" uses the fixture fs of pyfakefs, which is not there: its pytest plugin is off',
+            pytrace=False,
         )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pytest_quarry.contract.errors import ContractError
+from pytest_quarry.contract.errors import ContractError, choose
 from pytest_quarry.contract.layout import parse_partition_path
 from pytest_quarry.contract.records import TERMINAL, Event, seq_gaps
 from pytest_quarry.contract.run import Artifact, Outcome, Policy, Run, Sidecar
@@ -77,19 +77,10 @@ def _in(run: StoredRun, folder: Path) -> bool:
 
 def _run(stored: StoredRun, path: Path) -> Run:
     events = tuple(_event(event) for event in stored.events)
-    ended = events and events[-1].type in TERMINAL
+    ended = bool(events) and events[-1].type in TERMINAL
     outcome = Outcome(stored.outcome) if stored.outcome else Outcome.SUCCESS if ended else Outcome.EXECUTOR_CRASH
-    metrics = stored.metrics or {}
-    gaps = seq_gaps(events)
-    last = events[-1].seq - 1 if events else 0
-    values: dict[str, Any] = {
-        "dropped": dict(metrics.get("dropped_by_type") or {}),
-        "lost": 0,
-        "write_failures": int(metrics.get("lode_write_failure_total", 0)),
-    }
-    if outcome == Outcome.POLICY_FAILURE:
-        dropped = sum(values["dropped"].values())
-        values["lost"] = max(0, int(metrics.get("events_received_total", 0)) - len(events) - dropped)
+    # Only this policy has gaps, whatever damage made them.
+    policy = Policy.BUFFERED if seq_gaps(events) else stored.policy or Policy.STRICT
     try:
         return Run(
             run_id=stored.run_id,
@@ -100,27 +91,40 @@ def _run(stored: StoredRun, path: Path) -> Run:
             job_id=stored.job_id,
             attempt=stored.attempt or 1,
             parent_run_id=stored.parent_run_id,
-            # Only this policy has gaps, whatever damage made them.
-            policy=Policy.BUFFERED if gaps else Policy(stored.policy or Policy.STRICT),
+            policy=choose(Policy, policy, "policy"),
             outcome=outcome,
             events=events,
             artifacts=tuple(Artifact.of(one.artifact_id, one.data) for one in stored.artifacts),
-            sidecars=tuple(
-                Sidecar(
-                    name=one.name,
-                    data=one.data,
-                    content_type="application/octet-stream" if one.content_type is None else one.content_type,
-                    after_seq=last,
-                )
-                for one in stored.sidecars
-            ),
+            sidecars=_sidecars(stored),
             started_at=_started(stored),
             metrics=stored.metrics is not None,
-            **values,
+            **_counts(stored, outcome),
         )
     except ValueError as error:
         damage = f"; its damage: {'; '.join(stored.damage)}" if stored.damage else ""
         raise StoreError(f"{path}: cannot be written again: {error}{damage}") from error
+
+
+def _sidecars(stored: StoredRun) -> tuple[Sidecar, ...]:
+    after = stored.events[-1].seq - 1 if stored.events else 0
+    return tuple(
+        Sidecar(
+            name=one.name,
+            data=one.data,
+            content_type="application/octet-stream" if one.content_type is None else one.content_type,
+            after_seq=after,
+        )
+        for one in stored.sidecars
+    )
+
+
+def _counts(stored: StoredRun, outcome: Outcome) -> dict[str, Any]:
+    """What only the metrics know."""
+    metrics = stored.metrics or {}
+    dropped: dict[str, int] = dict(metrics.get("dropped_by_type") or {})
+    received = int(metrics.get("events_received_total", 0))
+    lost = max(0, received - len(stored.events) - sum(dropped.values())) if outcome == Outcome.POLICY_FAILURE else 0
+    return {"dropped": dropped, "lost": lost, "write_failures": int(metrics.get("lode_write_failure_total", 0))}
 
 
 def _event(event: StoredEvent) -> Event:

@@ -13,7 +13,9 @@ from pytest_quarry.simulation.history import Entry, History, Row, RunView
 ITEMS = ("i1", "i2", "i3")
 
 
-def view(standing: Any = "due", state: str = "finished", run_id: str = "run-A", items: tuple[str, ...] = ITEMS) -> RunView:
+def view(
+    standing: Any = "due", state: str = "finished", run_id: str = "run-A", items: tuple[str, ...] = ITEMS
+) -> RunView:
     return RunView(run_id=run_id, standing=standing, state=state, items=items)
 
 
@@ -179,7 +181,9 @@ class TestSettles:
 
 class TestClaimsHold:
     def test_claimed_and_there(self) -> None:
-        found = history(WROTE, entry("crossed", rows=rows(*ITEMS)), entry("acknowledged", messages=(1,)), entry("killed"))
+        found = history(
+            WROTE, entry("crossed", rows=rows(*ITEMS)), entry("acknowledged", messages=(1,)), entry("killed")
+        )
         assert verdict(found, "C") is None
 
     @pytest.mark.parametrize("moment", ["killed", "settled"])

@@ -35,6 +35,12 @@ def children() -> set[int]:
     return mine - {os.getpid()}
 
 
+def commands() -> list[str]:
+    """The command lines of all living processes."""
+    done = subprocess.run(["ps", "-A", "-o", "stat=,args="], capture_output=True, text=True, check=True)
+    return [line for line in done.stdout.splitlines() if line[0] != "Z"]
+
+
 @pytest.fixture(autouse=True)
 def _nothing_stays() -> Iterator[None]:
     see(lambda world: None)  # starts the keeper, which stays
@@ -242,6 +248,45 @@ def test_grandchildren_die_with_it() -> None:
             spins_for_ever(world)
 
     misbehave(work)  # and `_nothing_stays`
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who descends from whom")
+def test_grandchildren_in_sessions_of_their_own_die_with_it() -> None:
+    mark = "1000.731"  # to be found by, once init is their parent
+
+    def work(world: World) -> None:
+        subprocess.Popen(["sleep", mark], start_new_session=True)
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            if os.fork() == 0:
+                os.execvp("sleep", ["sleep", mark])
+            os._exit(0)
+        os.waitpid(pid, 0)
+        while sum(mark in command for command in commands()) < 2:
+            time.sleep(0.01)
+
+    misbehave(work)
+    assert not [command for command in commands() if mark in command]
+
+
+def test_a_signal_handler_that_raises_does_not_confuse_the_two_sides() -> None:
+    def work(world: World) -> None:
+        def alarm(*_: object) -> None:
+            raise TimeoutError
+
+        signal.signal(signal.SIGALRM, alarm)
+        for number in range(5):
+            signal.setitimer(signal.ITIMER_REAL, 0.005)
+            with pytest.raises(TimeoutError):  # noqa: PT012
+                while True:
+                    world.boundary("before")
+            assert len(world.target.rows()) == number
+            world.target.insert({"run_id": "told", "item": "1"})
+
+    seen = misbehave(work, Limits(seconds=5))
+    assert ending(seen) == "returned return", seen.history.stack
+    assert len(seen.told) == 5
 
 
 def test_a_thread_left_running_dies_with_it() -> None:

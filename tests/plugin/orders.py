@@ -23,6 +23,8 @@ class Orders:
         if self.database.execute("SELECT 1 FROM marks WHERE run_id = ?", (run_id,)).fetchone():
             return
         run = next(run for run in read_runs(self.root) if run.run_id == run_id)
+        if run.damage:
+            raise OSError(run.damage)
         rows = {event.event_id: (run_id, event.event_id) for event in run.items}
         with self.database:
             self.database.executemany("INSERT INTO orders VALUES (?, ?)", rows.values())

@@ -67,10 +67,10 @@ def test_the_text_of_a_failure(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.usefixtures("sound")
-def test_a_sound_consumer_passes_every_check(pytester: pytest.Pytester) -> None:
-    outcomes = pytester.runpytest(*QUIET, "-k", "not stay and not any_order and not outcomes").parseoutcomes()
+def test_a_sound_consumer_passes(pytester: pytest.Pytester) -> None:
+    outcomes = pytester.runpytest(*QUIET, "-k", "redelivery or restart or crash_loses or policy_blind").parseoutcomes()
     assert set(outcomes) == {"passed", "deselected"}
-    assert outcomes["passed"] > 7
+    assert outcomes["passed"] == 4
     assert not (pytester.path / ".quarry").exists()
 
 
@@ -105,16 +105,11 @@ def test_lines_that_run_only_in_consumers_are_covered(pytester: pytest.Pytester)
     result = pytester.runpytest_subprocess(*QUIET, "--cov=loader", "--cov-report=json", "-k", "restart", timeout=60)
     result.assert_outcomes(passed=1)
     report = json.loads((pytester.path / "coverage.json").read_text())["files"]["loader.py"]
-    lines = (pytester.path / "loader.py").read_text().splitlines()
-    missed = [lines[number - 1].strip() for number in report["missing_lines"]]
-    assert missed == [
-        "with self.database:",
-        'self.database.execute("INSERT INTO marks VALUES (?)", (run_id,))',
-    ] or missed == [
-        "return",
-        "with self.database:",
-        'self.database.execute("INSERT INTO marks VALUES (?)", (run_id,))',
-    ]
+    lines = [line.strip() for line in (pytester.path / "loader.py").read_text().splitlines()]
+    executed = {lines[number - 1] for number in report["executed_lines"]}
+    missed = {lines[number - 1] for number in report["missing_lines"]}
+    assert {'run_id = notification["run_id"]', "if run.damage:", "with self.database:"} <= executed
+    assert "raise OSError(run.damage)" in missed
 
 
 @pytest.mark.usefixtures("broken")

@@ -64,9 +64,7 @@ def named(cases: Iterator[Case]) -> list[object]:
 def test_a_sound_sample_is_not_accused(sample: Sample, check: Check, seed: int) -> None:
     result = conduct(sample, check, seed)
     if result.status != "passed":
-        pytest.fail(
-            f"{sample.name} is sound: {sample.what}\n{terminal.failure(result, replay=None)}", pytrace=False
-        )
+        pytest.fail(f"{sample.name} is sound: {sample.what}\n{terminal.failure(result, replay=None)}", pytrace=False)
     assert result.schedules
 
 

@@ -101,6 +101,7 @@ def runs(draw: st.DrawFn, run_id: str | None = None, buffered: bool = False) -> 
             policy=policy,
             flush_mode=draw(st.sampled_from(modes)),
             flush_count=draw(st.integers(1, 3)),
+            flush_interval=draw(st.sampled_from([None, 0.5, 3])),
             outcome=outcome,
             events=tuple(events),
             artifacts=tuple(artifacts),

@@ -4,7 +4,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -15,18 +17,25 @@ from moto import mock_aws
 from pytest_quarry.storage import FileStore, KeyTaken, MemoryStore, MotoStore, NoSuchKey, S3Store, Store, StoreError
 
 
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("s3", region_name="us-east-1")
+
+
+buckets = count()
+
+
 @pytest.fixture(params=["file", "memory", "s3", "s3-prefix", "moto", "moto-prefix"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "file":
-        yield FileStore(tmp_path / "root")
-    elif request.param == "memory":
-        yield MemoryStore()
-    else:
-        with mock_aws():
-            client = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
-            client.create_bucket(Bucket="bucket")
-            prefix = "a/b" if request.param.endswith("prefix") else ""
-            yield S3Store("bucket", prefix, client=client) if "s3" in request.param else MotoStore("bucket", prefix)
+        return FileStore(tmp_path / "root")
+    if request.param == "memory":
+        return MemoryStore()
+    client = request.getfixturevalue("client")
+    bucket, prefix = f"bucket-{next(buckets)}", "a/b" if request.param.endswith("prefix") else ""
+    client.create_bucket(Bucket=bucket)
+    return S3Store(bucket, prefix, client=client) if "s3" in request.param else MotoStore(bucket, prefix)
 
 
 def test_what_is_put_can_be_got_listed_and_deleted(store: Store) -> None:
