@@ -53,11 +53,25 @@ def pytest_configure(config: pytest.Config) -> None:
         "quarry(id, severity, storage): the conformance check an item runs (id and severity are set by the suites, for -m "
         "and reports); storage: where quarry_storage keeps its files: fs, fakefs, s3, memory",
     )
+    guard_seconds(config)
     saved: str | None = config.getoption("--quarry-replay")
     if saved:
         from pytest_quarry.runner import read_replay
 
         config._quarry_replay = read_replay(Path(config.invocation_params.dir, saved))  # type: ignore[attr-defined]
+
+
+def guard_seconds(config: pytest.Config) -> float:
+    """The option or the ini key as a number. Raises UsageError where it is none, or not above 0."""
+    option: float | None = config.getoption("--quarry-guard")
+    name, value = ("--quarry-guard", option) if option is not None else ("quarry_guard", config.getini("quarry_guard"))
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise pytest.UsageError(f"{name} is {value!r}; it must be a number of seconds above 0")
+    return seconds
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:

@@ -13,6 +13,7 @@ import pytest
 from pytest_quarry.checks.catalogue import Check
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.consumers.consumer import ConsumerError
+from pytest_quarry.plugin import guard_seconds
 from pytest_quarry.report import terminal
 from pytest_quarry.simulation.drive import Limits
 from pytest_quarry.simulation.schedule import Schedule, ScheduleError
@@ -51,7 +52,7 @@ def run_item(suite: Conformance, node: Any, check: Check) -> None:
 
 
 def _conductor(suite: Conformance, config: Any) -> Conductor:
-    limits = Limits(seconds=float(config.getoption("--quarry-guard") or config.getini("quarry_guard")))
+    limits = Limits(seconds=guard_seconds(config))
     return Conductor(suite.consumer(), seed=config.getoption("--quarry-seed"), limits=limits)
 
 

@@ -76,10 +76,10 @@ def _keep(reading: int) -> None:
         with contextlib.suppress(OSError):
             os.killpg(group, signal.SIGKILL)
     for directory in directories:
-        _remove(directory)
+        remove_tree(directory)
 
 
-def _remove(directory: str) -> None:
+def remove_tree(directory: str) -> None:
     """Remove a directory, also where a consumer took permissions away from its owner."""
     shutil.rmtree(directory, ignore_errors=True)
     for folder, inner, _ in os.walk(directory):  # what is left

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -28,4 +27,4 @@ def base() -> Path:
 
 def _remove(owner: int, path: Path) -> None:
     if os.getpid() == owner:
-        shutil.rmtree(path, ignore_errors=True)
+        keeper.remove_tree(str(path))

@@ -18,9 +18,12 @@ from pytest_quarry.storage import StoredRun
 Body = tuple[EventType | str, Mapping[str, Any] | None]
 
 
-@functools.lru_cache(maxsize=256)
 def build(planned: PlannedRun, consumer: Consumer) -> Run:
     """The run of Quarry a plan stands for, its items in the shape this consumer parses."""
+    return _build(planned, consumer) if planned.blob else _kept(planned, consumer)
+
+
+def _build(planned: PlannedRun, consumer: Consumer) -> Run:
     events = number_events(
         planned.run_id,
         _bodies(planned, consumer),
@@ -44,6 +47,10 @@ def build(planned: PlannedRun, consumer: Consumer) -> Run:
         events=events,
         artifacts=_artifacts(planned),
     )
+
+
+# The same run again is the same object: the writer knows it, and need not encode it anew.
+_kept = functools.lru_cache(maxsize=256)(_build)
 
 
 def _bodies(planned: PlannedRun, consumer: Consumer) -> list[Body]:

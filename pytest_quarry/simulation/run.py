@@ -44,10 +44,7 @@ MOST_SEEN = 1000
 _seen: dict[Any, tuple[RunView, ...]] = {}
 
 
-def simulate(
-    schedule: Schedule, consumer: Consumer, play: Play | None = None, *, peek: bool = False, limits: Any = None
-) -> History:
-    play = play or (Play(limits=limits) if limits else None)
+def simulate(schedule: Schedule, consumer: Consumer, play: Play | None = None, *, peek: bool = False) -> History:
     """Execute a schedule in a fresh world and say what happened.
 
     `play` says how much is observed and when a consumer counts as hung. `peek`: also ask how many rows the suite's

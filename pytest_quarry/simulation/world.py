@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pytest_quarry.bus import names
+from pytest_quarry.consumers import keeper
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall, Boundary
 from pytest_quarry.simulation.disk import DiskWatch
@@ -132,22 +131,12 @@ class World:
 
     def _make_directories(self) -> None:
         for directory in (self.root, self.outputs):
-            remove_tree(directory)
+            keeper.remove_tree(str(directory))
             directory.mkdir(parents=True)
         for name in DIRECTORIES:
             (self.root / name).mkdir()
 
     def close(self) -> None:
         """Remove everything this world wrote."""
-        remove_tree(self.root)
-        remove_tree(self.outputs)
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a directory and all in it, also where a consumer took its own write permission away."""
-    shutil.rmtree(path, ignore_errors=True)
-    if path.exists():
-        for folder, inner, _ in os.walk(path):
-            for name in inner:
-                os.chmod(os.path.join(folder, name), 0o700)
-        shutil.rmtree(path)
+        keeper.remove_tree(str(self.root))
+        keeper.remove_tree(str(self.outputs))

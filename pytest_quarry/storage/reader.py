@@ -23,7 +23,7 @@ def read_runs(
 
     ``root`` is a folder, a ``file://`` or ``s3://bucket[/prefix]`` URL (read with ``client``, a boto3 S3 client, a new one
     if absent), or anything with ``list`` and ``get``; ``layout`` is ``lode`` or ``flat``. A snapshot counts if its
-    canonical manifest exists and parses. What is damaged is described in the run's ``damage``, and the rest is read; one
+    canonical manifest exists and parses. What is damaged, or cannot be had, is described in the run's ``damage``, and the rest is read; one
     run is in memory at a time. Raises ValueError for an unknown layout or URL.
     """
     if layout not in ("lode", "flat"):

@@ -287,12 +287,30 @@ class _Same:
         return isinstance(other, _Same) and other.run is self.run
 
 
-@lru_cache(maxsize=1024)
+_Key = tuple[_Same, Layout, bool, str]
+_PLANS: dict[_Key, WritePlan | FlatPlan] = {}
+MOST_PLANS = 1024
+KEPT_BYTES = 1 << 20  # of one plan: a run with a line of 16 MiB is planned anew each time
+
+
 def _planned(same: _Same, layout: Layout, flush_twice: bool, backend: str) -> WritePlan | FlatPlan:
     # Worlds write the same runs thousands of times; encoding them is most of the work.
-    if layout == Layout.FLAT:
-        return plan_flat(same.run, flush_twice=flush_twice, storage_backend=backend)
-    return plan_run(same.run, flush_twice=flush_twice, storage_backend=backend)
+    key = (same, layout, flush_twice, backend)
+    plan = _PLANS.get(key)
+    if plan is None:
+        make = plan_flat if layout == Layout.FLAT else plan_run
+        plan = make(same.run, flush_twice=flush_twice, storage_backend=backend)
+        if len(_PLANS) >= MOST_PLANS:
+            _PLANS.clear()
+        if _size(plan) <= KEPT_BYTES:
+            _PLANS[key] = plan
+    return plan
+
+
+def _size(plan: WritePlan | FlatPlan) -> int:
+    if isinstance(plan, FlatPlan):
+        return sum(len(file.data) for file in plan.calls)
+    return sum(len(part.data) for call in plan.calls for part in call.parts)
 
 
 def _retried(run: Run, calls: tuple[WriteCall, ...], number: int) -> tuple[WriteCall, ...]:

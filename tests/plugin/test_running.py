@@ -264,3 +264,18 @@ class TestKnownFailures:
         nothing = "\n    def start(self, world):\n        return lambda notification: None\n"
         result = self.run(pytester, SOUND + nothing, '{"EB05": "ticket 7"}')
         result.assert_outcomes(failed=2)
+
+
+class TestGuard:
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (("--quarry-guard=0",), "--quarry-guard is 0.0; it must be a number of seconds above 0"),
+            (("--quarry-guard=-1",), "--quarry-guard is -1.0; *"),
+            (("-o", "quarry_guard=abc"), "quarry_guard is 'abc'; it must be a number of seconds above 0"),
+        ],
+    )
+    def test_what_is_no_time_is_said(self, pytester: pytest.Pytester, options: tuple[str, ...], words: str) -> None:
+        result = pytester.runpytest(*options)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines([f"ERROR: {words}"])
