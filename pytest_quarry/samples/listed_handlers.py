@@ -238,12 +238,6 @@ BROKEN_READING: tuple[Sample, ...] = (
         "EB18",
     ),
     broken(
-        "waits-for-the-folder",
-        "Takes a run as whole when its folder is there.",
-        "broken_errors:WaitsForTheFolderSuite",
-        "EB18",
-    ),
-    broken(
         "skips-unreadable-files",
         "Loads a run without the files it could not read.",
         "broken_errors:SkipsUnreadableSuite",

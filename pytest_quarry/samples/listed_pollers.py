@@ -218,12 +218,6 @@ BROKEN_POLLERS: tuple[Sample, ...] = (
         "PO08",
     ),
     broken(
-        "poller-says-nothing",
-        "Fails at a run for ever, and nobody hears of it.",
-        "broken_failures:SaysNothingSuite",
-        "PO08",
-    ),
-    broken(
         "poller-never-syncs",
         "Renames a checkpoint that it has not fsynced.",
         "broken_failures:NeverSyncsSuite",
