@@ -11,16 +11,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_quarry.consumers.consumer import ConsumerError
     from pytest_quarry.simulation.world import World
-    from pytest_quarry.storage import read_runs
+    from pytest_quarry.storage import Storage, read_runs
     from pytest_quarry.suites import EventBusConformance, PollerConformance
 
 __version__ = "0.1.0"
-__all__ = ["ConsumerError", "EventBusConformance", "PollerConformance", "World", "__version__", "read_runs"]
+__all__ = [
+    "ConsumerError",
+    "EventBusConformance",
+    "PollerConformance",
+    "Storage",
+    "World",
+    "__version__",
+    "read_runs",
+]
 
 _HOMES = {
     "ConsumerError": "pytest_quarry.consumers.consumer",
     "EventBusConformance": "pytest_quarry.suites",
     "PollerConformance": "pytest_quarry.suites",
+    "Storage": "pytest_quarry.storage",
     "World": "pytest_quarry.simulation.world",
     "read_runs": "pytest_quarry.storage",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +14,7 @@ from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall, Boundary
 from pytest_quarry.simulation.disk import DiskWatch
 from pytest_quarry.simulation.target import Target
-from pytest_quarry.storage import FileStore, QuarryWriter, StoredRun, read_runs
+from pytest_quarry.storage import FileStore, QuarryWriter, Storage, StoredRun, read_runs
 
 if TYPE_CHECKING:
     from pytest_quarry.bus.aws import MockedAws
@@ -71,6 +72,11 @@ class World:
         """In the consumer: a point at which a crash may come, named by the team that knows what is there."""
         if self._link is not None:
             self._link.boundary(Boundary(f"boundary {name}"))
+
+    @functools.cached_property
+    def storage(self) -> Storage:
+        """This world's storage as the fixture `quarry_storage` gives it: for runs that `prepare` wants to be there."""
+        return Storage(self._store, clock=lambda: self.now * 1000, layout=self.layout)
 
     @property
     def stored(self) -> Iterator[StoredRun]:
