@@ -79,7 +79,7 @@ def _keep(reading: int) -> None:
         remove_tree(directory)
 
 
-def remove_tree(directory: str) -> None:
+def remove_tree(directory: str | os.PathLike[str]) -> None:
     """Remove a directory, also where a consumer took permissions away from its owner."""
     shutil.rmtree(directory, ignore_errors=True)
     for folder, inner, _ in os.walk(directory):  # what is left

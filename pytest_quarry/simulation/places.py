@@ -27,4 +27,4 @@ def base() -> Path:
 
 def _remove(owner: int, path: Path) -> None:
     if os.getpid() == owner:
-        keeper.remove_tree(str(path))
+        keeper.remove_tree(path)

@@ -137,12 +137,12 @@ class World:
 
     def _make_directories(self) -> None:
         for directory in (self.root, self.outputs):
-            keeper.remove_tree(str(directory))
+            keeper.remove_tree(directory)
             directory.mkdir(parents=True)
         for name in DIRECTORIES:
             (self.root / name).mkdir()
 
     def close(self) -> None:
         """Remove everything this world wrote."""
-        keeper.remove_tree(str(self.root))
-        keeper.remove_tree(str(self.outputs))
+        keeper.remove_tree(self.root)
+        keeper.remove_tree(self.outputs)

@@ -12,6 +12,7 @@ import pytest
 from loaders import loader, noting, poller, rows
 
 from pytest_quarry.checks.stage import Stage
+from pytest_quarry.consumers import keeper
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation import explore, places
 from pytest_quarry.simulation.disk import DiskWatch
@@ -19,7 +20,7 @@ from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, Poll, Restart, Schedule, Step, Wait, Write
 from pytest_quarry.simulation.target import Target
-from pytest_quarry.simulation.world import EPOCH, World, remove_tree
+from pytest_quarry.simulation.world import EPOCH, World
 
 
 @pytest.fixture(autouse=True)
@@ -430,7 +431,7 @@ class TestDisk:
         (folder / "a").write_text("1")
         watch = DiskWatch({"disk": folder})
         watch.look(1)
-        remove_tree(folder)
+        keeper.remove_tree(folder)
         assert watch.look(2) == {"disk/a"}
 
 
@@ -439,7 +440,7 @@ def test_a_locked_tree_can_be_removed(tmp_path: Path) -> None:
     (tmp_path / "a" / "b" / "file").write_text("x")
     (tmp_path / "a" / "b").chmod(0)
     (tmp_path / "a" / "link").symlink_to("/nowhere")
-    remove_tree(tmp_path / "a")
+    keeper.remove_tree(tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 
