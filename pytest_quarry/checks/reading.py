@@ -51,6 +51,8 @@ def failed_read(stage: Stage) -> Iterator[Schedule]:
     else:
         faults = [("read storage/", "EIO")]
         gone = ("read storage/*event_type=item", "ENOENT")
+    one = stage.loaded(stage.run("A", items=2))
+    yield replace(one, steps=(Break(faults[0][0], "slow"), *one.steps))
     for at, error in faults:
         yield from _each_read(stage, at, error)
     if stage.consumer.storage == "s3" or stage.consumer.layout == "flat":

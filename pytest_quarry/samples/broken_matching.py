@@ -206,6 +206,9 @@ class IgnoresEventType(OneTransaction):
     def wants(self, notification: Notification) -> bool:
         return notification.get("outcome") == "success"
 
+    def items(self, notification: Notification) -> list[Item]:
+        return self.storage.items(self.storage.folder_of(notification["storage_path"]))
+
 
 class IgnoresEventTypeSuite(SqliteHandlerSuite):
     """Takes any event_type as run_completed."""

@@ -184,7 +184,10 @@ class Drive:
     def _fail(self, boundary: Boundary, failure: Fail | AwsAnswer) -> None:
         assert self._process is not None
         self._world.advance(BOUNDARY_SECONDS)
-        words = failure.message if isinstance(failure, Fail) else f"AWS answers {failure.status}"
+        if isinstance(failure, AwsAnswer):
+            words = f"AWS answers {failure.status}"
+        else:
+            words = failure.message.lstrip("0123456789 ") if failure.error == "OSError" else failure.error
         self._recorder.record("failed", f"{boundary.label}: {words}")
         self._recorder.expect(())
         answer = failure if isinstance(failure, Fail) else Grant(self._world.now, failure)
@@ -192,7 +195,7 @@ class Drive:
 
     def _grant(self, boundary: Boundary) -> Grant | Fail:
         call, value = boundary.call, None
-        self._world.advance(BOUNDARY_SECONDS)
+        self._world.advance(BOUNDARY_SECONDS + self._trouble.delay(boundary))
         try:
             if isinstance(call, Sleep):
                 self._world.advance(call.seconds)

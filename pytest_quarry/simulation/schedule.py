@@ -110,7 +110,8 @@ class Break:
     """From here on boundaries whose label contains `at` (with `*` for anything between) fail: `times` times (0: until healed), after the first `skip`.
 
     All is healed at the end of the schedule, but not what is `lasting`. Errors of files: EIO, ENOENT, EACCES, ENOSPC,
-    EROFS; of AWS calls: 503, 404, throttle, reset, timeout, and cut (half of the body arrives).
+    EROFS; of AWS calls: 503, 404, throttle, reset, timeout, and cut (half of the body arrives). What is `slow` does not
+    fail, and takes 45 seconds.
     """
 
     at: str
@@ -143,6 +144,7 @@ class Litter:
 
 FILE_ERRORS = ("EIO", "ENOENT", "EACCES", "ENOSPC", "EROFS")
 AWS_ERRORS = ("503", "404", "throttle", "reset", "timeout", "cut")
+SLOW = "slow"
 Step = Write | Notify | Deliver | Poll | Restart | Wait | Break | Heal | Damage | Litter
 STEPS: dict[str, type] = {
     "write": Write,
@@ -175,8 +177,8 @@ class Schedule:
             if isinstance(step, (Write, Notify)) and step.run not in known:
                 raise ScheduleError(f"step {number} is about run {step.run!r}; planned are {', '.join(known)}")
             notified += isinstance(step, Notify)
-            if isinstance(step, Break) and step.error not in (*FILE_ERRORS, *AWS_ERRORS):
-                known_errors = ", ".join((*FILE_ERRORS, *AWS_ERRORS))
+            if isinstance(step, Break) and step.error not in (*FILE_ERRORS, *AWS_ERRORS, SLOW):
+                known_errors = ", ".join((*FILE_ERRORS, *AWS_ERRORS, SLOW))
                 raise ScheduleError(f"step {number} breaks with {step.error!r}; known are {known_errors}")
             if isinstance(step, Deliver):
                 unknown = [message for message in step.messages if not 1 <= message <= notified]

@@ -7,8 +7,9 @@ import os
 from dataclasses import dataclass
 
 from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall, Boundary, Fail
-from pytest_quarry.simulation.schedule import AWS_ERRORS, FILE_ERRORS, Break
+from pytest_quarry.simulation.schedule import AWS_ERRORS, FILE_ERRORS, SLOW, Break
 
+SLOW_SECONDS = 45  # less than botocore waits for an answer
 CODES = {"503": ("503", "SlowDown"), "404": ("404", "NoSuchKey"), "throttle": ("400", "ThrottlingException")}
 
 
@@ -35,9 +36,9 @@ class Trouble:
         self._active = [] if all_of_them else [active for active in self._active if active.step.lasting]
 
     def at(self, boundary: Boundary, now: int) -> Fail | AwsAnswer | None:
-        """The error this boundary meets, if any. `cut` is not here: it needs the true answer first."""
+        """The error this boundary meets, if any: not `cut`, which needs the true answer, and not `slow`, which is none."""
         for active in self._active:
-            if active.step.error != "cut" and self._meets(active, boundary):
+            if active.step.error not in ("cut", SLOW) and self._meets(active, boundary):
                 return _failure(active.step.error, boundary, now)
         return None
 
@@ -48,9 +49,17 @@ class Trouble:
                 return answer._replace(body=answer.body[: len(answer.body) // 2])
         return answer
 
+    def delay(self, boundary: Boundary) -> int:
+        """The virtual seconds by which this boundary takes longer."""
+        return SLOW_SECONDS * any(
+            active.step.error == SLOW and self._meets(active, boundary) for active in self._active
+        )
+
     def _meets(self, active: _Active, boundary: Boundary) -> bool:
         step = active.step
-        if not matches(step.at, boundary.label) or (step.error in AWS_ERRORS) != isinstance(boundary.call, AwsCall):
+        if not matches(step.at, boundary.label):
+            return False
+        if step.error != SLOW and (step.error in AWS_ERRORS) != isinstance(boundary.call, AwsCall):
             return False
         active.seen += 1
         if active.seen <= step.skip or (step.times and active.met >= step.times):

@@ -70,7 +70,14 @@ def test_nothing_survives(tmp_path: Path, number: int, hangs: str, options: tupl
     environment = {**os.environ, "QUARRY_TEST_MARK": mark, "WHERE": str(where)}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "restart", "--quarry-guard=60", *options]
     run = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        # A shell starts what it puts into the background, and all below it, with interrupts ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         _until(lambda: where.exists() and where.read_text(), 20)

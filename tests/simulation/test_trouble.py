@@ -1,0 +1,261 @@
+"""Operations that fail, files that are damaged, power that is lost: what the consumer meets, and what is left."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.consumers.protocol import Boundary
+from pytest_quarry.simulation.drive import Play
+from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.power import PowerLog
+from pytest_quarry.simulation.run import simulate
+from pytest_quarry.simulation.schedule import (
+    Break,
+    Crash,
+    Damage,
+    Heal,
+    Litter,
+    PlannedRun,
+    Poll,
+    Schedule,
+    Step,
+    Write,
+)
+from pytest_quarry.simulation.trouble import matches
+from pytest_quarry.simulation.world import World
+
+Work = Callable[[World], None]
+RUN = PlannedRun(run_id="run-A", items=1)
+
+
+class Worker:
+    def __init__(self, world: World, work: Work) -> None:
+        self.world, self.work = world, work
+
+    def poll(self) -> None:
+        self.work(self.world)
+
+
+def play(work: Work, *steps: Step, play: Play | None = None, **details: object) -> History:
+    """What happens when a poller does this work in each of its turns."""
+    kept: dict[str, object] = {"rows": lambda world: [], **details}
+    consumer = Consumer(name="Worker", kind="poller", start=lambda world: Worker(world, work), **kept)  # type: ignore[arg-type]
+    return simulate(Schedule(runs=(RUN,), steps=steps), consumer, play)
+
+
+def words(history: History, what: str) -> list[str]:
+    return [entry.text for entry in history.entries if entry.what == what]
+
+
+class TestBreaks:
+    @pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EACCES", "EROFS", "ENOENT"])
+    def test_a_write_fails_as_a_disk_fails(self, error: str) -> None:
+        history = play(
+            lambda world: (world.disk / "a").write_text("x") and None, Break("write a", error, times=1), Poll()
+        )
+        assert words(history, "failed") == [f"write a: {os.strerror(getattr(errno, error))}"]
+        assert len(words(history, "raised")) == 1
+        assert not history.unreached
+
+    def test_nothing_of_a_failed_write_is_there(self) -> None:
+        def work(world: World) -> None:
+            try:
+                (world.disk / "a").write_text("x")
+            except OSError:
+                assert (world.disk / "a").read_text() == ""
+                world.boundary("caught")
+
+        history = play(work, Break("write a", "ENOSPC"), Poll(), Heal())
+        assert "boundary caught" in words(history, "crossed")
+        assert not words(history, "raised")
+
+    def test_the_first_are_skipped_and_so_many_fail(self) -> None:
+        def work(world: World) -> None:
+            for number in range(5):
+                try:
+                    os.mkdir(world.disk / str(number))
+                except OSError:
+                    world.boundary(f"no {number}")
+
+        history = play(work, Break("mkdir", "EIO", times=2, skip=1), Poll())
+        crossed = words(history, "crossed")
+        assert [text for text in crossed if "boundary" in text][:2] == ["boundary no 1", "boundary no 2"]
+
+    def test_reads_fail_where_reads_are_watched(self) -> None:
+        def work(world: World) -> None:
+            _ = [path.read_bytes() for path in sorted(world.storage_root.rglob("data/data"))]
+
+        steps = (Write("run-A"), Break("read storage/*event_type=item", "EIO"), Poll(), Heal())
+        history = play(work, *steps, play=Play(reads=True))
+        assert words(history, "raised")[0].startswith("OSError: [Errno 5]")
+        assert len(words(history, "raised")) == 1
+
+    def test_what_is_never_met_is_said(self) -> None:
+        history = play(lambda world: None, Break("write nothing", "EIO"), Poll())
+        assert history.unreached == ("a boundary to break: write nothing: EIO from then on",)
+
+    def test_what_is_slow_takes_virtual_time(self) -> None:
+        def work(world: World) -> None:
+            before = time.time()
+            world.boundary("long")
+            assert time.time() - before > 40
+
+        real = time.monotonic()
+        history = play(work, Break("boundary long", "slow"), Poll())
+        assert "boundary long" in words(history, "crossed")
+        # Healed at the end: the same assertion then fails, in the polls that settle.
+        assert len(words(history, "raised")) == len(words(history, "polled")) - 1
+        assert time.monotonic() - real < 30
+
+    def test_a_lasting_break_is_not_healed(self) -> None:
+        history = play(lambda world: os.mkdir(world.disk / "a"), Break("mkdir", "EIO", lasting=True), Poll(), Heal())
+        assert len(words(history, "failed")) == len(words(history, "polled")) > 3
+
+    @pytest.mark.parametrize(
+        ("error", "raised"),
+        [
+            ("503", "ClientError: An error occurred (SlowDown)"),
+            ("404", "NoSuchKey"),
+            ("reset", "ConnectionClosedError"),
+            ("timeout", "ReadTimeoutError"),
+            ("cut", "IncompleteReadError"),
+        ],
+    )
+    def test_aws_fails_as_aws_fails(self, error: str, raised: str) -> None:
+        import boto3
+
+        def work(world: World) -> None:
+            client = boto3.client("s3", region_name="us-east-1")
+            keys = [found["Key"] for found in client.list_objects_v2(Bucket=world.bucket)["Contents"]]
+            client.get_object(Bucket=world.bucket, Key=keys[0])["Body"].read()
+
+        history = play(work, Write("run-A"), Break("s3.GetObject", error), Poll(), Heal(), storage="s3")
+        assert len(words(history, "raised")) == 1
+        assert raised in words(history, "raised")[0]
+
+    @pytest.mark.parametrize(
+        ("pattern", "label", "found"),
+        [("a*c", "xaybzc", True), ("a*c", "ca", False), ("b", "abc", True), ("", "x", True), ("a*a", "a", False)],
+    )
+    def test_patterns(self, pattern: str, label: str, found: bool) -> None:
+        assert matches(pattern, label) is found
+
+
+class TestDamage:
+    @pytest.mark.parametrize(
+        ("how", "left"),
+        [("missing", None), ("empty", b""), ("cut", b"on"), ("garbage", b"\x00\xff" * 16), ("older", b"one")],
+    )
+    def test_what_the_consumer_finds(self, how: str, left: bytes | None) -> None:
+        def work(world: World) -> None:
+            note = world.disk / "note"
+            found = note.read_bytes() if note.exists() else None
+            if found not in (None, b"one", b"two-") or (found is None and (world.disk / "seen").exists()):
+                world.boundary(f"found {found!r}")
+            elif found == b"one" and (world.disk / "twice").exists():
+                world.boundary("found b'one'")
+            else:
+                if found is not None:
+                    (world.disk / "twice").touch()
+                (world.disk / "seen").touch()
+                note.write_bytes(b"one" if found is None else b"two-")
+
+        steps: list[Step] = [Poll(), Poll()] if how in ("older", "cut") else [Poll()]
+        history = play(work, *steps, Damage("note", how), Poll())  # type: ignore[arg-type]
+        expected = {"cut": b"tw"}.get(how, left)
+        assert f"boundary found {expected!r}" in words(history, "crossed")
+        assert not history.unexplained
+
+    def test_the_target_is_left_whole(self) -> None:
+        def rows(world: World) -> list[dict[str, str]]:
+            path = world.disk / "target"
+            return [{"run_id": line} for line in path.read_text().split()] if path.exists() else []
+
+        work: Work = lambda world: (world.disk / "target").write_text("run-A\n") and None  # noqa: E731
+        history = play(work, Write("run-A"), Poll(), Damage("target", "empty"), Poll(), rows=rows)
+        assert history.unreached == ("step 3: target cannot be damaged (empty)",)
+        assert len(history.rows) == 1
+
+
+def test_litter_is_somebody_elses_file() -> None:
+    def work(world: World) -> None:
+        world.boundary((world.storage_root / "notes.txt").read_text())
+
+    assert "boundary hello" in words(play(work, Litter("notes.txt", "hello"), Poll()), "crossed")
+
+
+class TestPowerLoss:
+    """A model: contents that were not fsynced are cut or taken back; names keep the order of the calls."""
+
+    @staticmethod
+    def after(how: str, *operations: tuple[str, ...], folder: Path) -> dict[str, bytes]:
+        """What a power loss leaves of these operations; `write NAME TEXT`, `append NAME TEXT`, `fsync NAME`, `rename A B`."""
+        (folder / "disk").mkdir()
+        log = PowerLog(folder)
+        for verb, name, *rest in operations:
+            path = folder / "disk" / name
+            names = (f"disk/{name}", f"disk/{rest[0]}") if verb == "rename" else (f"disk/{name}",)
+            log.before(Boundary(f"{'write' if verb == 'append' else verb} {name}", names))
+            if verb == "write":
+                path.write_text(rest[0])
+            elif verb == "append":
+                path.write_text(path.read_text() + rest[0])
+            elif verb == "rename":
+                path.rename(folder / "disk" / rest[0])
+            elif verb == "unlink":
+                path.unlink()
+        log.lose(how)
+        return {path.name: path.read_bytes() for path in (folder / "disk").iterdir()}
+
+    @pytest.mark.parametrize(("how", "left"), [("cut", {"a": b""}), ("back", {})])
+    def test_a_new_file(self, how: str, left: dict[str, bytes], tmp_path: Path) -> None:
+        assert self.after(how, ("write", "a", "x"), folder=tmp_path) == left
+
+    @pytest.mark.parametrize("how", ["cut", "back"])
+    def test_what_was_fsynced_stays(self, how: str, tmp_path: Path) -> None:
+        assert self.after(how, ("write", "a", "x"), ("fsync", "a"), folder=tmp_path) == {"a": b"x"}
+
+    @pytest.mark.parametrize("how", ["cut", "back"])
+    def test_what_was_appended_since(self, how: str, tmp_path: Path) -> None:
+        found = self.after(how, ("write", "a", "x"), ("fsync", "a"), ("append", "a", "y"), folder=tmp_path)
+        assert found == {"a": b"x"}
+
+    @pytest.mark.parametrize(("how", "left"), [("cut", b""), ("back", b"x")])
+    def test_what_was_written_over(self, how: str, left: bytes, tmp_path: Path) -> None:
+        operations = (("write", "a", "x"), ("fsync", "a"), ("write", "a", "new"))
+        assert self.after(how, *operations, folder=tmp_path) == {"a": left}
+
+    @pytest.mark.parametrize(("how", "left"), [("cut", b""), ("back", b"old")])
+    def test_a_rename_of_what_was_not_fsynced(self, how: str, left: bytes, tmp_path: Path) -> None:
+        operations = (("write", "a", "old"), ("fsync", "a"), ("write", "t", "new"), ("rename", "t", "a"))
+        assert self.after(how, *operations, folder=tmp_path) == {"a": left}
+
+    @pytest.mark.parametrize("how", ["cut", "back"])
+    def test_a_rename_of_what_was_fsynced(self, how: str, tmp_path: Path) -> None:
+        operations = (("write", "a", "old"), ("write", "t", "new"), ("fsync", "t"), ("rename", "t", "a"))
+        assert self.after(how, *operations, folder=tmp_path) == {"a": b"new"}
+
+    @pytest.mark.parametrize("how", ["cut", "back"])
+    def test_what_was_removed(self, how: str, tmp_path: Path) -> None:
+        assert self.after(how, ("write", "a", "x"), ("unlink", "a"), folder=tmp_path) == {}
+
+    @pytest.mark.parametrize(("how", "left"), [("cut", "b''"), ("back", "nothing")])
+    def test_a_consumer_comes_back_to_it(self, how: str, left: str) -> None:
+        def work(world: World) -> None:
+            note = world.disk / "note"
+            world.boundary(f"found {note.read_bytes()!r}" if note.exists() else "found nothing")
+            note.write_text("x")
+            world.boundary("written")
+
+        crash = Crash("boundary written", power=how)  # type: ignore[arg-type]
+        history = play(work, Poll(crash), play=Play(power=True))
+        assert [text for text in words(history, "crossed") if "found" in text][1] == f"boundary found {left}"
+        assert "power lost before boundary written" in words(history, "killed")[0]
+        assert not history.unexplained
