@@ -77,7 +77,7 @@ def test_nothing_survives(tmp_path: Path, number: int, hangs: str, options: tupl
         stderr=subprocess.STDOUT,
         start_new_session=True,
         # A shell starts what it puts into the background, and all below it, with interrupts ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one thread here
     )
     try:
         _until(lambda: where.exists() and where.read_text(), 20)
