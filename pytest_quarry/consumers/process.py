@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import os
 import select
 import signal
@@ -77,11 +78,14 @@ class ConsumerProcess:
 
     def receive(self) -> Any:
         """The child's next message, or `Ended`; raises Hung when none comes."""
-        deadline = time.monotonic() + self._guard
-        while not self._poll.poll(LOOK_EVERY * 1000):
+        # Looks are counted, not time: a machine that stood still for a while must not accuse anybody.
+        slice_seconds = min(LOOK_EVERY, self._guard)
+        looks = math.ceil(self._guard / slice_seconds)
+        while not self._poll.poll(slice_seconds * 1000):
+            looks -= 1
             if self._output.exists() and self._output.stat().st_size > FLOOD_BYTES:
                 raise Hung(f"it wrote more than {FLOOD_BYTES >> 20} MiB to its output", self._where_it_stands())
-            if time.monotonic() > deadline:
+            if looks <= 0:
                 raise Hung(f"it did nothing the world could see for {self._guard:g} s", self._where_it_stands())
         try:
             return protocol.receive(self._socket)
@@ -99,18 +103,18 @@ class ConsumerProcess:
             descendants = _descendants(self.pid)
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
-            for pid in descendants:  # those in a session of their own
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+            _kill_each(descendants)  # those in a session of their own
             self._reap()
         self._socket.close()
         _alive.discard(self)
 
     def stop(self) -> None:
         """Let it save its coverage and end by itself, then make sure."""
+        descendants = _descendants(self.pid)  # when it has ended, nothing tells whose they were
         self.send(protocol.Stop())
         self._poll.poll(self._guard * 1000)
         self.kill()
+        _kill_each(descendants)
 
     def output(self) -> str:
         """What it has printed and logged so far."""
@@ -148,6 +152,12 @@ class ConsumerProcess:
             status = 0
         keeper.forget_group(pid)
         return os.waitstatus_to_exitcode(status)
+
+
+def _kill_each(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _descendants(pid: int) -> list[int]:

@@ -253,7 +253,7 @@ class Drive:
     def stop(self) -> None:
         """End the process at the end of the world, by itself where that saves coverage."""
         if self._process is not None:
-            if "coverage" in sys.modules:
+            if _measuring_coverage():
                 self._process.stop()
             else:
                 self._process.kill()
@@ -295,6 +295,11 @@ class Drive:
             reads=self._play.reads,
             cpu_seconds=int(self._play.limits.seconds) + CPU_MARGIN,
         )
+
+
+def _measuring_coverage() -> bool:
+    coverage = sys.modules.get("coverage")
+    return coverage is not None and coverage.Coverage.current() is not None
 
 
 def _is_here(turn: Turn, label: str) -> bool:
