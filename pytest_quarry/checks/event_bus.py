@@ -115,7 +115,7 @@ def data_comes_later(stage: Stage) -> Iterator[Schedule]:
     for times in (1, 2):
         steps: list[Step] = [Notify(run.run_id), *[Deliver((1,))] * times, Write(run.run_id)]
         yield stage.schedule([run], steps)
-    partly: list[Step] = [Write(run.run_id, "before"), Notify(run.run_id), Deliver((1,)), Write(run.run_id)]
+    partly: list[Step] = [Write(run.run_id, "before", 1), Notify(run.run_id), Deliver((1,)), Write(run.run_id)]
     yield stage.schedule([run], partly)
 
 

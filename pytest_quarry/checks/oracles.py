@@ -6,6 +6,7 @@ name no item, the run as a whole counts as one effect.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -78,6 +79,9 @@ def _why_lost(history: History, view: RunView) -> tuple[str, tuple[int, ...]]:
     told = [at for at, entry in enumerate(history.entries) if _about(entry, "acknowledged", view, history)]
     dead = [at for at, entry in enumerate(history.entries) if _about(entry, "dead-lettered", view, history)]
     raised = [at for at, entry in enumerate(history.entries) if entry.what == "raised"]
+    damaged = [at for at, entry in enumerate(history.entries) if entry.what == "damaged"]
+    if damaged:
+        return "After the damage at step {0} the consumer neither recovered nor said so at every turn.", (damaged[-1],)
     if dead:
         return "Every delivery failed, so at step {0} the message went to the dead-letter queue.", (dead[-1],)
     if killed and told and told[-1] < killed[-1]:
@@ -213,22 +217,25 @@ def no_loss_or_loud(history: History, told_only: bool) -> Iterator[Verdict]:
 
 
 def failure_shows(history: History, told_only: bool) -> Iterator[Verdict]:
-    """S: a failure that lasts shows: the consumer raises, prints or logs, or changes something durable."""
+    """S: a failure that lasts shows: the consumer prints or logs, or raises or changes something in each turn it meets it."""
     broke = [at for at, entry in enumerate(history.entries) if entry.what == "broke" and "for ever" in entry.text]
     if not broke or history.output.strip():
         return
-    later = history.entries[broke[0] :]
-    if any(entry.what == "failed" for entry in later) and not any(
-        entry.what in ("raised", "ended") or entry.changed for entry in later
-    ):
-        yield Verdict(
-            status="violated",
-            oracle="S",
-            sentence="A run cannot be loaded, and the consumer says nothing of it.",
-            why="From step {0} on it met an error each time, and neither raised nor printed nor changed anything.",
-            entries=(broke[0],),
-            here=broke[0],
-        )
+    turns = [at for at, entry in enumerate(history.entries) if entry.what in ("polled", "delivered")]
+    for start, end in itertools.pairwise([*turns, len(history.entries)]):
+        turn = history.entries[start:end]
+        met = start > broke[0] and any(entry.what == "failed" for entry in turn)
+        if met and not any(entry.what in ("raised", "ended") or entry.changed for entry in turn):
+            yield Verdict(
+                status="violated",
+                oracle="S",
+                sentence="A run cannot be loaded, and the consumer says nothing of it.",
+                why="From step {0} on it met an error each time; at step {1} it neither raised nor printed nor changed "
+                "anything.",
+                entries=(broke[0], start),
+                here=start,
+            )
+            return
 
 
 def settles(history: History, told_only: bool) -> Iterator[Verdict]:

@@ -232,6 +232,12 @@ BROKEN_READING: tuple[Sample, ...] = (
         "RD03",
     ),
     broken(
+        "waits-for-the-folder",
+        "Takes a run as whole when its folder is there.",
+        "broken_errors:WaitsForTheFolderSuite",
+        "EB18",
+    ),
+    broken(
         "marks-empty-runs",
         "Marks a run as loaded whose data is not visible yet.",
         "broken_errors:MarksEmptyRunsSuite",

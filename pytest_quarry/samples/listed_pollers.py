@@ -212,6 +212,12 @@ BROKEN_POLLERS: tuple[Sample, ...] = (
         "PO08",
     ),
     broken(
+        "poller-says-nothing",
+        "Fails at a run for ever, and nobody hears of it.",
+        "broken_failures:SaysNothingSuite",
+        "PO08",
+    ),
+    broken(
         "poller-gives-up-on-a-run",
         "Marks a run that failed once, and does not try it again.",
         "broken_failures:GivesUpOnARunSuite",

@@ -12,6 +12,7 @@ from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, PlannedRun
 
 # Sizes of one write that differ by less may differ by the digits of a number or a time.
 DATA_SIZED = 8
+MANY_RUNS = 8
 
 
 def crash_points(schedule: Schedule, history: History) -> Iterator[Schedule]:
@@ -110,8 +111,10 @@ def _put(steps: Sequence[Step], at: int, step: Step, *, instead: bool = False) -
     return (*steps[:at], step, *steps[at + instead :])
 
 
-def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], *, most: int = 60) -> Schedule:
+def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
     """The smallest schedule found that still fails, by leaving out steps, runs, copies and items."""
+    # Schedules of a hundred runs take seconds each, and are halved first.
+    most = 60 if len(schedule.runs) <= MANY_RUNS else 12
     tried = 0
     again = True
     while again:
@@ -127,7 +130,7 @@ def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], *, most: int =
 
 
 def _smaller(schedule: Schedule) -> Iterator[Schedule]:
-    for half in (schedule.runs[::2], schedule.runs[1::2]) if len(schedule.runs) > 8 else ():
+    for half in (schedule.runs[::2], schedule.runs[1::2]) if len(schedule.runs) > MANY_RUNS else ():
         left = schedule
         for run in half:
             left = _without_run(left, run)

@@ -197,3 +197,51 @@ class TestClaimsHold:
     def test_a_claim_about_a_failed_run_claims_nothing(self) -> None:
         failed = entry("wrote", runs=(view("forbidden", "failed"),))
         assert verdict(history(failed, entry("acknowledged", messages=(1,)), entry("killed")), "C") is None
+
+
+class TestFailureShows:
+    BROKE = entry("broke", text="read: EIO for ever")
+    FAILED = entry("failed", text="read a: no")
+
+    def test_silence(self) -> None:
+        assert violated(history(self.BROKE, entry("polled"), self.FAILED, entry("returned")), "S").entries == (0, 1)
+
+    @pytest.mark.parametrize("sign", [entry("raised"), entry("ended"), entry("crossed", changed=True)])
+    def test_a_sign_in_the_same_turn(self, sign: Entry) -> None:
+        assert verdict(history(self.BROKE, entry("polled"), self.FAILED, sign), "S") is None
+
+    def test_a_sign_in_another_turn_is_none(self) -> None:
+        loaded = entry("crossed", changed=True)
+        violated(history(self.BROKE, entry("polled"), self.FAILED, loaded, entry("polled"), self.FAILED), "S")
+
+    def test_words_are_a_sign(self) -> None:
+        entries = (self.BROKE, entry("polled"), self.FAILED)
+        assert verdict(History(entries=entries, output="run-B failed"), "S") is None
+
+    def test_what_heals_need_not_show(self) -> None:
+        assert verdict(history(entry("broke", text="read: EIO"), entry("polled"), self.FAILED), "S") is None
+
+
+class TestNoLossOrLoud:
+    DAMAGED = entry("damaged")
+
+    def test_lost_and_silent(self) -> None:
+        assert violated_as_loss(history(WROTE, self.DAMAGED, entry("polled"), entry("returned")))
+
+    def test_lost_and_loud_at_every_turn(self) -> None:
+        assert verdict(history(WROTE, self.DAMAGED, entry("polled"), entry("raised")), "U", told_only=False) is None
+
+    def test_loud_once_and_then_silent(self) -> None:
+        assert violated_as_loss(history(WROTE, self.DAMAGED, entry("polled"), entry("raised"), entry("polled")))
+
+    def test_loud_and_yet_something_changed(self) -> None:
+        loaded = entry("raised", rows=rows("i1"))
+        assert violated_as_loss(history(WROTE, self.DAMAGED, entry("polled"), loaded, held=rows("i1")))
+
+    def test_recovered(self) -> None:
+        assert verdict(history(WROTE, self.DAMAGED, held=rows(*ITEMS)), "U", told_only=False) is None
+
+
+def violated_as_loss(found: History) -> bool:
+    got = verdict(found, "U", told_only=False)
+    return got is not None and got.oracle == "L"
