@@ -37,14 +37,14 @@ class Replay:
 def run_item(suite: Conformance, node: Any, check: Check) -> None:
     """Conduct a check; ends in pytest's fail or xfail where it does not pass."""
     replay: Replay | None = getattr(node.config, "_quarry_replay", None)
+    result: Result | str
     try:
         conductor = _conductor(suite, node.config)
         result = conductor.conduct(check) if replay is None else conductor.replay(check, replay.schedule)
-        problem = None
     except ConsumerError as error:
-        problem = str(error)
-    if problem is not None:  # outside of the except clause, whose traceback would come along
-        pytest.fail(f"{check.title}: cannot be checked\n{problem}", pytrace=False)
+        result = str(error)
+    if isinstance(result, str):  # outside of the except clause, whose traceback would come along
+        pytest.fail(f"{check.title}: cannot be checked\n{result}", pytrace=False)
     if replay is not None:
         _replayed(result, replay, node)
         return

@@ -89,8 +89,8 @@ def _opened(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
 
 def _one_name(verb: str) -> Callable[[Link, tuple[Any, ...]], Boundary | None]:
     def report(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
-        dir_fd = arguments[-1] if len(arguments) > 1 else None
-        name = link.name_of(arguments[0], dir_fd)
+        path, *rest = arguments  # mkdir has its mode between; the folder's descriptor is last
+        name = link.name_of(path, rest[-1] if rest else None)
         return None if name is None else Boundary(f"{verb} {shown(name)}", (name,))
 
     return report
