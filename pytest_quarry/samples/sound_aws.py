@@ -110,7 +110,7 @@ class DynamoLoader:
         try:
             self.table.put_item(TableName="orders", Item=row, ConditionExpression="attribute_not_exists(event_id)")
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
                 raise
 
 
