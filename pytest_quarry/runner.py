@@ -57,6 +57,8 @@ def _conductor(suite: Conformance, config: Any) -> Conductor:
 
 
 def _conclude(suite: Conformance, node: Any, check: Check, result: Result) -> None:
+    if result.status == "skipped":
+        pytest.skip(result.reason)
     reason = suite.known_failures.get(check.id)
     if result.status == "passed":
         if reason is not None:

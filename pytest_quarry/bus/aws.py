@@ -65,6 +65,11 @@ class MockedAws:
         pairs = tuple((str(name), str(value)) for name, value in dict(found).items())
         return AwsAnswer(status, pairs, data), sum(waited) * 1_000_000
 
+    def keys(self, bucket: str) -> list[str]:
+        """The keys of all objects in a bucket."""
+        s3: Any = s3_backends[names.ACCOUNT]["aws"]
+        return list(s3.buckets[bucket].keys)
+
 
 def _at(now: int) -> Any:
     return time_machine.travel(now / 1_000_000, tick=False)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pytest_quarry.checks.catalogue import Check
 from pytest_quarry.checks.oracles import due, judge
-from pytest_quarry.checks.stage import Stage
+from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation import explore
@@ -16,18 +16,24 @@ from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Deliver, Poll, Schedule
 
+Status = Literal["passed", "failed", "inconclusive", "skipped"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What became of one check: how many schedules were tried and, where it did not pass, which one shows why."""
+    """What became of one check: how many schedules were tried and, where it did not pass, which one shows why.
+
+    `skipped`: it says nothing of this consumer; `reason` says why, and what would let it.
+    """
 
     check: Check
-    status: Literal["passed", "failed", "inconclusive"]
+    status: Status
     schedules: int
     executions: int
     verdict: Verdict | None = None
     schedule: Schedule | None = None
     history: History | None = None
+    reason: str = ""
 
 
 class Conductor:
@@ -43,7 +49,12 @@ class Conductor:
     def conduct(self, check: Check) -> Result:
         """Try the check's schedules until one fails. Raises ConsumerError where a hook of the suite cannot work."""
         self._executions = 0
-        stage = self._stage
+        try:
+            return self._conduct(check, self._stage)
+        except NotApplicable as words:
+            return Result(check=check, status="skipped", schedules=0, executions=self._executions, reason=str(words))
+
+    def _conduct(self, check: Check, stage: Stage) -> Result:
         first = stage.loaded(stage.run("A"))
         doubt = self._undisturbed(first, stage)
         if doubt is not None:
@@ -131,7 +142,7 @@ class Conductor:
     def _result(
         self,
         check: Check,
-        status: Literal["passed", "failed", "inconclusive"],
+        status: Status,
         tried: int,
         verdict: Verdict | None,
         schedule: Schedule | None,

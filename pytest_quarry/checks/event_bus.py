@@ -10,8 +10,10 @@ from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation import explore
 from pytest_quarry.simulation.schedule import (
     RETURN,
+    Break,
     Crash,
     Deliver,
+    Heal,
     Notify,
     PlannedRun,
     Restart,
@@ -115,6 +117,9 @@ def data_comes_later(stage: Stage) -> Iterator[Schedule]:
     for times in (1, 2):
         steps: list[Step] = [Notify(run.run_id), *[Deliver((1,))] * times, Write(run.run_id)]
         yield stage.schedule([run], steps)
+    if stage.consumer.storage == "s3":
+        lags = Break("s3.ListObjects", "lag", containing=stage.prefix)
+        yield stage.schedule([run], [lags, *stage.told(run), Deliver((1,)), Heal()])
     partly: list[Step] = [Write(run.run_id, "before", 1), Notify(run.run_id), Deliver((1,)), Write(run.run_id)]
     yield stage.schedule([run], partly)
 

@@ -94,6 +94,7 @@ def _passing(stage: Stage, good: PlannedRun, run: PlannedRun, window: str) -> Sc
 
 DAMAGES = ("missing", "empty", "cut", "garbage", "older")
 WRITTEN_FILE = re.compile(r"(?:open|write|sqlite connect) (?!tmp/|storage/)(.+)|rename .+ → (?!tmp/|storage/)(.+)")
+LISTING = "s3.ListObjects"
 MANY = 135  # runs whose files are more than the 1,000 keys of one page
 
 
@@ -131,14 +132,20 @@ def failing_run(stage: Stage) -> Iterator[Schedule]:
 
 
 def listing_faults(stage: Stage) -> Iterator[Schedule]:
-    """PO10: more files than one page of a listing holds, and, on S3, an error at each page."""
+    """PO10: more files than one page of a listing holds; on S3 short pages, a listing that lags, an error at each page."""
+    if stage.consumer.storage == "s3":
+        first, second = stage.run("A"), stage.run("B", items=2)
+        yield stage.schedule([first], [Break(LISTING, "pieces", lasting=True), Write(first.run_id), Poll()])
+        lags = Break(LISTING, "lag", containing=stage.prefix)
+        steps: list[Step] = [Write(first.run_id), lags, Write(second.run_id), Poll(), Heal(), Poll()]
+        yield stage.schedule([first, second], steps)
     runs = [stage.run(f"{number:03}", items=1, policy="buffered") for number in range(MANY)]
     written: list[Step] = [Write(run.run_id) for run in runs]
     yield stage.schedule(runs, [*written, Poll()])
     if stage.consumer.storage != "s3":
         return
     for page in range(3):
-        broken = Break("s3.ListObjects", "503", skip=page)
+        broken = Break(LISTING, "503", skip=page)
         schedule = stage.schedule(runs, [*written, broken, Poll(), Heal()])
         yield schedule
         if stage.history(schedule).unreached:

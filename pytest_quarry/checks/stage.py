@@ -6,13 +6,20 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+from pytest_quarry.bus import names
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Poll, Schedule, Step, Write
 
 
+class NotApplicable(Exception):
+    """Raised by a check's schedules: it says nothing of this consumer. The words say why, and what would let it."""
+
+
 class Stage:
     """Builds schedules for one consumer and executes them; executions are kept by schedule."""
+
+    prefix = names.PREFIX  # of the storage's keys on S3
 
     def __init__(self, consumer: Consumer, seed: int, execute: Callable[[Schedule], History]) -> None:
         self.consumer, self.seed = consumer, seed

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pytest_quarry.bus.faults import SLOW, SLOW_SECONDS, Fault, Unanswered, carry_out
 from pytest_quarry.consumers import protocol
 from pytest_quarry.consumers.child import Birth
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
@@ -31,7 +32,7 @@ from pytest_quarry.consumers.protocol import (
 from pytest_quarry.simulation.power import PowerLog
 from pytest_quarry.simulation.recorder import Recorder
 from pytest_quarry.simulation.schedule import RETURN, Crash
-from pytest_quarry.simulation.trouble import Trouble
+from pytest_quarry.simulation.trouble import Trouble, has_no_effect
 from pytest_quarry.simulation.world import EPOCH, World
 
 BOUNDARY_SECONDS = 0.001  # virtual time one boundary takes, so that no two instants are the same
@@ -174,33 +175,60 @@ class Drive:
         if failure is not None:
             self._fail(boundary, failure)
             return None
+        fault = self._trouble.of_call(boundary)
+        if fault is not None and has_no_effect(fault):
+            self._refuse(boundary, fault)
+            return None
         if self._play.power:
             self._power.before(boundary)
         self._recorder.record("crossed", boundary.label, size=boundary.size, buffered=boundary.buffered)
         self._recorder.expect(boundary.paths)
-        self._process.send(self._grant(boundary))
+        self._process.send(self._grant(boundary, fault))
         return None
 
-    def _fail(self, boundary: Boundary, failure: Fail | AwsAnswer) -> None:
+    def _fail(self, boundary: Boundary, failure: Fail) -> None:
         assert self._process is not None
         self._world.advance(BOUNDARY_SECONDS)
-        if isinstance(failure, AwsAnswer):
-            words = f"AWS answers {failure.status}"
-        else:
-            words = failure.message.lstrip("0123456789 ") if failure.error == "OSError" else failure.error
-        self._recorder.record("failed", f"{boundary.label}: {words}")
+        self._recorder.record("failed", f"{boundary.label}: {failure.message.lstrip('0123456789 ')}")
         self._recorder.expect(())
-        answer = failure if isinstance(failure, Fail) else Grant(self._world.now, failure)
-        self._process.send(answer)
+        self._process.send(failure)
 
-    def _grant(self, boundary: Boundary) -> Grant | Fail:
+    def _refuse(self, boundary: Boundary, fault: Fault) -> None:
+        """The AWS call has no effect: the service says no, or nothing comes back."""
+        assert self._process is not None
+        assert isinstance(boundary.call, AwsCall)
+        self._world.advance(BOUNDARY_SECONDS)
+        self._recorder.expect(())
+        try:
+            answer = carry_out(fault, boundary.call, self._world.aws)
+        except Unanswered as lost:
+            self._recorder.record("failed", f"{boundary.label}: {lost.how}")
+            self._process.send(Fail(self._world.now, f"aws-{lost.how}", boundary.label))
+        else:
+            self._recorder.record("failed", f"{boundary.label}: AWS answers {answer.status}")
+            self._process.send(Grant(self._world.now, answer))
+
+    def _call_aws(self, boundary: Boundary, call: AwsCall, fault: Fault | None) -> AwsAnswer | Fail:
+        if fault is not None and fault.error == SLOW:
+            self._world.advance(SLOW_SECONDS)
+        try:
+            return carry_out(fault, call, self._world.aws)
+        except Unanswered as lost:
+            self._recorder.look(observe=False)  # the effect belongs to the call
+            self._recorder.record("failed", f"{boundary.label}: done, and its answer lost ({lost.how})")
+            return Fail(self._world.now, f"aws-{lost.how}", boundary.label)
+
+    def _grant(self, boundary: Boundary, fault: Fault | None = None) -> Grant | Fail:
         call, value = boundary.call, None
         self._world.advance(BOUNDARY_SECONDS + self._trouble.delay(boundary))
         try:
             if isinstance(call, Sleep):
                 self._world.advance(call.seconds)
             elif isinstance(call, AwsCall):
-                value = self._trouble.spoil(boundary, self._world.aws(call))
+                found = self._call_aws(boundary, call, fault)
+                if isinstance(found, Fail):
+                    return found
+                value = found
             elif isinstance(call, TargetCall):
                 value = self._world.target.apply(call)
         except Exception as error:  # a call the world cannot carry out is the consumer's to deal with

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_quarry.bus import faults
 from pytest_quarry.bus.delivery import Mailbox, Message, failed_identifiers
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import aws
@@ -146,7 +147,7 @@ class _Simulation:
             case Wait():
                 self.wait(step.seconds)
             case Break():
-                self.trouble.begin(step)
+                self.trouble.begin(step, self.world.bucket_keys() if step.error == faults.LAG else frozenset())
                 self.recorder.record("broke", _broken(step))
             case Heal():
                 self.trouble.heal()

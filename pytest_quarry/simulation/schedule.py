@@ -9,6 +9,8 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from pytest_quarry.bus import faults
+
 SCHEDULE_VERSION = 1
 RETURN = "return"  # the boundary at the end of a turn: the work is done, nobody has been told
 
@@ -109,9 +111,11 @@ class Wait:
 class Break:
     """From here on boundaries whose label contains `at` (with `*` for anything between) fail: `times` times (0: until healed), after the first `skip`.
 
-    All is healed at the end of the schedule, but not what is `lasting`. Errors of files: EIO, ENOENT, EACCES, ENOSPC,
-    EROFS; of AWS calls: 503, 404, throttle, reset, timeout, and cut (half of the body arrives). What is `slow` does not
-    fail, and takes 45 seconds.
+    All is healed at the end of the schedule, but not what is `lasting`. Errors of files and databases: EIO, ENOENT,
+    EACCES, ENOSPC, EROFS. Of AWS calls whose URL or body contains `containing`: 503, 500, 404, throttle; reset and timeout
+    (no effect, no answer); lost and dropped (an effect, no answer: a timeout, a broken connection); cut (half of the
+    body arrives); twice (it takes effect again); of listings: lag (without what is newer than this step), pieces (two
+    keys a page). What is slow does not fail, and takes 45 seconds.
     """
 
     at: str
@@ -119,6 +123,7 @@ class Break:
     times: int = 0
     skip: int = 0
     lasting: bool = False
+    containing: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,8 +148,8 @@ class Litter:
 
 
 FILE_ERRORS = ("EIO", "ENOENT", "EACCES", "ENOSPC", "EROFS")
-AWS_ERRORS = ("503", "404", "throttle", "reset", "timeout", "cut")
-SLOW = "slow"
+AWS_ERRORS = faults.ERRORS
+SLOW = faults.SLOW
 Step = Write | Notify | Deliver | Poll | Restart | Wait | Break | Heal | Damage | Litter
 STEPS: dict[str, type] = {
     "write": Write,

@@ -1,4 +1,7 @@
-"""Operations that fail: which of the consumer's boundaries meet an error, and what that error looks like to it."""
+"""Operations that fail: which of the consumer's boundaries meet an error, and what that error looks like to it.
+
+Faults of AWS calls are the bus's; here are those of files and databases, and the list of what is in force.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,9 @@ import errno
 import os
 from dataclasses import dataclass
 
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall, Boundary, Fail
-from pytest_quarry.simulation.schedule import AWS_ERRORS, FILE_ERRORS, SLOW, Break
-
-SLOW_SECONDS = 45  # less than botocore waits for an answer
-CODES = {"503": ("503", "SlowDown"), "404": ("404", "NoSuchKey"), "throttle": ("400", "ThrottlingException")}
+from pytest_quarry.bus.faults import REFUSED, SLOW, SLOW_SECONDS, UNANSWERED, Fault, FaultPlan, matches
+from pytest_quarry.consumers.protocol import AwsCall, Boundary, Fail
+from pytest_quarry.simulation.schedule import FILE_ERRORS, Break
 
 
 @dataclass
@@ -25,32 +26,54 @@ class Trouble:
 
     def __init__(self) -> None:
         self._active: list[_Active] = []
+        self._plan = FaultPlan()
+        self._faults: dict[Fault, Break] = {}
         self.met: set[Break] = set()
 
-    def begin(self, step: Break) -> None:
-        """From now on the matching boundaries fail."""
-        self._active.append(_Active(step))
+    def begin(self, step: Break, listed: frozenset[str] = frozenset()) -> None:
+        """From now on the matching boundaries fail; a listing that lags shows the keys `listed`."""
+        if step.error in FILE_ERRORS:
+            self._active.append(_Active(step))
+            return
+        if step.error == SLOW:
+            self._active.append(_Active(step))
+        fault = Fault(
+            at=step.at, error=step.error, times=step.times, skip=step.skip, containing=step.containing, listed=listed
+        )
+        self._faults[fault] = step
+        self._plan.begin(fault)
 
     def heal(self, *, all_of_them: bool = False) -> None:
         """What is broken works again; what is broken for ever does only at the end of the world."""
-        self._active = [] if all_of_them else [active for active in self._active if active.step.lasting]
+        self._active = [active for active in self._active if active.step.lasting and not all_of_them]
+        for fault, step in list(self._faults.items()):
+            if all_of_them or not step.lasting:
+                self._plan.end(fault)
+                del self._faults[fault]
 
-    def at(self, boundary: Boundary, now: int) -> Fail | AwsAnswer | None:
-        """The error this boundary meets, if any: not `cut`, which needs the true answer, and not `slow`, which is none."""
+    def of_call(self, boundary: Boundary) -> Fault | None:
+        """The fault this AWS call meets, if any."""
+        if not isinstance(boundary.call, AwsCall):
+            return None
+        fault = self._plan.meet(boundary.label, boundary.call)
+        if fault is not None:
+            self.met.add(self._faults[fault])
+        return fault
+
+    def at(self, boundary: Boundary, now: int) -> Fail | None:
+        """The error that this operation on files or a database meets, if any."""
+        if isinstance(boundary.call, AwsCall):
+            return None
         for active in self._active:
-            if active.step.error not in ("cut", SLOW) and self._meets(active, boundary):
-                return _failure(active.step.error, boundary, now)
+            if active.step.error != SLOW and self._meets(active, boundary):
+                number = getattr(errno, active.step.error)
+                return Fail(now, "OSError", f"{number} {os.strerror(number)}")
         return None
 
-    def spoil(self, boundary: Boundary, answer: AwsAnswer) -> AwsAnswer:
-        """The answer as it arrives: cut in the middle, where a break says so."""
-        for active in self._active:
-            if active.step.error == "cut" and self._meets(active, boundary):
-                return answer._replace(body=answer.body[: len(answer.body) // 2])
-        return answer
-
     def delay(self, boundary: Boundary) -> int:
-        """The virtual seconds by which this boundary takes longer."""
+        """The virtual seconds by which an operation that is no AWS call takes longer."""
+        if isinstance(boundary.call, AwsCall):
+            return 0
         return SLOW_SECONDS * any(
             active.step.error == SLOW and self._meets(active, boundary) for active in self._active
         )
@@ -58,8 +81,6 @@ class Trouble:
     def _meets(self, active: _Active, boundary: Boundary) -> bool:
         step = active.step
         if not matches(step.at, boundary.label):
-            return False
-        if step.error != SLOW and (step.error in AWS_ERRORS) != isinstance(boundary.call, AwsCall):
             return False
         active.seen += 1
         if active.seen <= step.skip or (step.times and active.met >= step.times):
@@ -69,24 +90,6 @@ class Trouble:
         return True
 
 
-def matches(pattern: str, label: str) -> bool:
-    """Whether the parts of a pattern, between its asterisks, stand in a label in their order."""
-    at = 0
-    for part in pattern.split("*"):
-        at = label.find(part, at)
-        if at < 0:
-            return False
-        at += len(part)
-    return True
-
-
-def _failure(error: str, boundary: Boundary, now: int) -> Fail | AwsAnswer:
-    if error in FILE_ERRORS:
-        number = getattr(errno, error)
-        return Fail(now, "OSError", f"{number} {os.strerror(number)}")
-    if error in ("reset", "timeout"):
-        return Fail(now, f"aws-{error}", boundary.label)
-    status, code = CODES[error]
-    headers = (("Content-Type", "application/xml"),)
-    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}, by schedule</Message></Error>"
-    return AwsAnswer(int(status), headers, body.encode())
+def has_no_effect(fault: Fault) -> bool:
+    """Whether a call that meets this fault never reached its service."""
+    return fault.error in (*REFUSED, *UNANSWERED)

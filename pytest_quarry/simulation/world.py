@@ -83,6 +83,10 @@ class World:
         """The runs an independent reader finds in storage now."""
         return read_runs(self._store, layout=self.layout)
 
+    def bucket_keys(self) -> frozenset[str]:
+        """The keys of all objects in its bucket now."""
+        return frozenset(self._open_aws().keys(self.bucket))
+
     def litter(self, key: str, content: bytes) -> None:
         """Put somebody else's file into storage."""
         self._store.put(key, content)

@@ -6,10 +6,12 @@ import errno
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pytest_quarry.bus.faults import matches
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.consumers.protocol import Boundary
 from pytest_quarry.simulation.drive import Play
@@ -28,7 +30,6 @@ from pytest_quarry.simulation.schedule import (
     Step,
     Write,
 )
-from pytest_quarry.simulation.trouble import matches
 from pytest_quarry.simulation.world import World
 
 Work = Callable[[World], None]
@@ -43,11 +44,13 @@ class Worker:
         self.work(self.world)
 
 
-def play(work: Work, *steps: Step, play: Play | None = None, **details: object) -> History:
+def play(
+    work: Work, *steps: Step, play: Play | None = None, runs: tuple[PlannedRun, ...] = (RUN,), **details: object
+) -> History:
     """What happens when a poller does this work in each of its turns."""
     kept: dict[str, object] = {"rows": lambda world: [], **details}
     consumer = Consumer(name="Worker", kind="poller", start=lambda world: Worker(world, work), **kept)  # type: ignore[arg-type]
-    return simulate(Schedule(runs=(RUN,), steps=steps), consumer, play)
+    return simulate(Schedule(runs=runs, steps=steps), consumer, play)
 
 
 def words(history: History, what: str) -> list[str]:
@@ -139,6 +142,72 @@ class TestBreaks:
         history = play(work, Write("run-A"), Break("s3.GetObject", error), Poll(), Heal(), storage="s3")
         assert len(words(history, "raised")) == 1
         assert raised in words(history, "raised")[0]
+
+    @pytest.mark.parametrize(
+        ("error", "raised", "sent"),
+        [
+            ("500", "ClientError: An error occurred (InternalError)", 0),
+            ("throttle", "ThrottlingException", 0),
+            ("timeout", "ReadTimeoutError", 0),
+            ("lost", "ReadTimeoutError", 1),
+            ("dropped", "ConnectionClosedError", 1),
+            ("twice", None, 2),
+        ],
+    )
+    def test_a_call_has_its_effect_or_not_whatever_the_answer(self, error: str, raised: str | None, sent: int) -> None:
+        import boto3
+        from botocore.config import Config
+
+        def work(world: World) -> None:
+            once = Config(retries={"max_attempts": 0})
+            client = boto3.client("sqs", region_name="us-east-1", config=once)
+            try:
+                client.send_message(QueueUrl=world.queue_url, MessageBody="x")
+            finally:
+                count = "ApproximateNumberOfMessages"
+                found = client.get_queue_attributes(QueueUrl=world.queue_url, AttributeNames=[count])
+                world.boundary(f"there are {found['Attributes'][count]}")
+
+        history = play(work, Break("sqs.SendMessage quarry-runs", error, times=1), Poll())
+        assert f"boundary there are {sent}" in words(history, "crossed")
+        if raised is None:
+            assert not words(history, "raised")
+        else:
+            assert raised in words(history, "raised")[0]
+        assert not history.unreached
+
+    def test_a_call_is_chosen_by_what_it_carries(self) -> None:
+        import boto3
+
+        def work(world: World) -> None:
+            client = boto3.client("sqs", region_name="us-east-1")
+            for text in ("one", "two"):
+                client.send_message(QueueUrl=world.queue_url, MessageBody=text)
+
+        history = play(work, Break("sqs.SendMessage", "404", containing="two"), Poll(), Heal())
+        of_the_poll = [(entry.what, entry.text) for entry in history.entries if entry.step == 2]
+        assert of_the_poll.count(("crossed", "sqs.SendMessage quarry-runs-consumer")) == 1
+        assert of_the_poll.count(("failed", "sqs.SendMessage quarry-runs-consumer: AWS answers 404")) == 1
+
+    def test_a_listing_lags_and_comes_in_pieces(self) -> None:
+        import boto3
+
+        def work(world: World) -> None:
+            client = boto3.client("s3", region_name="us-east-1")
+            first = client.list_objects_v2(Bucket=world.bucket, Prefix=world.prefix)
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=world.bucket, Prefix=world.prefix)
+            seen = {entry["Key"].split("run_id=")[-1].split("/")[0] for page in pages for entry in page["Contents"]}
+            runs = " ".join(sorted(name for name in seen if name.startswith("run-")))
+            world.boundary(f"{first['KeyCount']} keys, {runs}{', more' * first['IsTruncated']}")
+
+        def seen(*steps: Step) -> str:
+            history = play(work, Write("run-A"), *steps, storage="s3", runs=(RUN, replace(RUN, run_id="run-B")))
+            return next(text for text in words(history, "crossed") if text.startswith("boundary"))
+
+        whole = seen(Poll())
+        assert seen(Break("s3.ListObjects", "lag"), Write("run-B"), Poll(), Heal()) == whole
+        assert "run-A run-B" in seen(Write("run-B"), Poll())
+        assert seen(Break("s3.ListObjects", "pieces"), Poll(), Heal()) == "boundary 2 keys, run-A, more"
 
     @pytest.mark.parametrize(
         ("pattern", "label", "found"),
