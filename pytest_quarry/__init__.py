@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_quarry.consumers.consumer import ConsumerError
+    from pytest_quarry.duplicates import Duplicates
     from pytest_quarry.simulation.world import World
     from pytest_quarry.storage import Storage, read_runs
-    from pytest_quarry.suites import EventBusConformance, PollerConformance
+    from pytest_quarry.suites import EventBusConformance, PollerConformance, PublisherConformance
 
 __version__ = "0.1.0"
 __all__ = [
     "ConsumerError",
+    "Duplicates",
     "EventBusConformance",
     "PollerConformance",
+    "PublisherConformance",
     "Storage",
     "World",
     "__version__",
@@ -27,8 +30,10 @@ __all__ = [
 
 _HOMES = {
     "ConsumerError": "pytest_quarry.consumers.consumer",
+    "Duplicates": "pytest_quarry.duplicates",
     "EventBusConformance": "pytest_quarry.suites",
     "PollerConformance": "pytest_quarry.suites",
+    "PublisherConformance": "pytest_quarry.suites",
     "Storage": "pytest_quarry.storage",
     "World": "pytest_quarry.simulation.world",
     "read_runs": "pytest_quarry.storage",

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_quarry.bus.bus import Bus
+    from pytest_quarry.bus.of_test import AwsOfTest
+    from pytest_quarry.bus.topology import Topology
+    from pytest_quarry.duplicates import Duplicates
+    from pytest_quarry.simulation.world_of_test import WorldOfTest
     from pytest_quarry.storage import Storage, VirtualClock
+
+
+PROFILES = ("core", "full", "fuzz")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,7 +37,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="seed for run ids and for the consumer's randomness (default 0)",
+        help="seed for run ids, for the consumer's randomness and for quarry_duplicates (default 0)",
+    )
+    group.addoption(
+        "--quarry-profile",
+        choices=PROFILES,
+        default="full",
+        help="which checks run: core (the critical ones), fuzz (drawn schedules only), full (all; the default)",
+    )
+    group.addoption(
+        "--quarry-budget",
+        type=float,
+        metavar="SECONDS",
+        help="real seconds for all checks together: each stops when its share is used up, the likeliest schedules tried",
+    )
+    group.addoption(
+        "--quarry-strict",
+        action="store_true",
+        help="a check that a consumer's declarations leave out fails instead of being skipped",
     )
     group.addoption(
         "--quarry-guard",
@@ -89,6 +114,15 @@ def pytest_pycollect_makeitem(name: str, obj: object) -> list[pytest.Item] | Non
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    from pytest_quarry.budget import Budget
+
+    left_out = [item for item in items if not _in_profile(item, config.getoption("--quarry-profile"))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    count = sum(_check_of(item) is not None for item in items)
+    config._quarry_budget = Budget(config.getoption("--quarry-budget"), -(-count // workers))  # type: ignore[attr-defined]
     replay: Any = getattr(config, "_quarry_replay", None)
     if replay is None:
         return
@@ -106,6 +140,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = mine
 
 
+def _in_profile(item: pytest.Item, profile: str) -> bool:
+    marker = item.get_closest_marker("quarry")
+    if marker is None or "id" not in marker.kwargs or profile == "full":
+        return True
+    fuzz = marker.kwargs["id"] == "FUZZ"
+    return fuzz if profile == "fuzz" else not fuzz and marker.kwargs.get("severity") == "critical"
+
+
 def _check_of(item: pytest.Item) -> Any:
     marker = item.get_closest_marker("quarry")
     return marker.kwargs.get("id") if marker is not None else None
@@ -116,20 +158,109 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if words is not None:
         terminalreporter.section("quarry replay")
         terminalreporter.line(words)
+    cut = [
+        value
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == "quarry_budget"
+    ]
+    if cut:
+        terminalreporter.section("quarry budget")
+        for line in cut:
+            terminalreporter.line(line)
 
 
 @pytest.fixture
-def quarry_clock() -> VirtualClock:
-    """The clock of quarry_storage: `now()`, and `advance(seconds)`, which moves what storage writes from then on."""
+def quarry_clock(request: pytest.FixtureRequest) -> VirtualClock:
+    """The clock of quarry_storage and quarry_bus: `now()`, and `advance(seconds)`, which moves what is written from then on.
+
+    In a test that has a quarry_world, the world's.
+    """
     from pytest_quarry.storage import VirtualClock
 
-    return VirtualClock()
+    world = _world_of(request)
+    return VirtualClock() if world is None else world.clock
 
 
 @pytest.fixture
 def quarry_storage(request: pytest.FixtureRequest, quarry_clock: VirtualClock) -> Iterator[Storage]:
-    """Empty fake Quarry storage, filled by telling what ran: `quarry_storage.run("run-1").item({...})` …."""
+    """Empty fake Quarry storage, filled by telling what ran: `quarry_storage.run("run-1").item({...})` ….
+
+    In a test that has a quarry_world, the world's.
+    """
     from pytest_quarry.storage.places import storage_of_test
 
+    world = _world_of(request)
+    if world is not None:
+        yield world.storage
+        return
     with storage_of_test(request, quarry_clock) as storage:
         yield storage
+
+
+@pytest.fixture
+def quarry_topology() -> Topology:
+    """How quarry_bus and quarry_world are built; override it: `return Topology(raw=True, max_receives=3)`."""
+    from pytest_quarry.bus.topology import Topology
+
+    return Topology()
+
+
+@pytest.fixture
+def quarry_world(request: pytest.FixtureRequest, tmp_path: Path, quarry_topology: Topology) -> Iterator[WorldOfTest]:
+    """One world with everything in it, on virtual time: `storage`, `bus`, `clock`, `disk`, `target`, `endpoint`, `advance`.
+
+    quarry_storage, quarry_bus and quarry_clock in the same test are this world's.
+    """
+    from pytest_quarry.simulation.world_of_test import world_of_test
+    from pytest_quarry.storage.places import wanted_place_of_world
+
+    storage = wanted_place_of_world(request)
+    seed: int = request.config.getoption("--quarry-seed")
+    with world_of_test(tmp_path / "quarry-world", storage=storage, seed=seed, topology=quarry_topology) as world:
+        yield world
+
+
+def _world_of(request: pytest.FixtureRequest) -> WorldOfTest | None:
+    """The world of the test, where it has one."""
+    if "quarry_world" not in request.fixturenames:
+        return None
+    world: WorldOfTest = request.getfixturevalue("quarry_world")
+    return world
+
+
+@pytest.fixture
+def _quarry_aws(
+    request: pytest.FixtureRequest, quarry_clock: VirtualClock, quarry_topology: Topology
+) -> Iterator[AwsOfTest]:
+    """The mocked AWS of this test, which quarry_bus and quarry_storage share."""
+    from pytest_quarry.bus.of_test import aws_of_test
+
+    seed: int = request.config.getoption("--quarry-seed")
+    with aws_of_test(quarry_clock, seed=seed, topology=quarry_topology) as aws:
+        yield aws
+
+
+@pytest.fixture
+def quarry_bus(request: pytest.FixtureRequest) -> Bus:
+    """Mocked SNS and SQS that misbehave on request: `publish(run)`, `deliver()`, `redeliver()`, `lose_next(…)` ….
+
+    In a test that has a quarry_world, the world's.
+    """
+    world = _world_of(request)
+    if world is not None:
+        return world.bus
+    aws: AwsOfTest = request.getfixturevalue("_quarry_aws")
+    return aws.bus
+
+
+@pytest.fixture
+def quarry_duplicates(request: pytest.FixtureRequest) -> Duplicates:
+    """Duplicates of a notification, and what only looks like one: `of`, `later`, `in_one_batch`, `near_copies` ….
+
+    Seeded by --quarry-seed: the same ones in each execution.
+    """
+    from pytest_quarry.duplicates import Duplicates
+
+    seed: Any = request.config.getoption("--quarry-seed")
+    return Duplicates(seed)

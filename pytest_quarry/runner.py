@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +40,11 @@ def run_item(suite: Conformance, node: Any, check: Check) -> None:
     replay: Replay | None = getattr(node.config, "_quarry_replay", None)
     result: Result | str
     try:
-        conductor = _conductor(suite, node.config)
-        result = conductor.conduct(check) if replay is None else conductor.replay(check, replay.schedule)
+        conducting = conductor(suite, node.config)
+        if replay is None:
+            result = conducting.conduct(check, saved_schedules(node, check))
+        else:
+            result = conducting.replay(check, replay.schedule)
     except ConsumerError as error:
         result = str(error)
     if isinstance(result, str):  # outside of the except clause, whose traceback would come along
@@ -51,14 +55,38 @@ def run_item(suite: Conformance, node: Any, check: Check) -> None:
     _conclude(suite, node, check, result)
 
 
-def _conductor(suite: Conformance, config: Any) -> Conductor:
+def conductor(suite: Conformance, config: Any) -> Conductor:
+    """What conducts the checks of a suite, within the session's budget."""
     limits = Limits(seconds=guard_seconds(config))
-    return Conductor(suite.consumer(), seed=config.getoption("--quarry-seed"), limits=limits)
+    share = config._quarry_budget.next_share()
+    return Conductor(suite.consumer(), seed=config.getoption("--quarry-seed"), limits=limits, is_over=share)
+
+
+def failing(result: Result, node: Any) -> tuple[str, Path | None]:
+    """The failure text of a result, and the file its schedule was saved to."""
+    replay, file = _save(result, node)
+    return terminal.failure(result, replay=replay), file
+
+
+def saved_schedules(node: Any, check: Check) -> Iterator[Schedule]:
+    """What failed before, of this check and consumer, and may fail again."""
+    folder = Path(node.config.rootpath, node.config.getini("quarry_schedules"))
+    for file in sorted(folder.glob(f"{check.id}-*.json")) if folder.is_dir() else ():
+        try:
+            replay = read_replay(file)
+        except pytest.UsageError:
+            continue  # another version's, or half written: it is only a hint
+        if replay.consumer == _owner(node) and replay.check == check.id:
+            yield replay.schedule
 
 
 def _conclude(suite: Conformance, node: Any, check: Check, result: Result) -> None:
     if result.status == "skipped":
+        if node.config.getoption("--quarry-strict"):
+            pytest.fail(f"{check.title} was not checked: {result.reason}", pytrace=False)
         pytest.skip(result.reason)
+    if result.reason:
+        node.user_properties.append(("quarry_budget", f"{check.title}: {result.reason}"))
     reason = suite.known_failures.get(check.id)
     if result.status == "passed":
         if reason is not None:
@@ -70,7 +98,7 @@ def _conclude(suite: Conformance, node: Any, check: Check, result: Result) -> No
         return
     if reason is not None and result.status == "failed":
         pytest.xfail(reason)
-    pytest.fail(terminal.failure(result, replay=_save(result, node)), pytrace=False)
+    pytest.fail(failing(result, node)[0], pytrace=False)
 
 
 def _replayed(result: Result, replay: Replay, node: Any) -> None:
@@ -82,10 +110,10 @@ def _replayed(result: Result, replay: Replay, node: Any) -> None:
     pytest.fail(f"{word}\n\n{terminal.failure(result, replay=None)}", pytrace=False)
 
 
-def _save(result: Result, node: Any) -> str | None:
-    """Save the schedule; the command that replays it."""
+def _save(result: Result, node: Any) -> tuple[str | None, Path | None]:
+    """Save the schedule; the command that replays it, and the file."""
     if result.schedule is None or result.status != "failed":
-        return None
+        return None, None
     config = node.config
     folder = Path(config.rootpath, config.getini("quarry_schedules"))
     file = folder / f"{result.check.id}-{result.schedule.fingerprint}.json"
@@ -99,9 +127,10 @@ def _save(result: Result, node: Any) -> str | None:
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
-        return f"not saved: {error}"
+        return f"not saved: {error}", None
     shown = file.relative_to(config.rootpath) if file.is_relative_to(config.rootpath) else file
-    return f"pytest {shlex.quote(node.nodeid.split('::', 1)[0])} --quarry-replay={shlex.quote(str(shown))}"
+    command = f"pytest {shlex.quote(node.nodeid.split('::', 1)[0])} --quarry-replay={shlex.quote(str(shown))}"
+    return command, file
 
 
 def _owner(node: Any) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pytest
 
 from pytest_quarry.checks.catalogue import BY_ID, Check, of_kind
+from pytest_quarry.checks.fuzzing import FUZZ
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError, Kind
+from pytest_quarry.fuzz import fuzz_item
 from pytest_quarry.runner import run_item
 
 if TYPE_CHECKING:
@@ -32,6 +35,11 @@ class Conformance:
     workers: int = 2
     reconciles: bool = False
     raw_delivery: bool = False
+    filter_policy: Mapping[str, Any] = {}
+    fifo: bool = False
+    batch_size: int = 10
+    reports_batch_item_failures: bool | None = None
+    wraps_run: bool = False
     known_failures: Mapping[str, str] = {}
 
     def start(self, world: World) -> Any:
@@ -64,6 +72,8 @@ class Conformance:
         super().__init_subclass__(**keywords)
         for check in of_kind(cls.kind) if cls.__module__ == __name__ else ():
             setattr(cls, check.test_name, _item(check))
+        if getattr(cls, "kind", None) in FUZZ.kinds and "test_fuzz" not in vars(cls):
+            cls.test_fuzz = fuzz_item()  # type: ignore[attr-defined]  # Hypothesis wants one for each class
 
     @pytest.fixture(autouse=True)
     def _quarry_request(self, request: pytest.FixtureRequest) -> None:
@@ -99,6 +109,11 @@ class Conformance:
             workers=self.workers,
             reconciles=self.reconciles,
             raw_delivery=self.raw_delivery,
+            filter_policy=json.dumps(self.filter_policy) if self.filter_policy else "",
+            fifo=self.fifo,
+            batch_size=self.batch_size,
+            reports_batch_item_failures=self.reports_batch_item_failures,
+            wraps_run=self.wraps_run,
         )
 
 
@@ -112,11 +127,19 @@ def _item(check: Check) -> Callable[[Conformance], None]:
 
 
 class EventBusConformance(Conformance):
-    """Checks a consumer that is told of runs: an object with `handle(notification)`, a function, a Lambda function.
+    """Checks a consumer that is told of runs: a handler, a Lambda function, a queue worker.
 
-    `start` returns an object with `handle(notification)`, a function of one notification, or a function
-    `(event, context)`; sync or async. A notification is the decoded `run_completed` message, an event what AWS Lambda
-    gets from SQS. Returning acknowledges, raising does not.
+    `start` returns an object with `handle(notification)`, a function of one notification, a function `(event, context)`,
+    sync or async, or an object with `run_once()`. A notification is the decoded `run_completed` message, an event what
+    AWS Lambda gets from SQS: returning acknowledges, raising does not. `run_once()` uses boto3 itself: it receives from
+    `world.queue_url`, loads, deletes.
+
+    With `reconciles = True` it finds runs nobody told it of: the world calls `reconcile()` now and then where the object
+    has it; else it is to look when it starts, or when a receive finds nothing.
+
+    `raw_delivery`, `filter_policy` (on message attributes) and `fifo` say how the queue is subscribed. For Lambda functions
+    `batch_size` is the most messages of one event, and `reports_batch_item_failures` whether the event source mapping has
+    ReportBatchItemFailures (None: as its answers suggest).
     """
 
     kind = "event-bus"
@@ -126,6 +149,22 @@ class PollerConformance(Conformance):
     """Checks a consumer that finds runs by itself: an object with `poll()`, which reads `world.storage_root`."""
 
     kind = "poller"
+
+
+class PublisherConformance(Conformance):
+    """Checks what announces runs after Quarry: an object with `publish(run)`, or a function of one run.
+
+    It publishes with boto3 to `world.topic_arn`. A run has what a wrapper around `quarry run` knows of it: `run_id`,
+    `source`, `category`, `day`, `job_id`, `attempt`, `parent_run_id`, `storage_path`, `storage_root`, `outcome`,
+    `event_count`, `duration_ms`. With `wraps_run = True`, `publish` calls `run.execute()` where the wrapper runs Quarry;
+    without it the run is over. There is no target, so no `rows`.
+    """
+
+    kind = "publisher"
+
+    def rows(self, world: World) -> Iterable[Mapping[str, Any]]:
+        """None: a publisher loads nothing."""
+        return ()
 
 
 _Rule = tuple[Callable[[Any], bool], str]
@@ -140,6 +179,10 @@ def _texts(value: Any) -> bool:
     )
 
 
+def _filters(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(name, str) and type(found) is list for name, found in value.items())
+
+
 _RULES: dict[str, _Rule] = {
     "sources": (_texts, "a tuple of strings, at least one"),
     "categories": (_texts, "a tuple of strings, at least one"),
@@ -149,6 +192,14 @@ _RULES: dict[str, _Rule] = {
     "workers": (lambda value: type(value) is int and value >= 1, "a whole number, at least 1"),
     "reconciles": (lambda value: isinstance(value, bool), "True or False"),
     "raw_delivery": (lambda value: isinstance(value, bool), "True or False"),
+    "filter_policy": (_filters, 'a mapping like {"source": ["shop"]}'),
+    "fifo": (lambda value: isinstance(value, bool), "True or False"),
+    "batch_size": (lambda value: type(value) is int and 1 <= value <= 10_000, "a whole number, 1 to 10,000"),
+    "reports_batch_item_failures": (
+        lambda value: value is None or isinstance(value, bool),
+        "True, False, or None: as its answers suggest",
+    ),
+    "wraps_run": (lambda value: isinstance(value, bool), "True or False"),
     "known_failures": (lambda value: isinstance(value, Mapping), 'a mapping like {"EB02": "reason"}'),
 }
 

@@ -7,63 +7,123 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+import moto.sns.models
 import moto.sqs.models
 import time_machine
-from botocore.awsrequest import AWSPreparedRequest
-from botocore.compat import HTTPHeaders
 from moto.core.base_backend import BackendDict
-from moto.core.botocore_stubber import BotocoreStubber
 from moto.moto_api._internal import mock_random
 from moto.s3.models import s3_backends
 from moto.sns.models import sns_backends
+from moto.sqs.exceptions import ReceiptHandleIsInvalid, SQSException
 from moto.sqs.models import sqs_backends
 
 from pytest_quarry.bus import names
+from pytest_quarry.bus.documented import as_documented
+from pytest_quarry.bus.event_source import MOST_OF_A_RECEIVE
+from pytest_quarry.bus.queue import Queue
+from pytest_quarry.bus.stubbed import by_moto
+from pytest_quarry.bus.topology import Topology
 from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
 
-MAX_RECEIVES = 10
-VISIBILITY_SECONDS = 30
 # What these operations do changes nothing that outlives a crash (by AWS's own verbs).
 READING = ("Get", "List", "Head", "Describe", "Query", "Scan", "BatchGet", "Lookup", "Filter")
 
-_stubber = BotocoreStubber()
+_moving = threading.RLock()
 # Half of what a queue costs to make is this pure function, on the same few names.
 _sqs_models: Any = moto.sqs.models
+_sns_models: Any = moto.sns.models
 _sqs_models.camelcase_to_underscores = functools.cache(_sqs_models.camelcase_to_underscores)
 
 
 class MockedAws:
-    """One world's AWS. `version` grows with every call that may have changed something."""
+    """One world's AWS. `version` grows with every call that may have changed something.
 
-    def __init__(self, *, seed: int, now: int) -> None:
+    With `reset` it holds nothing but its topology.
+    """
+
+    def __init__(self, *, seed: int, now: int, topology: Topology | None = None, reset: bool = True) -> None:
+        topology = topology or Topology()
         self.version = 0
-        BackendDict.reset()
+        if reset:
+            BackendDict.reset()
         mock_random.seed(seed)
         with _at(now):
-            _make_topology()
+            _make_topology(topology)
+        self.queue = Queue(topology)
 
     def apply(self, call: AwsCall, now: int) -> tuple[AwsAnswer, int]:
         """Carry out one call at virtual time `now` (µs): what AWS would have answered, and how long that took (µs)."""
-        headers = HTTPHeaders()
-        for name, value in call.headers:
-            headers[name] = value
-        request = AWSPreparedRequest(call.method, call.url, headers, call.body, stream_output=False)
-        with _at(now) as traveller, _virtual_long_polls(traveller) as waited:
-            answer = _stubber.process_request(request)
-        if answer is None:
-            raise LookupError(
-                f"{call.operation}: {call.url} is nothing the mocked AWS knows; no call leaves this process"
-            )
-        if not call.operation.split(".", 1)[-1].startswith(READING):
+        from_sns = call.operation.startswith("sns.")
+        with _at(now) as traveller, as_documented(self.queue, traveller, from_sns=from_sns) as waited:
+            answer = by_moto(call)
+        if _changes(call.operation, answer.body):
             self.version += 1
-        status, found, body = answer
-        data = body.encode() if isinstance(body, str) else bytes(body)
-        pairs = tuple((str(name), str(value)) for name, value in dict(found).items())
-        return AwsAnswer(status, pairs, data), sum(waited) * 1_000_000
+        return answer, round(sum(waited) * 1_000_000)
+
+    def put(self, message_id: str, body: str, attributes: Any, sent: int) -> None:
+        """A message that was published at `sent` (µs) arrives in the world's queue."""
+        with _at(sent):
+            self.queue.put(message_id, body, attributes)
+
+    def expire(self, now: int) -> None:
+        """What is visible again is received by somebody else, who dies of it: every older receipt is stale."""
+        with _at(now):
+            for message in self.queue.moto._messages:
+                if message.visible and message.approximate_receive_count:
+                    message.mark_received(self.queue.topology.visibility)
+
+    def at(self, now: int) -> contextlib.AbstractContextManager[Any]:
+        """Meanwhile it is `now` (µs), also for moto."""
+        return _at(now)
+
+    def publish(self, body: str, attributes: Any, *, now: int) -> None:
+        """Publish to the world's topic."""
+        topology = self.queue.topology
+        sns: Any = sns_backends[names.ACCOUNT][names.REGION]
+        found = {name: {"Type": value["DataType"], "Value": value["StringValue"]} for name, value in attributes.items()}
+        fifo = {"group_id": "runs", "deduplication_id": str(mock_random.uuid4())} if topology.fifo else {}
+        with _at(now) as traveller, as_documented(self.queue, traveller, from_sns=True):
+            sns.publish(body, arn=topology.topic_arn, message_attributes=found, **fifo)
+        self.version += 1
+
+    def receive(self, most: int, *, now: int) -> list[Any]:
+        """Receive from the world's queue, as moto's messages: all servers are asked, as in a long poll, and nobody waits.
+
+        Raises ValueError for more than SQS hands over.
+        """
+        if not 1 <= most <= MOST_OF_A_RECEIVE:
+            raise ValueError(f"{most} messages in one receive; SQS hands over 1 to {MOST_OF_A_RECEIVE}")
+        sqs: Any = sqs_backends[names.ACCOUNT][names.REGION]
+        topology = self.queue.topology
+        self.queue.thorough = True
+        try:
+            with _at(now) as traveller, as_documented(self.queue, traveller):
+                found: list[Any] = sqs.receive_message(topology.queue, most, 0, topology.visibility, ["All"])
+        finally:
+            self.queue.thorough = False
+        self.version += bool(found)
+        return found
+
+    def delete(self, receipt: str, *, now: int) -> bool:
+        """Delete a message of the world's queue; False where the receipt handle is not its newest.
+
+        Raises LookupError for what is no receipt handle of the queue.
+        """
+        queue = self.queue.moto
+        before = len(queue._messages)
+        with _at(now) as traveller, as_documented(self.queue, traveller):
+            try:
+                queue.delete_message(receipt)
+            except ReceiptHandleIsInvalid:
+                raise LookupError(f"{receipt!r} is no receipt handle of {queue.name}") from None
+            except SQSException:  # a FIFO queue takes no receipt handle that has expired
+                return False
+        self.version += 1
+        return len(queue._messages) < before
 
     def keys(self, bucket: str) -> list[str]:
         """The keys of all objects in a bucket."""
@@ -71,37 +131,45 @@ class MockedAws:
         return list(s3.buckets[bucket].keys)
 
 
-def _at(now: int) -> Any:
-    return time_machine.travel(now / 1_000_000, tick=False)
+def _changes(operation: str, body: bytes) -> bool:
+    """Whether this answer stands for a change: a receive that found nothing is none."""
+    verb = operation.split(".", 1)[-1]
+    if verb == "ReceiveMessage":
+        return b"Message" in body
+    return not verb.startswith(READING)
 
 
 @contextlib.contextmanager
-def _virtual_long_polls(traveller: Any) -> Iterator[list[int]]:
-    """A long poll waits in virtual time, a second at a time; the seconds it waited."""
-    waited: list[int] = []
-
-    def wait_for_messages(queue: Any, timeout: int) -> None:
-        waited.append(timeout)
-        traveller.shift(timeout)
-
-    queue_type = _sqs_models.Queue
-    real_wait = queue_type.wait_for_messages
-    queue_type.wait_for_messages = wait_for_messages
-    try:
-        yield waited
-    finally:
-        queue_type.wait_for_messages = real_wait
+def _at(now: int) -> Iterator[Any]:
+    """The process has one clock, so calls of several threads (the endpoint's) wait for each other."""
+    with _moving, time_machine.travel(now / 1_000_000, tick=False) as traveller:
+        yield traveller
 
 
-def _make_topology() -> None:
+def _make_topology(topology: Topology) -> None:
     """The topic, the queue with its dead-letter queue, the subscription and the bucket."""
     region = names.REGION
     sqs: Any = sqs_backends[names.ACCOUNT][region]
     sns: Any = sns_backends[names.ACCOUNT][region]
-    sqs.create_queue(names.DEAD_LETTER_QUEUE, None)
-    redrive = {"deadLetterTargetArn": names.DEAD_LETTER_ARN, "maxReceiveCount": MAX_RECEIVES}
-    sqs.create_queue(names.QUEUE, None, VisibilityTimeout=str(VISIBILITY_SECONDS), RedrivePolicy=json.dumps(redrive))
-    sns.create_topic(names.TOPIC)
-    sns.subscribe(names.TOPIC_ARN, names.QUEUE_ARN, "sqs")
+    fifo = {"FifoQueue": "true"} if topology.fifo else {}
+    sqs.create_queue(topology.dead_letter_queue, None, **fifo)
+    sqs.create_queue(topology.queue, None, **topology.queue_attributes())
+    sns.create_topic(topology.topic, {"FifoTopic": "true"} if topology.fifo else None)
+    subscription = sns.subscribe(topology.topic_arn, topology.queue_arn, "sqs")
+    if topology.raw:
+        sns.set_subscription_attributes(subscription.arn, "RawMessageDelivery", "true")
+    if topology.filter_policy:
+        sns.set_subscription_attributes(subscription.arn, "FilterPolicy", topology.filter_policy)
     s3: Any = s3_backends[names.ACCOUNT]["aws"]
     s3.create_bucket(names.BUCKET, region)
+
+
+@functools.cache
+def _signing_key() -> Any:
+    """One key for all SNS signatures of this process; moto would make one for each subscription."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+_sns_models.Subscription.private_key = lambda subscription: _signing_key()

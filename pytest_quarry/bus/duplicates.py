@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -14,7 +15,20 @@ from uuid import UUID
 from pytest_quarry.bus import names
 from pytest_quarry.contract import ContractError, Run, lambda_record, parse_notification, parse_sns, sns_envelope
 
-__all__ = ["Message", "New", "identifier", "kind_of", "near_copies", "near_runs", "record", "redelivered", "renewed"]
+__all__ = [
+    "Message",
+    "New",
+    "identifier",
+    "kind_of",
+    "near_copies",
+    "near_runs",
+    "number_of",
+    "record",
+    "recounted",
+    "redelivered",
+    "renewed",
+    "run_ids",
+]
 
 Message = Mapping[str, Any]
 Kind = Literal["lambda event", "record", "envelope", "notification"]
@@ -44,6 +58,11 @@ class New:
 def identifier(number: int) -> str:
     """The message id of a number: a UUID, as SNS and SQS have them."""
     return str(UUID(int=number % 2**128, version=4))
+
+
+def number_of(message: object) -> int:
+    """A number that stands for a message: other messages have others."""
+    return int.from_bytes(hashlib.sha256(json.dumps(message, sort_keys=True).encode()).digest()[:15])
 
 
 def kind_of(message: object) -> Kind:
@@ -106,6 +125,26 @@ def redelivered(message: Message) -> dict[str, Any]:
     return again
 
 
+def recounted(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """Messages in the order they are received, with SQS's counts and receipt handles as they then are."""
+    seen: dict[str, int] = {}
+    found = [copy.deepcopy(dict(message)) for message in messages]
+    for message in found:
+        if "Records" in message:  # one record twice in a batch is one object, also in a deep copy
+            message["Records"] = [copy.deepcopy(one) for one in message["Records"]]
+        for one in message.get("Records", [message]):
+            if "messageId" not in one:
+                continue
+            name, attributes = one["messageId"], one.setdefault("attributes", {})
+            if name in seen:
+                seen[name] += 1
+                attributes["ApproximateReceiveCount"] = str(seen[name])
+                one["receiptHandle"] = _receipt(name, seen[name])
+            else:
+                seen[name] = int(attributes.get("ApproximateReceiveCount", "1"))
+    return found
+
+
 def renewed(message: Message, new: New) -> dict[str, Any]:
     """The same news, published once more: another message to the bus, of the same run.
 
@@ -138,6 +177,18 @@ def _renewed(message: Message, new: New, ids: Iterator[str]) -> dict[str, Any]:
     parse_notification(again)
     again["timestamp"] = _later(again["timestamp"], new)
     return _turned({**again, **{name: value for name, value in new.added.items() if name not in again}}, new.turned)
+
+
+def run_ids(message: Message) -> tuple[str, ...]:
+    """The runs a message is about. Raises ContractError where no notification is in it."""
+    kind = kind_of(message)
+    if kind == "lambda event":
+        return tuple(run_id for one in message["Records"] for run_id in run_ids(one))
+    if kind == "record":
+        return run_ids(_decoded(message["body"]))
+    if kind == "envelope":
+        return run_ids(_decoded(parse_sns(message).message))
+    return (parse_notification(message).run_id,)
 
 
 def near_copies(notification: Message) -> dict[str, dict[str, Any]]:

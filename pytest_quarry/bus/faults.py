@@ -18,6 +18,7 @@ from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
 # The call has no effect: AWS refuses it, or nothing comes back.
 REFUSED = ("503", "500", "404", "throttle")
 UNANSWERED = ("reset", "timeout")
+NO_EFFECT = (*REFUSED, *UNANSWERED)
 # The call has its effect, and then the connection is silent ("lost") or breaks ("dropped").
 ANSWER_LOST = ("lost", "dropped")
 # The answer comes, and is not what it would have been.

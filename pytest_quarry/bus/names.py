@@ -9,7 +9,19 @@ QUEUE = "quarry-runs-consumer"
 DEAD_LETTER_QUEUE = "quarry-runs-consumer-dead"
 BUCKET = "quarry-storage"
 PREFIX = "lake/raw"
-TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:{TOPIC}"
-QUEUE_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{QUEUE}"
-DEAD_LETTER_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{DEAD_LETTER_QUEUE}"
-QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{QUEUE}"
+
+
+def arn(service: str, name: str) -> str:
+    """The ARN of a topic or queue."""
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{name}"
+
+
+def queue_url(name: str) -> str:
+    """The URL of a queue."""
+    return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"
+
+
+TOPIC_ARN = arn("sns", TOPIC)
+QUEUE_ARN = arn("sqs", QUEUE)
+DEAD_LETTER_ARN = arn("sqs", DEAD_LETTER_QUEUE)
+QUEUE_URL = queue_url(QUEUE)

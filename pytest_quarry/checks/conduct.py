@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from pytest_quarry.checks import silence
 from pytest_quarry.checks.catalogue import Check
 from pytest_quarry.checks.oracles import due, judge
 from pytest_quarry.checks.stage import NotApplicable, Stage
@@ -14,7 +16,7 @@ from pytest_quarry.simulation import explore
 from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
-from pytest_quarry.simulation.schedule import Break, Deliver, Poll, Schedule
+from pytest_quarry.simulation.schedule import Break, Deliver, Overlap, Poll, Publish, Schedule
 
 Status = Literal["passed", "failed", "inconclusive", "skipped"]
 
@@ -39,29 +41,48 @@ class Result:
 class Conductor:
     """Runs checks against one consumer."""
 
-    def __init__(self, consumer: Consumer, *, seed: int = 0, limits: Limits | None = None) -> None:
+    def __init__(
+        self, consumer: Consumer, *, seed: int = 0, limits: Limits | None = None, is_over: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.is_over = is_over
         self._consumer, self._limits = consumer, limits
         self._executions = 0
         self._again: History | None = None  # the undisturbed execution, a second time
         self._stage = Stage(consumer, seed, self._execute)
         self._told_only = consumer.kind == "event-bus" and not consumer.reconciles
 
-    def conduct(self, check: Check) -> Result:
-        """Try the check's schedules until one fails. Raises ConsumerError where a hook of the suite cannot work."""
+    def conduct(self, check: Check, known: Iterable[Schedule] = ()) -> Result:
+        """Try the check's schedules, the `known` ones first, until one fails.
+
+        Raises ConsumerError where a hook of the suite cannot work.
+        """
         self._executions = 0
         try:
-            return self._conduct(check, self._stage)
+            return self._conduct(check, self._stage, known)
         except NotApplicable as words:
             return Result(check=check, status="skipped", schedules=0, executions=self._executions, reason=str(words))
 
-    def _conduct(self, check: Check, stage: Stage) -> Result:
-        first = stage.loaded(stage.run("A"))
-        doubt = self._undisturbed(first, stage)
-        if doubt is not None:
-            return self._result(check, "inconclusive", 1, doubt, first, stage.history(first))
+    def doubt(self, check: Check) -> Result | None:
+        """Why nothing can be said of this consumer, if so."""
+        first = self._stage.loaded(self._stage.run("A"))
+        doubt = self._undisturbed(first, self._stage)
+        return None if doubt is None else self._result(check, "inconclusive", 1, doubt, first, self._stage.history(first))
+
+    def _conduct(self, check: Check, stage: Stage, known: Iterable[Schedule]) -> Result:
+        doubtful = self.doubt(check)
+        if doubtful is not None:
+            return doubtful
+        for schedule in known:
+            found = self.replay(check, schedule)
+            if found.status == "failed":
+                return found
         tried = 0
+        reason = ""
         unexplained: tuple[Schedule, History] | None = None
         for schedule in check.schedules(stage):
+            if tried and self.is_over():
+                reason = f"the budget ended after {tried} schedules"
+                break
             tried += 1
             history = stage.history(schedule)
             verdict = judge(history, check.oracles, told_only=self._told_only)
@@ -69,17 +90,20 @@ class Conductor:
                 return self._convict(check, tried, schedule, verdict)
             if history.unexplained and unexplained is None:
                 unexplained = (schedule, history)
+        compared = check.compares(stage) if check.compares is not None and not reason else None
+        if compared is not None:
+            return self._result(check, "failed", tried, *compared, stage.history(compared[1], reads=True))
         if unexplained is not None:
             doubt = _unexplained(unexplained[1], self._consumer)
             return self._result(check, "inconclusive", tried, doubt, *unexplained)
-        return self._result(check, "passed", tried, None, None, None)
+        return replace(self._result(check, "passed", tried, None, None, None), reason=reason)
 
-    def replay(self, check: Check, schedule: Schedule) -> Result:
-        """Execute one schedule and judge it by the check's oracles."""
+    def replay(self, check: Check, schedule: Schedule, *, drifts: bool = False) -> Result:
+        """Execute one schedule and judge it by the check's oracles; unless it `drifts`, it must go as it says."""
         self._executions = 0
         history = self._execute(schedule, everything=True)
         verdict = judge(history, check.oracles, told_only=self._told_only)
-        if verdict is None and history.unreached:
+        if verdict is None and history.unreached and not drifts:
             verdict = Verdict(
                 status="inconclusive",
                 oracle="",
@@ -90,13 +114,16 @@ class Conductor:
             return self._result(check, "inconclusive", 1, verdict, schedule, history)
         return self._result(check, "failed" if verdict else "passed", 1, verdict, schedule, history)
 
-    def _execute(self, schedule: Schedule, *, everything: bool = False, peek: bool = False) -> History:
+    def _execute(
+        self, schedule: Schedule, *, everything: bool = False, peek: bool = False, reads: bool = False
+    ) -> History:
         self._executions += 1
-        crashes = [step.crash for step in schedule.steps if isinstance(step, (Deliver, Poll)) and step.crash]
+        turns = (step for step in schedule.steps if isinstance(step, (Deliver, Poll, Publish, Overlap)))
+        crashes = [step.crash for step in turns if step.crash]
         play = Play(
             limits=self._limits or Limits(),
-            observe=everything or not crashes,
-            reads=any(isinstance(step, Break) and step.at.startswith("read") for step in schedule.steps),
+            observe=everything or not (crashes or any(isinstance(step, Overlap) for step in schedule.steps)),
+            reads=reads or any(isinstance(step, Break) and step.at.startswith("read") for step in schedule.steps),
             power=any(crash.power for crash in crashes),
         )
         return simulate(schedule, self._consumer, play, peek=peek)
@@ -105,7 +132,11 @@ class Conductor:
         """Why nothing can be said of this consumer, if so: it does nothing, or not the same thing twice."""
         history = stage.history(schedule)
         again = self._again = self._again or self._execute(schedule)
-        if not history.rows and any(view.items for view in due(history, self._told_only).values()):
+        if self._consumer.kind == "publisher":
+            silent = silence.of_publisher(history, self._consumer, schedule.runs[0].run_id)
+            if silent is not None:
+                return silent
+        elif not history.rows and any(view.items for view in due(history, self._told_only).values()):
             return idle(self._execute(schedule, peek=True), self._consumer, schedule.runs[0].run_id)
         difference = history.difference(again)
         if difference is not None:

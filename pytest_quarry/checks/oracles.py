@@ -10,6 +10,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from pytest_quarry.checks import publishing_oracles
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.simulation.history import Entry, History, Row, RunView
 
@@ -248,7 +249,8 @@ def settles(history: History, told_only: bool) -> Iterator[Verdict]:
             yield _unsettled(at, sentence, "It had every turn it was owed before step {0}.")
         elif entry.what == "dead-lettered":
             run = history.notified.get(entry.messages[0], "")
-            if history.views.get(run) is not None:
+            view = history.views.get(run)
+            if view is not None and view.readable:
                 sentence = (
                     f"The message about {run} is sound, and ended in the dead-letter queue{_last_error(history)}."
                 )
@@ -302,4 +304,10 @@ ORACLES: dict[str, Oracle] = {
     "C": claims_hold,
     "U": no_loss_or_loud,
     "S": failure_shows,
+    "B": publishing_oracles.not_before,
+    "T": publishing_oracles.truth,
+    "J": publishing_oracles.intact,
+    "N": publishing_oracles.announced,
+    "O": publishing_oracles.outcome,
+    "A": publishing_oracles.attributes,
 }

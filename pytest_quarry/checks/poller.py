@@ -26,7 +26,7 @@ HOUR, DAY = 3_600, 86_400
 # The writer died here: nothing of the run is committed.
 DEAD = ("w1b", "w1c", "w1", "w2", "w3")
 # The writer is still here, and goes on: the manifest becomes whole, the copies follow.
-PASSING = ("w4b", "w4", "w5", "w6", "w6b")
+PASSING = ("w4b", "w4", "w5", "w6", "w6b", "w6r", "w6br")
 
 
 def poll_again(stage: Stage) -> Iterator[Schedule]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 from pytest_quarry.bus import names
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation.history import History
-from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Poll, Schedule, Step, Write
+from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Poll, Publish, Schedule, Step, Write
+
+MOST_KEPT = 300  # histories: what the checks of one consumer share
 
 
 class NotApplicable(Exception):
@@ -21,15 +24,20 @@ class Stage:
 
     prefix = names.PREFIX  # of the storage's keys on S3
 
-    def __init__(self, consumer: Consumer, seed: int, execute: Callable[[Schedule], History]) -> None:
+    def __init__(self, consumer: Consumer, seed: int, execute: Callable[..., History]) -> None:
         self.consumer, self.seed = consumer, seed
         self._execute = execute
-        self._kept: dict[Schedule, History] = {}
+        self._kept: OrderedDict[tuple[Schedule, bool], History] = OrderedDict()
 
     @property
     def polls(self) -> bool:
         """Whether the consumer finds runs by itself."""
         return self.consumer.kind == "poller"
+
+    @property
+    def takes(self) -> str:
+        """What a turn gives the consumer: "notification", "lambda", "queue" (it receives by itself), "nothing"."""
+        return self.history(self.loaded(self.run("A"))).takes
 
     def run_id(self, name: str) -> str:
         """A run id: readable for seed 0, another for every other seed, always of one length."""
@@ -48,8 +56,10 @@ class Stage:
         return Schedule(runs=tuple(runs), steps=tuple(steps), seed=self.seed)
 
     def loaded(self, *runs: PlannedRun) -> Schedule:
-        """Each run is written, announced and delivered, or polled for, in turn: nothing disturbs."""
+        """Each run is written, announced and delivered, polled for, or published, in turn: nothing disturbs."""
         steps: list[Step] = []
+        if self.consumer.kind == "publisher":
+            return self.schedule(list(runs), [step for run in runs for step in self.published(run)])
         for number, run in enumerate(runs, 1):
             steps.append(Write(run.run_id))
             steps += [Poll()] if self.polls else [Notify(run.run_id), Deliver((number,))]
@@ -59,8 +69,16 @@ class Stage:
         """The steps that write and announce runs; messages are numbered in their order."""
         return [step for run in runs for step in (Write(run.run_id), Notify(run.run_id))]
 
-    def history(self, schedule: Schedule) -> History:
-        """What happens when a schedule is executed."""
-        if schedule not in self._kept:
-            self._kept[schedule] = self._execute(schedule)
-        return self._kept[schedule]
+    def published(self, run: PlannedRun) -> list[Step]:
+        """The steps in which a publisher announces a run; one that wraps it writes it too."""
+        return [Publish(run.run_id)] if self.consumer.wraps_run else [Write(run.run_id), Publish(run.run_id)]
+
+    def history(self, schedule: Schedule, *, reads: bool = False) -> History:
+        """What happens when a schedule is executed; with `reads` opening a file for reading is an operation too."""
+        key = schedule, reads
+        if key not in self._kept:
+            self._kept[key] = self._execute(schedule, reads=True) if reads else self._execute(schedule)
+            if len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]

@@ -14,7 +14,7 @@ class Verdict:
     """
 
     status: Literal["violated", "inconclusive"]
-    oracle: Literal["L", "D", "P", "V", "C", "S", ""]
+    oracle: Literal["L", "D", "P", "V", "C", "S", "B", "T", "J", "N", "O", "A", "K", ""]
     sentence: str
     why: str = ""
     entries: tuple[int, ...] = ()

@@ -20,7 +20,8 @@ from typing import Any, NoReturn
 
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.drive import Driver
-from pytest_quarry.consumers.hooks import aws, clocks, files, names, randomness, sqlite
+from pytest_quarry.consumers.hooks import aws, clocks, files, locks, names, no_escape, randomness, sqlite
+from pytest_quarry.consumers.hooks.aio import answers
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import (
     AwsAnswer,
@@ -88,15 +89,16 @@ def _become(birth: Birth, connection: socket.socket) -> Link:
     replacements = {
         **files.install(link),
         **sqlite.install(link, clock.seconds),
+        **locks.install(link),
         **clocks.install(link, clock),
         **randomness.install(link, birth.seed, birth.incarnation),
     }
     names.swap(replacements)
     os.environ.update(birth.environment)
-    for name in aws.DROPPED_ENVIRONMENT:
-        os.environ.pop(name, None)
+    no_escape.shut()
     tempfile.tempdir = birth.temporary
     aws.route(lambda call: _aws(link, call))
+    answers.announce = lambda call: link.boundary(Boundary(aws.describe(call)))  # carried out by the endpoint
     os.register_at_fork(after_in_child=lambda: _grandchild(link))
     birth.world._enter_child(link)
     return link
@@ -158,7 +160,7 @@ def _serve(birth: Birth, link: Link) -> None:
     driver = _start(birth, link)
     if driver is None:
         return
-    message: Any = Started(driver.takes)
+    message: Any = Started(driver.takes, callable(driver.reconcile))
     while True:
         command = link.exchange(message)
         if isinstance(command, Call):
@@ -172,7 +174,7 @@ def _serve(birth: Birth, link: Link) -> None:
 
 def _start(birth: Birth, link: Link) -> Driver | None:
     try:
-        return Driver(birth.consumer, birth.consumer.start(birth.world))
+        return Driver(birth.consumer, birth.consumer.start(birth.world), link.boundary)
     except ConsumerError as error:
         link.exchange(Unusable(str(error)))
     except Exception as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["event-bus", "poller"]
+Kind = Literal["event-bus", "poller", "publisher"]
 
 
 class ConsumerError(Exception):
@@ -34,3 +34,8 @@ class Consumer:
     workers: int = 2
     reconciles: bool = False
     raw_delivery: bool = False
+    filter_policy: str = ""  # JSON
+    fifo: bool = False
+    batch_size: int = 10
+    reports_batch_item_failures: bool | None = None
+    wraps_run: bool = False  # publish(run) executes the run itself

@@ -7,41 +7,25 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from pytest_quarry.bus.event_source import LambdaContext
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
-from pytest_quarry.consumers.protocol import Call
-
-
-class LambdaContext:
-    """The context object a Lambda function receives (AWS docs: "Using the Lambda context object ... Python")."""
-
-    function_name = "quarry-consumer"
-    function_version = "$LATEST"
-    memory_limit_in_mb = 128
-    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:quarry-consumer"
-    log_group_name = "/aws/lambda/quarry-consumer"
-    log_stream_name = "quarry"
-    identity = None
-    client_context = None
-
-    def __init__(self, aws_request_id: str) -> None:
-        self.aws_request_id = aws_request_id
-
-    @staticmethod
-    def get_remaining_time_in_millis() -> int:
-        return 30_000
+from pytest_quarry.consumers.protocol import Boundary, Call
+from pytest_quarry.consumers.wrapped import WrappedRun
 
 
 class Driver:
     """One started consumer: `do` makes it take one turn and returns what it returned."""
 
-    def __init__(self, consumer: Consumer, started: Any) -> None:
+    def __init__(self, consumer: Consumer, started: Any, boundary: Callable[[Boundary], Any]) -> None:
         self._runner: asyncio.Runner | None = None
         self._invocations = 0
+        self._boundary = boundary
         self.takes = "notification"
+        self.reconcile: Any = getattr(started, "reconcile", None)
         self._turn = self._find_turn(consumer, started)
 
     def do(self, call: Call) -> Any:
-        result = self._turn(call)
+        result = self.reconcile() if call.verb == "reconcile" else self._turn(call)
         if inspect.isawaitable(result):
             if self._runner is None:
                 self._runner = asyncio.Runner()
@@ -61,6 +45,16 @@ class Driver:
                 self.takes = "nothing"
                 return lambda call: poll()
             raise ConsumerError(_not_drivable(consumer, started))
+        if consumer.kind == "publisher":
+            publish = getattr(started, "publish", started)
+            if callable(publish):
+                self.takes = "run"
+                return lambda call: publish(WrappedRun(call.argument, self._boundary))
+            raise ConsumerError(_not_drivable(consumer, started))
+        run_once = getattr(started, "run_once", None)
+        if callable(run_once):
+            self.takes = "queue"
+            return lambda call: run_once()
         handle = getattr(started, "handle", None)
         if callable(handle):
             return lambda call: handle(call.argument)
@@ -96,7 +90,12 @@ def _is_lambda(started: Any) -> bool:
 def _wanted(consumer: Consumer) -> str:
     if consumer.kind == "poller":
         return "an object with poll()"
-    return "an object with handle(notification), a function of one notification, or a Lambda function (event, context)"
+    if consumer.kind == "publisher":
+        return "an object with publish(run), or a function of one run"
+    return (
+        "an object with handle(notification), a function of one notification, a Lambda function (event, context), or an "
+        "object with run_once() that receives from world.queue_url"
+    )
 
 
 def _not_drivable(consumer: Consumer, started: Any) -> str:

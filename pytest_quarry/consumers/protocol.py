@@ -38,11 +38,27 @@ class Sleep(NamedTuple):
     seconds: float
 
 
+class Blocked(NamedTuple):
+    """The consumer waits for a lock that somebody else holds, until this virtual time (µs); None: for ever."""
+
+    until: int | None
+
+
 class TargetCall(NamedTuple):
     """One operation on the target that the world keeps."""
 
     operation: str
     arguments: tuple[Any, ...]
+
+
+class RunCall(NamedTuple):
+    """A publisher that wraps a run executes it now."""
+
+    run_id: str
+
+
+class EndpointCall(NamedTuple):
+    """The consumer wants to know where the world's AWS is reached over HTTP."""
 
 
 class Boundary(NamedTuple):
@@ -56,13 +72,14 @@ class Boundary(NamedTuple):
     paths: tuple[str, ...] = ()
     size: int | None = None
     buffered: bool = False
-    call: AwsCall | Sleep | TargetCall | None = None
+    call: AwsCall | Blocked | Sleep | TargetCall | RunCall | EndpointCall | None = None
 
 
 class Started(NamedTuple):
-    """`start` returned something the kit can drive; `takes` says what a turn gives it."""
+    """`start` returned something the kit can drive; `takes` says what a turn gives it, `reconciles` whether it has reconcile()."""
 
-    takes: str  # "notification", "lambda" or "nothing"
+    takes: str  # "notification", "lambda", "queue", "run" or "nothing"
+    reconciles: bool
 
 
 class Returned(NamedTuple):
@@ -95,7 +112,7 @@ class Ended(NamedTuple):
 
 
 class Call(NamedTuple):
-    """Do one turn: `handle` a notification or a Lambda event, or `poll`; virtual time is now `now`."""
+    """Do one turn: `handle` a notification or a Lambda event, `poll`, or `publish` a run; virtual time is now `now`."""
 
     verb: str
     argument: Any = None

@@ -98,6 +98,7 @@ def _time(seconds: float) -> str:
 
 
 def _cut(text: str, width: int) -> str:
+    text = text.replace("\n", "\\n")
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
@@ -141,6 +142,9 @@ def _line(entry: Entry, lines: list[Line]) -> Line | None:
         case "polled":
             line.world = "its turn"
             line.consumer = "polls"
+        case "asked":
+            line.world = "its turn"
+            line.consumer = f"publish({entry.text})"
         case "dead-lettered":
             line.world = f"moves {entry.text} to the dead-letter queue"
         case "settling":

@@ -285,7 +285,7 @@ class MarkerMeansStartedSuite(MarkerByRenameSuite):
 class LedgerWithoutRecovery(Ledger):
     """Reads which runs have an end line, and leaves the rest of the file as it is."""
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
         if not self.path.exists():
             return
         for line in self.path.read_text(encoding="utf-8").splitlines():

@@ -273,3 +273,21 @@ class SnapshotAtATimeSuite(SqlitePollerSuite):
     """Loads committed snapshots of runs that are not finished."""
 
     poller = SnapshotAtATime
+
+
+class ScansForEachRun(OrderPoller):
+    """Lets every run look for its items by itself, before it asks whether that run is loaded."""
+
+    def poll(self) -> None:
+        for run in self.runs():
+            items = Storage(self.storage.root).items(run.folder)  # reads every manifest anew
+            if run.run_id not in self.loaded():
+                with self.database:
+                    self.database.executemany(INSERT, values(items))
+                    self.database.execute("INSERT INTO loaded_runs VALUES (?)", (run.run_id,))
+
+
+class ScansForEachRunSuite(SqlitePollerSuite):
+    """Quadratic in the number of runs."""
+
+    poller = ScansForEachRun

@@ -103,6 +103,20 @@ class BucketHandlerSuite(SqliteHandlerSuite):
         return self.loader(world.disk / "orders.sqlite", BucketStorage(world.bucket, world.prefix))
 
 
+class RereadsManifests(BucketStorage):
+    """Gets every manifest at every poll, also those it has known for weeks."""
+
+    def listed_in(self, manifest: str) -> list[str]:
+        self.whole.clear()
+        return super().listed_in(manifest)
+
+
+class RereadsManifestsSuite(BucketPollerSuite):
+    """As many requests as there are manifests, each time."""
+
+    bucket_reader = RereadsManifests
+
+
 class FirstPage(BucketStorage):
     """Asks for so many keys that they were enough so far, and takes the first page for all."""
 

@@ -66,7 +66,7 @@ class OrderLoader:
 
     def mark(self, run_id: str) -> None:
         """Mark a run as loaded."""
-        self.database.execute("INSERT OR IGNORE INTO loaded_runs VALUES (?)", (run_id,))
+        self.database.execute("INSERT INTO loaded_runs VALUES (?)", (run_id,))  # refused where another worker was faster
 
 
 class OneTransaction(OrderLoader):

@@ -100,6 +100,18 @@ BROKEN_READING: tuple[Sample, ...] = (
         "broken_errors:NeedsItemsPollerSuite",
         "RD08",
     ),
+    broken(
+        "poller-rereads-manifests",
+        "Gets every manifest at every poll.",
+        "buckets:RereadsManifestsSuite",
+        "PO12",
+    ),
+    broken(
+        "poller-scans-for-each-run",
+        "Reads all manifests again for every run it knows.",
+        "broken_pollers:ScansForEachRunSuite",
+        "PO12",
+    ),
     broken("poller-first-page", "Reads the first page of a listing.", "buckets:FirstPageSuite", "PO10"),
     broken(
         "poller-pages-until-an-error",

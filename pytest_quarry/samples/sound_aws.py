@@ -46,9 +46,13 @@ class TargetLoader:
             return
         items = self.storage.items(self.storage.announced(notification["storage_path"]))
         self.target.begin()
-        for item in items:
-            self.target.insert({"run_id": run_id, "item": item.event_id, "sku": item.sku, "price": item.price})
-        self.target.commit()
+        try:
+            for item in items:
+                self.target.insert({"run_id": run_id, "item": item.event_id, "sku": item.sku, "price": item.price})
+            self.target.commit()
+        except Exception:
+            self.target.rollback()
+            raise
 
 
 def lambda_handler(load: Load) -> Callable[[Event, Any], dict[str, Any]]:

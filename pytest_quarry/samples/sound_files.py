@@ -129,15 +129,15 @@ class StagedFolderSuite(EventBusConformance):
 
 
 class Ledger(FileLoader):
-    """Appends rows and then an end line for the run; at the start it cuts off what has no end line."""
+    """Appends rows and then an end line for the run; before that it cuts off what has no end line."""
 
     def __init__(self, folder: Path, storage: Storage) -> None:
         super().__init__(folder, storage)
         self.path = folder / "ledger.jsonl"
         self.loaded: set[str] = set()
-        self._recover()
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
+        """Cut off what a crash or a failure left of a run, and learn which runs are there."""
         whole = position = 0
         content = self.path.read_bytes() if self.path.exists() else b""
         for line in content.splitlines(keepends=True):
@@ -150,6 +150,11 @@ class Ledger(FileLoader):
             os.truncate(self.path, whole)
 
     def load(self, run_id: str, items: list[Item]) -> None:
+        self.recover()
+        self.append(run_id, items)
+
+    def append(self, run_id: str, items: list[Item]) -> None:
+        """Append a run that is not there."""
         if run_id in self.loaded:
             return
         with open(self.path, "a", encoding="utf-8") as ledger:

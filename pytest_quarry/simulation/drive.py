@@ -4,38 +4,35 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pytest_quarry.bus.faults import SLOW, SLOW_SECONDS, Fault, Unanswered, carry_out
 from pytest_quarry.consumers import protocol
 from pytest_quarry.consumers.child import Birth
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks.aws import DUMMY_ENVIRONMENT
 from pytest_quarry.consumers.process import ConsumerProcess, Hung
 from pytest_quarry.consumers.protocol import (
-    AwsAnswer,
-    AwsCall,
+    Blocked,
     Boundary,
     Call,
     Ended,
-    Fail,
-    Grant,
     Raised,
     Returned,
     Sleep,
     Started,
-    TargetCall,
     Tear,
     Unusable,
 )
+from pytest_quarry.simulation.grants import Grants
 from pytest_quarry.simulation.power import PowerLog
 from pytest_quarry.simulation.recorder import Recorder
-from pytest_quarry.simulation.schedule import RETURN, Crash
-from pytest_quarry.simulation.trouble import Trouble, has_no_effect
-from pytest_quarry.simulation.world import EPOCH, World
+from pytest_quarry.simulation.schedule import ANY, RETURN, Crash
+from pytest_quarry.simulation.trouble import Trouble
+from pytest_quarry.simulation.world import EPOCH, SECOND, World
 
-BOUNDARY_SECONDS = 0.001  # virtual time one boundary takes, so that no two instants are the same
+T = TypeVar("T")
 CPU_MARGIN = 60
 
 
@@ -65,6 +62,9 @@ class Turn:
     crossed: Counter[str] = field(default_factory=Counter)
     boundaries: int = 0
     reached: bool = False
+    retry: bool = False  # somebody else went on: what waits for a lock may try again
+    wakes: int | None = None  # the virtual time (µs) at which its sleep ends, where another worker is at work meanwhile
+    besides: str = ""  # what to say of the other worker, should this one never come back
 
 
 @dataclass(frozen=True)
@@ -75,41 +75,72 @@ class Outcome:
     value: Any = None
 
 
+Going = Generator[Boundary, None, T]
+"""A turn under way: it stands still at each boundary, and goes on when it is asked for the next."""
+
+
+def finish(going: Going[T]) -> T:
+    """Let a turn go on to its end."""
+    try:
+        while True:
+            next(going)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
 class Drive:
     """The consumer's processes, one after another, in one world."""
 
-    def __init__(self, world: World, consumer: Consumer, recorder: Recorder, trouble: Trouble, play: Play) -> None:
+    def __init__(
+        self, world: World, consumer: Consumer, recorder: Recorder, trouble: Trouble, play: Play, *, worker: int = 1
+    ) -> None:
         self._world, self._consumer, self._recorder, self._play = world, consumer, recorder, play
+        self._worker = worker
+        self.lane = 0  # the worker's number while there are two
+        self._incarnation = 0
         self._process: ConsumerProcess | None = None
         self.takes: str | None = None
-        self._trouble = trouble
+        self.reconciles = False
+        self._grants = Grants(world, recorder, trouble, worker)
         self._power = PowerLog(world.root)
         self.hung = False
         self.output, self.stack = "", ""
+
+    def executes(self, execute: Callable[[str], Any]) -> None:
+        """What carries out a run that a publisher wraps."""
+        self._grants.execute = execute
 
     @property
     def running(self) -> bool:
         """Whether a consumer process is there."""
         return self._process is not None
 
-    def start(self, turn: Turn) -> Outcome | None:
+    def start(self, turn: Turn) -> Going[Outcome | None]:
         """Start the consumer where it is not running; None when it is, or how its start ended."""
         if self._process is not None:
             return None
-        self._recorder.incarnation += 1
+        self._recorder.incarnations += 1
+        self._incarnation = self._recorder.incarnations
+        self._speak()
         self._recorder.restored()
-        self._recorder.record("started", "the consumer" if self._recorder.incarnation == 1 else "the consumer again")
+        self._recorder.record("started", "the consumer" if self._incarnation == 1 else "the consumer again")
         self._process = ConsumerProcess(self._birth(), guard_seconds=self._play.limits.seconds)
-        outcome = self._go_on(turn)
+        outcome = yield from self._go_on(turn)
         return None if outcome.how == "returned" and self.takes else outcome
 
-    def do(self, call: Call, turn: Turn) -> Outcome:
+    def do(self, call: Call, turn: Turn) -> Going[Outcome]:
         """Let the consumer take one turn."""
         assert self._process is not None
+        self._speak()
         self._process.send(call._replace(now=self._world.now))
-        return self._go_on(turn)
+        return (yield from self._go_on(turn))
 
-    def _go_on(self, turn: Turn) -> Outcome:
+    def _speak(self) -> None:
+        """What is recorded from now on is this process's."""
+        self._recorder.incarnation, self._recorder.worker = self._incarnation, self.lane
+
+    def _go_on(self, turn: Turn) -> Going[Outcome]:
         assert self._process is not None
         while True:
             try:
@@ -118,11 +149,13 @@ class Drive:
                 return self._give_up(str(hung), hung.stack)
             self._recorder.look(observe=self._play.observe or not isinstance(message, Boundary))
             if isinstance(message, Boundary):
+                yield message
+                self._speak()
                 outcome = self._at_boundary(message, turn)
                 if outcome is not None:
                     return outcome
             elif isinstance(message, Started):
-                self.takes = message.takes
+                self.takes, self.reconciles = message.takes, message.reconciles
                 return Outcome("returned")
             else:
                 return self._over(message, turn)
@@ -167,73 +200,22 @@ class Drive:
         turn.crossed[boundary.label] += 1
         if turn.boundaries > self._play.limits.boundaries:
             words = f"it crossed {self._play.limits.boundaries:,} boundaries in one turn, the last at {boundary.label}"
-            return self._give_up(words, self._process.stack())
+            return self._give_up(words + turn.besides, self._process.stack())
         if _is_here(turn, boundary.label):
             turn.reached = True
             return self._crash(boundary, turn.crash)
-        failure = self._trouble.at(boundary, self._world.now)
-        if failure is not None:
-            self._fail(boundary, failure)
-            return None
-        fault = self._trouble.of_call(boundary)
-        if fault is not None and has_no_effect(fault):
-            self._refuse(boundary, fault)
-            return None
         if self._play.power:
             self._power.before(boundary)
-        self._recorder.record("crossed", boundary.label, size=boundary.size, buffered=boundary.buffered)
-        self._recorder.expect(boundary.paths)
-        self._process.send(self._grant(boundary, fault))
+        if isinstance(boundary.call, Blocked) and not turn.retry:
+            if boundary.call.until is None:
+                return self._give_up(f"{boundary.label}: nobody will release it", self._process.stack())
+            self._world.advance(max(0, boundary.call.until - self._world.now) / SECOND)
+        turn.retry = False
+        if isinstance(boundary.call, Sleep) and turn.wakes is not None:
+            boundary = boundary._replace(call=Sleep(max(0, turn.wakes - self._world.now) / SECOND))
+        turn.wakes = None
+        self._process.send(self._grants.answer(boundary))
         return None
-
-    def _fail(self, boundary: Boundary, failure: Fail) -> None:
-        assert self._process is not None
-        self._world.advance(BOUNDARY_SECONDS)
-        self._recorder.record("failed", f"{boundary.label}: {failure.message.lstrip('0123456789 ')}")
-        self._recorder.expect(())
-        self._process.send(failure)
-
-    def _refuse(self, boundary: Boundary, fault: Fault) -> None:
-        """The AWS call has no effect: the service says no, or nothing comes back."""
-        assert self._process is not None
-        assert isinstance(boundary.call, AwsCall)
-        self._world.advance(BOUNDARY_SECONDS)
-        self._recorder.expect(())
-        try:
-            answer = carry_out(fault, boundary.call, self._world.aws)
-        except Unanswered as lost:
-            self._recorder.record("failed", f"{boundary.label}: {lost.how}")
-            self._process.send(Fail(self._world.now, f"aws-{lost.how}", boundary.label))
-        else:
-            self._recorder.record("failed", f"{boundary.label}: AWS answers {answer.status}")
-            self._process.send(Grant(self._world.now, answer))
-
-    def _call_aws(self, boundary: Boundary, call: AwsCall, fault: Fault | None) -> AwsAnswer | Fail:
-        if fault is not None and fault.error == SLOW:
-            self._world.advance(SLOW_SECONDS)
-        try:
-            return carry_out(fault, call, self._world.aws)
-        except Unanswered as lost:
-            self._recorder.look(observe=False)  # the effect belongs to the call
-            self._recorder.record("failed", f"{boundary.label}: done, and its answer lost ({lost.how})")
-            return Fail(self._world.now, f"aws-{lost.how}", boundary.label)
-
-    def _grant(self, boundary: Boundary, fault: Fault | None = None) -> Grant | Fail:
-        call, value = boundary.call, None
-        self._world.advance(BOUNDARY_SECONDS + self._trouble.delay(boundary))
-        try:
-            if isinstance(call, Sleep):
-                self._world.advance(call.seconds)
-            elif isinstance(call, AwsCall):
-                found = self._call_aws(boundary, call, fault)
-                if isinstance(found, Fail):
-                    return found
-                value = found
-            elif isinstance(call, TargetCall):
-                value = self._world.target.apply(call)
-        except Exception as error:  # a call the world cannot carry out is the consumer's to deal with
-            return Fail(self._world.now, type(error).__name__, str(error))
-        return Grant(self._world.now, value)
 
     def _crash(self, boundary: Boundary, crash: Crash | None) -> Outcome:
         assert self._process is not None
@@ -274,9 +256,16 @@ class Drive:
         if self._process is None:
             return
         self._process.kill()
+        self._world.wait_for_endpoint()
         self._keep_output()
         self._process = None
-        self._world.target.forget_open()
+        self._world.target.forget_open(self._worker)
+
+    def end(self, who: str) -> None:
+        """Kill the process between two turns, or while it waits for what another keeps."""
+        self._speak()
+        self._recorder.record("killed", f"{who} is not needed any more")
+        self.kill()
 
     def stop(self) -> None:
         """End the process at the end of the world, by itself where that saves coverage."""
@@ -296,7 +285,7 @@ class Drive:
         while True:
             message = self._process.receive()
             if isinstance(message, Boundary):
-                self._process.send(self._grant(message))
+                self._process.send(self._grants.grant(message))
             else:
                 return message.value if isinstance(message, Returned) else None
 
@@ -305,7 +294,7 @@ class Drive:
         self.output = (self.output + self._process.output())[-20_000:]
 
     def _birth(self) -> Birth:
-        world, incarnation = self._world, self._recorder.incarnation
+        world, incarnation = self._world, self._incarnation
         root = world.root
         return Birth(
             consumer=self._consumer,
@@ -332,4 +321,8 @@ def _measuring_coverage() -> bool:
 
 def _is_here(turn: Turn, label: str) -> bool:
     crash = turn.crash
-    return crash is not None and crash.label == label and crash.occurrence == turn.crossed[label]
+    if crash is None or turn.reached:
+        return False
+    if crash.label == ANY:
+        return crash.occurrence == turn.boundaries
+    return crash.label == label and crash.occurrence == turn.crossed[label]

@@ -8,7 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pytest_quarry.simulation.history import Entry, History
-from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, PlannedRun, Poll, Schedule, Step, Write
+from pytest_quarry.simulation.schedule import (
+    Crash,
+    Deliver,
+    Notify,
+    Overlap,
+    PlannedRun,
+    Poll,
+    Publish,
+    Schedule,
+    Step,
+    Write,
+)
 
 # Sizes of one write that differ by less may differ by the digits of a number or a time.
 DATA_SIZED = 8
@@ -74,7 +85,7 @@ def _writes(entries: Sequence[Entry]) -> Iterator[Entry]:
 
 
 def _may_crash(schedule: Schedule, step: int) -> bool:
-    return 1 <= step <= len(schedule.steps) and isinstance(schedule.steps[step - 1], (Deliver, Poll))
+    return 1 <= step <= len(schedule.steps) and isinstance(schedule.steps[step - 1], (Deliver, Poll, Publish))
 
 
 def with_crash(schedule: Schedule, step: int, crash: Crash) -> Schedule:
@@ -148,10 +159,22 @@ def _smaller(schedule: Schedule) -> Iterator[Schedule]:
             for place in range(len(step.messages)):
                 fewer = replace(step, messages=step.messages[:place] + step.messages[place + 1 :])
                 yield replace(schedule, steps=_put(schedule.steps, at, fewer, instead=True))
+        if isinstance(step, Overlap):
+            for fewer_switches in _fewer_switches(step):
+                yield replace(schedule, steps=_put(schedule.steps, at, fewer_switches, instead=True))
     for at, run in enumerate(schedule.runs):
         if run.items > 1:
             fewer_items = replace(run, items=1, logs=0)
             yield replace(schedule, runs=(*schedule.runs[:at], fewer_items, *schedule.runs[at + 1 :]))
+
+
+def _fewer_switches(step: Overlap) -> Iterator[Overlap]:
+    for place in range(len(step.switches)):
+        yield replace(step, switches=step.switches[:place] + step.switches[place + 1 :])
+    if step.crash is not None:
+        yield replace(step, crash=None, crash_second=False)
+    if len(step.second) > 1:
+        yield replace(step, second=step.second[:-1], pause=0)
 
 
 def _without_run(schedule: Schedule, run: PlannedRun) -> Schedule:
@@ -164,13 +187,20 @@ def _without_run(schedule: Schedule, run: PlannedRun) -> Schedule:
             accepted += 1
             if step.run != run.run_id:
                 numbers[accepted] = len(numbers) + 1
-        if isinstance(step, (Write, Notify)) and step.run == run.run_id:
+        if isinstance(step, (Write, Notify, Publish)) and step.run == run.run_id:
             continue
         if isinstance(step, Deliver):
             kept = tuple(numbers[message] for message in step.messages if message in numbers)
             if not kept:
                 continue
             steps.append(replace(step, messages=kept))
+            continue
+        if isinstance(step, Overlap) and step.first:
+            first, second = (tuple(numbers[n] for n in told if n in numbers) for told in (step.first, step.second))
+            if first and second:
+                steps.append(replace(step, first=first, second=second))
+            elif first or second:
+                steps.append(Deliver(first or second))
             continue
         steps.append(step)
     runs = tuple(other for other in schedule.runs if other.run_id != run.run_id)

@@ -12,6 +12,8 @@ Happening = Literal[
     "started",
     "delivered",
     "polled",
+    "asked",
+    "published",
     "crossed",
     "failed",
     "broke",
@@ -51,6 +53,41 @@ class RunView:
     standing: Literal["due", "optional", "forbidden"]
     state: str
     items: tuple[str, ...]
+    readable: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """A message that SNS took from a publisher: its text as a queue gets it, its attributes as (name, type, value).
+
+    `ours`: it went to the world's topic, not to another; `topic` is its ARN.
+    `states`: every run an independent reader saw in storage at that moment, and its state.
+    """
+
+    topic: str
+    ours: bool
+    text: str
+    attributes: tuple[tuple[str, str, str], ...]
+    states: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What is true of a run once all is over, and so what may be said of it.
+
+    `storage_paths`: the URLs that name its folder. `state` as the independent reader sees it.
+    """
+
+    run_id: str
+    source: str
+    category: str
+    day: str
+    outcome: str
+    job_id: str | None
+    attempt: int
+    event_count: int
+    storage_paths: tuple[str, ...]
+    state: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +101,7 @@ class Entry:
     what: Happening
     text: str = ""
     incarnation: int = 0
+    worker: int = 0  # which of two; 0 where there is one
     state: int = 0
     step: int = 0
     messages: tuple[int, ...] = ()
@@ -72,6 +110,7 @@ class Entry:
     size: int | None = None
     buffered: bool = False
     changed: bool = False
+    published: Publication | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +122,9 @@ class History:
     notified: dict[int, str] = field(default_factory=dict)
     unexplained: tuple[str, ...] = ()
     unreached: tuple[str, ...] = ()
+    takes: str = ""
     peeked: int | None = None
+    truths: dict[str, Truth] = field(default_factory=dict)
     output: str = field(default="", compare=False)
     stack: str = field(default="", compare=False)
 

@@ -111,7 +111,7 @@ def views(stored: Iterable[StoredRun], consumer: Consumer) -> tuple[RunView, ...
 
 def unless_broken(view: RunView, broken: tuple[str, ...]) -> RunView:
     """A run whose files cannot be read for ever need not be loaded."""
-    return replace(view, standing="optional") if any(view.run_id in at for at in broken) else view
+    return replace(view, standing="optional", readable=False) if any(view.run_id in at for at in broken) else view
 
 
 def _view(run: StoredRun, consumer: Consumer) -> RunView:

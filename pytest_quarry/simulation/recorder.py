@@ -27,6 +27,8 @@ class Recorder:
         self.entries: list[Entry] = []
         self.step = 0
         self.incarnation = 0
+        self.incarnations = 0
+        self.worker = 0
         self.unexplained: set[str] = set()
         self.unreached: list[str] = []
         self._world, self._consumer, self._mailbox = world, consumer, mailbox
@@ -39,6 +41,7 @@ class Recorder:
         self._observed_state = -1
         self._world.watch.look(world.now)
         self.state = self._number()
+        self._world.on_fault = lambda label, error: self.record("failed", f"{label}: {error}, at the endpoint")
 
     def record(self, what: Happening, text: str = "", **details: Any) -> None:
         """Add an entry; it is closed by the next `look`."""
@@ -47,6 +50,7 @@ class Recorder:
             what=what,
             text=text,
             incarnation=self.incarnation,
+            worker=self.worker,
             state=self.state,
             step=self.step,
             **details,
@@ -55,7 +59,8 @@ class Recorder:
 
     def expect(self, paths: tuple[str, ...]) -> None:
         """The boundary that was just granted may change these files."""
-        self._explained = paths
+        # Of two workers one may rename what the other has open: all that they named meanwhile is theirs.
+        self._explained = tuple({*self._explained, *paths}) if self.worker else paths
         if len(paths) > 1 and paths[1].endswith("-journal"):
             self._families.update(paths)
         if not self._storage_watched and any(path.startswith("storage") for path in paths):

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_quarry.bus import faults
-from pytest_quarry.bus.delivery import Mailbox, Message, failed_identifiers
+from pytest_quarry.bus.delivery import Mailbox
+from pytest_quarry.bus.topology import Topology
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
-from pytest_quarry.consumers.hooks import aws
+from pytest_quarry.consumers.hooks import no_escape
 from pytest_quarry.consumers.protocol import Call
-from pytest_quarry.contract import message_attributes
-from pytest_quarry.contract.notification import EVENT_TYPE
-from pytest_quarry.simulation import damage, messages, places, planned, settle
-from pytest_quarry.simulation.drive import Drive, Play, Turn
+from pytest_quarry.simulation import damage, overlap, places, planned, settle
+from pytest_quarry.simulation.deliveries import Ack, Deliveries
+from pytest_quarry.simulation.drive import Drive, Going, Play, Turn, finish
 from pytest_quarry.simulation.history import History, RunView
+from pytest_quarry.simulation.overlap import Lane
+from pytest_quarry.simulation.publishing import Publishing
 from pytest_quarry.simulation.recorder import Recorder
 from pytest_quarry.simulation.schedule import (
     Break,
@@ -28,8 +27,10 @@ from pytest_quarry.simulation.schedule import (
     Heal,
     Litter,
     Notify,
+    Overlap,
     PlannedRun,
     Poll,
+    Publish,
     Restart,
     Schedule,
     Step,
@@ -54,32 +55,18 @@ def simulate(schedule: Schedule, consumer: Consumer, play: Play | None = None, *
     Deterministic: the same schedule and consumer give an equal history. Nothing sleeps, nothing touches a network, no
     process is left. Raises ConsumerError where a hook of the suite cannot work.
     """
-    world = World(places.base(), layout=consumer.layout, storage=consumer.storage, seed=schedule.seed)
+    world = World(
+        places.base(),
+        layout=consumer.layout,
+        storage=consumer.storage,
+        seed=schedule.seed,
+        topology=Topology(raw=consumer.raw_delivery, filter_policy=consumer.filter_policy, fifo=consumer.fifo),
+    )
     try:
-        with _routed(world):
+        with no_escape.closed(world.aws):  # hooks that run in this process reach this world's AWS, and no other
             return _Simulation(world, schedule, consumer, play or Play()).run(peek)
     finally:
         world.close()
-
-
-@contextlib.contextmanager
-def _routed(world: World) -> Iterator[None]:
-    """Hooks that run in the world's process reach this world's AWS, and no other."""
-    wanted = (*aws.DUMMY_ENVIRONMENT, *aws.DROPPED_ENVIRONMENT)
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(aws.DUMMY_ENVIRONMENT)
-    for name in aws.DROPPED_ENVIRONMENT:
-        os.environ.pop(name, None)
-    aws.route(world.aws)
-    try:
-        yield
-    finally:
-        aws.route(None)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @dataclass
@@ -90,8 +77,8 @@ class _Simulation:
     play: Play
 
     def __post_init__(self) -> None:
-        self.mailbox = Mailbox()
-        self.trouble = Trouble()
+        self.mailbox = Mailbox(self.world.topology.max_receives)
+        self.trouble = Trouble(self.world.faults)
         self.views: dict[str, RunView] = {}
         self.begun: dict[str, int] = {}
         self.written: list[Write] = []
@@ -102,6 +89,9 @@ class _Simulation:
         _prepare(self.consumer, self.world)
         self.recorder = Recorder(self.world, self.consumer, self.mailbox)
         self.drive = Drive(self.world, self.consumer, self.recorder, self.trouble, self.play)
+        self.publishing = Publishing(self)
+        self.drive.executes(self.publishing.execute)
+        self.deliveries = Deliveries(self.world, self.consumer, self.recorder, self.mailbox, self.drive)
 
     def run(self, peek: bool) -> History:
         try:
@@ -116,18 +106,17 @@ class _Simulation:
             self.trouble.heal(all_of_them=True)
             rows = self.recorder.final_rows()
             peeked = self.drive.peek() if peek else None
+            truths = self.publishing.truths() if self.consumer.kind == "publisher" else {}
             self.drive.stop()
         finally:
             self.drive.kill()
         self._note_unmet()
         return self.recorder.history(
             rows=rows,
-            notified={
-                message.number: message.run_id
-                for message in self.mailbox.messages
-                if message.body["event_type"] == EVENT_TYPE
-            },
+            notified=self.deliveries.notified,
+            takes=self.drive.takes or "",
             peeked=peeked,
+            truths=truths,
             output=self.drive.output,
             stack=self.drive.stack,
         )
@@ -135,13 +124,17 @@ class _Simulation:
     def _do(self, step: Step) -> None:
         match step:
             case Write():
-                self._write(step)
+                self.write(step)
             case Notify():
-                self._notify(step)
+                self.deliveries.notify(planned.build(self.schedule.run(step.run), self.consumer), step)
             case Deliver():
-                self.deliver(step.messages, step.crash)
+                self.deliver(step.messages, step.crash, step.ack)
             case Poll():
                 self.poll(step.crash)
+            case Overlap():
+                self._overlap(step)
+            case Publish():
+                self._publish(step)
             case Restart():
                 self._restart()
             case Wait():
@@ -158,7 +151,8 @@ class _Simulation:
                 self.world.litter(step.key, step.content.encode())
                 self.recorder.record("littered", step.key)
 
-    def _write(self, step: Write) -> None:
+    def write(self, step: Write) -> None:
+        """The writer goes on with a run."""
         plan = self.schedule.run(step.run)
         run = planned.build(plan, self.consumer)
         stop = None if step.window is None else Stop(step.window, step.flush)
@@ -186,71 +180,79 @@ class _Simulation:
             _seen[key] = tuple(planned.unless_broken(view, broken) for view in views)
         return _seen[key]
 
-    def _notify(self, step: Notify) -> None:
-        run = planned.build(self.schedule.run(step.run), self.consumer)
-        body = messages.body(
-            run, step, root_url=self.world.storage_url, layout=self.consumer.layout, now=self.world.now
-        )
-        attributes = {} if step.form == "bare" else message_attributes(run)
-        message = self.mailbox.accept(step.run, body, attributes, self.world.now)
-        self.recorder.look(observe=False)
-        form = "" if step.form == "full" else f" ({step.form})"
-        self.recorder.record("notified", f"{step.run} (#{message.number}){form}", messages=(message.number,))
-        self.world.advance(1)
-
-    def deliver(self, numbers: tuple[int, ...], crash: Crash | None) -> None:
-        """Give the consumer these messages in one batch."""
+    def deliver(self, numbers: tuple[int, ...], crash: Crash | None, ack: Ack = "kept") -> None:
+        """Give the consumer these messages."""
         self._keep_versions()
         turn = Turn(crash)
-        started = self.drive.start(turn)
-        if started is None and self.drive.takes == "lambda":
-            self._invoke(numbers, turn)
-        elif started is None:
-            for number in numbers:
-                if not self.drive.running or self.drive.hung:
-                    self.mailbox.receive((number,))  # received in the same batch, and lost with the process
-                    continue
-                self._handle(number, turn)
-        else:
-            self.mailbox.receive(numbers)
+        finish(self.deliveries.deliver(numbers, turn, ack))
         self._after(turn)
 
-    def _handle(self, number: int, turn: Turn) -> None:
-        (message,) = self.mailbox.receive((number,))
-        self.recorder.record("delivered", _delivered([message]), messages=(number,))
-        outcome = self.drive.do(Call("handle", json.loads(json.dumps(message.body))), turn)
-        if outcome.how == "returned":
-            self._acknowledge([message])
+    def work(self) -> None:
+        """Let a worker receive whatever is there."""
+        turn = Turn()
+        finish(self.deliveries.work(turn))
+        self._after(turn)
 
-    def _invoke(self, numbers: tuple[int, ...], turn: Turn) -> None:
-        batch = self.mailbox.receive(numbers)
-        self.recorder.record("delivered", _delivered(batch), messages=numbers)
-        event = messages.event(batch, raw=self.consumer.raw_delivery, now=self.world.now)
-        outcome = self.drive.do(Call("handle", event), turn)
-        if outcome.how != "returned":
-            return
-        failed = failed_identifiers(outcome.value, [messages.identifier(message) for message in batch])
-        if failed is None:
-            self.recorder.record("raised", f"the batch failed: it answered {outcome.value!r}"[:300])
-            return
-        self._acknowledge([message for message in batch if messages.identifier(message) not in failed])
-
-    def _acknowledge(self, done: list[Message]) -> None:
-        new = [message for message in done if message.waiting]
-        for message in new:
-            message.acknowledged = True
-        if new:
-            self.recorder.record("acknowledged", _delivered(new), messages=tuple(m.number for m in new))
-            self.recorder.look(observe=False)
+    def reconcile(self) -> None:
+        """Let it look for runs nobody told it of: by its reconcile(), or at a start where it has none."""
+        turn = Turn()
+        if not self.drive.reconciles:
+            self._restart()
+        if finish(self.drive.start(turn)) is None and self.drive.reconciles:
+            self.recorder.record("polled", "reconciles")
+            finish(self.drive.do(Call("reconcile"), turn))
+        self._after(turn)
 
     def poll(self, crash: Crash | None) -> None:
         """Let the poller take one turn."""
         self._keep_versions()
         turn = Turn(crash)
-        started = self.drive.start(turn)
-        if started is None:
+        finish(self._polling(turn, self.drive))
+        self._after(turn)
+
+    def _polling(self, turn: Turn, drive: Drive) -> Going[None]:
+        if (yield from drive.start(turn)) is None:
             self.recorder.record("polled", "polls")
-            self.drive.do(Call("poll"), turn)
+            yield from drive.do(Call("poll"), turn)
+
+    def _overlap(self, step: Overlap) -> None:
+        """Two workers at once; the second is gone afterwards."""
+        self._keep_versions()
+        extra = Drive(self.world, self.consumer, self.recorder, self.trouble, self.play, worker=2)
+        self.drive.lane, extra.lane = 1, 2
+        crashes = (None, step.crash) if step.crash_second else (step.crash, None)
+        turns = Turn(crashes[0]), Turn(crashes[1])
+        lanes = (
+            Lane(self.drive, turns[0], self._taking_turns((step.first,), turns[0], self.drive, 0)),
+            Lane(extra, turns[1], self._taking_turns([(n,) for n in step.second] or [()], turns[1], extra, step.pause)),
+        )
+        try:
+            unmet = overlap.Overlap(self.world, lanes, step.switches, self.recorder).run()
+        finally:
+            self.drive.hung |= extra.hung
+            self.drive.stack = self.drive.stack or extra.stack
+            self.drive.lane = self.recorder.worker = 0
+            extra.kill()
+            self.drive.output += extra.output
+        where = f"step {self.recorder.step}"
+        self.recorder.unreached += [f"{where}: a switch at {s.label} (occurrence {s.occurrence})" for s in unmet]
+        self._after(turns[1] if step.crash_second else turns[0])
+
+    def _taking_turns(self, batches: Sequence[tuple[int, ...]], turn: Turn, drive: Drive, pause: int) -> Going[None]:
+        for number, batch in enumerate(batches):
+            if number:
+                self.wait(pause)
+            if batch:
+                yield from self.deliveries.deliver(batch, turn, drive=drive)
+            else:
+                yield from self._polling(turn, drive)
+
+    def _publish(self, step: Publish) -> None:
+        """Let the publisher announce a run."""
+        turn = Turn(step.crash)
+        if finish(self.drive.start(turn)) is None:
+            self.recorder.record("asked", step.run)
+            finish(self.drive.do(Call("publish", self.publishing.argument(step.run)), turn))
         self._after(turn)
 
     def _after(self, turn: Turn) -> None:
@@ -303,7 +305,7 @@ class _Simulation:
         """Faults are over: give the consumer all that the world owes it, then stop."""
         self.trouble.heal()
         self.recorder.record("settling", "no more disturbances")
-        (settle.poller if self.consumer.kind == "poller" else settle.handler)(self)
+        settle.BY_KIND[self.consumer.kind](self)
         self.recorder.look()
         if not self.drive.hung:
             self.recorder.record("settled", "nothing more to do")
@@ -317,10 +319,6 @@ def _prepare(consumer: Consumer, world: World) -> None:
             f"{consumer.name}.prepare(world) raised {type(error).__name__}: {error}. It runs once per world, before the "
             "first start, in the test's own process."
         ) from error
-
-
-def _delivered(batch: list[Message]) -> str:
-    return ", ".join(f"{message.run_id} (#{message.number})" for message in batch)
 
 
 def _written(plan: PlannedRun, step: Write, views: dict[str, RunView]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from pytest_quarry.bus import faults
 
 SCHEDULE_VERSION = 1
+ANY = "*"  # the n-th boundary of a turn, whatever its label
 RETURN = "return"  # the boundary at the end of a turn: the work is done, nobody has been told
 
 
@@ -46,7 +47,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Crash:
-    """Kill the consumer at the n-th boundary of that label in the turn, before it takes effect.
+    """Kill the consumer at the n-th boundary of that label in the turn (`*`: of any label), before it takes effect.
 
     With `keep`, so many bytes of that write reach the disk first: a torn write. With `power`, the machine dies with it:
     what was not fsynced is cut or taken back.
@@ -73,25 +74,73 @@ class Write:
 
 @dataclass(frozen=True)
 class Notify:
-    """`run_completed` for a run is accepted by the bus; messages are numbered from 1 in this order."""
+    """`run_completed` for a run is accepted by the bus; messages are numbered from 1 in this order.
+
+    No consumer can act on the last four forms.
+    """
 
     run: str
-    form: Literal["full", "minimal", "extra", "reordered", "other-event", "bare"] = "full"
+    form: Literal[
+        "full",
+        "minimal",
+        "extra",
+        "reordered",
+        "other-event",
+        "bare",
+        "not-json",
+        "missing-fields",
+        "wrong-types",
+        "no-such-path",
+    ] = "full"
     outcome: str | None = None
 
 
 @dataclass(frozen=True)
 class Deliver:
-    """The consumer receives these messages, in one batch."""
+    """The consumer receives these messages, in one batch; `ack`: whether its acknowledgement reaches the bus."""
 
     messages: tuple[int, ...]
     crash: Crash | None = None
+    ack: Literal["kept", "lost"] = "kept"
 
 
 @dataclass(frozen=True)
 class Poll:
     """The poller takes one turn."""
 
+    crash: Crash | None = None
+
+
+@dataclass(frozen=True)
+class Switch:
+    """The worker that goes on stands still before the n-th boundary of that label in its turn, and the other goes on."""
+
+    label: str
+    occurrence: int = 1
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Two workers at once: the first is given `first`, the second each of `second` in a turn of its own; pollers poll.
+
+    The first begins. At each switch, at a sleep, where one would block, and at its end the other goes on. `crash` kills
+    the first (or, with `crash_second`, the second) at a boundary of its turn. `pause` seconds pass between two turns of
+    the second.
+    """
+
+    first: tuple[int, ...] = ()
+    second: tuple[int, ...] = ()
+    switches: tuple[Switch, ...] = ()
+    crash: Crash | None = None
+    crash_second: bool = False
+    pause: int = 0
+
+
+@dataclass(frozen=True)
+class Publish:
+    """The publisher is called for a run."""
+
+    run: str
     crash: Crash | None = None
 
 
@@ -150,12 +199,14 @@ class Litter:
 FILE_ERRORS = ("EIO", "ENOENT", "EACCES", "ENOSPC", "EROFS")
 AWS_ERRORS = faults.ERRORS
 SLOW = faults.SLOW
-Step = Write | Notify | Deliver | Poll | Restart | Wait | Break | Heal | Damage | Litter
+Step = Write | Notify | Deliver | Poll | Overlap | Publish | Restart | Wait | Break | Heal | Damage | Litter
 STEPS: dict[str, type] = {
     "write": Write,
     "notify": Notify,
     "deliver": Deliver,
     "poll": Poll,
+    "overlap": Overlap,
+    "publish": Publish,
     "restart": Restart,
     "wait": Wait,
     "break": Break,
@@ -179,18 +230,17 @@ class Schedule:
             raise ScheduleError(f"two planned runs share a run_id: {sorted(known)}")
         notified = 0
         for number, step in enumerate(self.steps, 1):
-            if isinstance(step, (Write, Notify)) and step.run not in known:
+            if isinstance(step, (Write, Notify, Publish)) and step.run not in known:
                 raise ScheduleError(f"step {number} is about run {step.run!r}; planned are {', '.join(known)}")
             notified += isinstance(step, Notify)
             if isinstance(step, Break) and step.error not in (*FILE_ERRORS, *AWS_ERRORS, SLOW):
                 known_errors = ", ".join((*FILE_ERRORS, *AWS_ERRORS, SLOW))
                 raise ScheduleError(f"step {number} breaks with {step.error!r}; known are {known_errors}")
             if isinstance(step, Deliver):
-                unknown = [message for message in step.messages if not 1 <= message <= notified]
-                if unknown or not step.messages:
-                    raise ScheduleError(
-                        f"step {number} delivers {step.messages}, but only {notified} were accepted before it"
-                    )
+                _check_messages(number, step.messages, notified)
+            if isinstance(step, Overlap) and (step.first or step.second):
+                _check_messages(number, step.first, notified)
+                _check_messages(number, step.second, notified)
 
     def run(self, run_id: str) -> PlannedRun:
         """The planned run of that id."""
@@ -236,6 +286,12 @@ class Schedule:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def _check_messages(number: int, messages: tuple[int, ...], notified: int) -> None:
+    unknown = [message for message in messages if not 1 <= message <= notified]
+    if unknown or not messages:
+        raise ScheduleError(f"step {number} delivers {messages}, but only {notified} were accepted before it")
+
+
 def _name(step: Step) -> str:
     return next(name for name, kind in STEPS.items() if type(step) is kind)
 
@@ -248,7 +304,9 @@ def _plain(value: Any) -> dict[str, Any]:
             continue
         if is_dataclass(current):
             current = _plain(current)
-        found[field.name] = list(current) if isinstance(current, tuple) else current
+        if isinstance(current, tuple):
+            current = [_plain(item) if is_dataclass(item) else item for item in current]
+        found[field.name] = current
     return found
 
 
@@ -262,8 +320,11 @@ def _build(kind: type, data: Any, where: str) -> Any:
     values = dict(data)
     if values.get("crash") is not None:
         values["crash"] = _build(Crash, values["crash"], f"{where}, crash")
-    if isinstance(values.get("messages"), list):
-        values["messages"] = tuple(values["messages"])
+    if isinstance(values.get("switches"), list):
+        values["switches"] = [_build(Switch, switch, f"{where}, switch") for switch in values["switches"]]
+    for name in ("messages", "first", "second", "switches"):
+        if isinstance(values.get(name), list):
+            values[name] = tuple(values[name])
     hints = get_type_hints(kind)
     for name, value in values.items():
         if not _fits(value, hints[name]):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from pytest_quarry.bus.delivery import Mailbox
+from pytest_quarry.consumers.consumer import Consumer, Kind
 from pytest_quarry.simulation.drive import Drive
 from pytest_quarry.simulation.history import RunView
 from pytest_quarry.simulation.recorder import Recorder
@@ -15,12 +17,14 @@ PATIENCE = (31, 31, 31, 60, 300, 900, 3_600, 21_600, 86_400, 86_400)
 POLL_EVERY = 60
 IDLE_POLLS = 3
 MOST_POLLS = 16
+RECONCILES, RECONCILE_EVERY = 3, 3_600
 BATCH = 10  # SQS's largest
 
 
 class Unsettled(Protocol):
     """The parts of a simulation that settling moves."""
 
+    consumer: Consumer
     mailbox: Mailbox
     recorder: Recorder
     drive: Drive
@@ -28,26 +32,47 @@ class Unsettled(Protocol):
     lasting: bool
 
     def deliver(self, numbers: tuple[int, ...], crash: Crash | None) -> None: ...
+    def work(self) -> None: ...
+    def reconcile(self) -> None: ...
     def poll(self, crash: Crash | None) -> None: ...
     def wait(self, seconds: float) -> None: ...
 
 
 def handler(world: Unsettled) -> None:
-    """Deliver what is not acknowledged again and again, until it is, or the redrive policy ends it."""
+    """Deliver what is not acknowledged again and again, until it is, or the redrive policy ends it; let it reconcile."""
+    _redeliver(world)
+    for _ in range(RECONCILES if world.consumer.reconciles and not world.drive.hung else 0):
+        world.wait(RECONCILE_EVERY)
+        if world.drive.takes == "queue" and not world.drive.reconciles:
+            world.work()
+        else:
+            world.reconcile()
+
+
+def _redeliver(world: Unsettled) -> None:
     for seconds in PATIENCE:
         if not world.mailbox.waiting():
             return
         world.wait(seconds)
-        for message in world.mailbox.redrive():
-            world.recorder.record("dead-lettered", f"#{message.number}", messages=(message.number,))
-        waiting = [message.number for message in world.mailbox.waiting()]
-        for start in range(0, len(waiting), BATCH):
-            world.deliver(tuple(waiting[start : start + BATCH]), None)
-            if world.drive.hung:
-                return
+        if world.drive.takes == "queue":
+            world.work()
+        else:
+            _deliver_all(world)
+        if world.drive.hung:
+            return
     for message in world.mailbox.waiting():
         words = f"#{message.number} is still not acknowledged"
         world.recorder.record("gave-up", words, messages=(message.number,))
+
+
+def _deliver_all(world: Unsettled) -> None:
+    for message in world.mailbox.redrive():
+        world.recorder.record("dead-lettered", f"#{message.number}", messages=(message.number,))
+    waiting = [message.number for message in world.mailbox.waiting()]
+    for start in range(0, len(waiting), BATCH):
+        world.deliver(tuple(waiting[start : start + BATCH]), None)
+        if world.drive.hung:
+            return
 
 
 def poller(world: Unsettled) -> None:
@@ -75,3 +100,10 @@ def _missing(world: Unsettled) -> bool:
     world.recorder.look()
     loaded = {row.run_id for row in world.recorder.rows}
     return any(view.standing == "due" and view.items and run not in loaded for run, view in world.views.items())
+
+
+def publisher(world: Unsettled) -> None:
+    """Nothing: a wrapper is called once for its run, and one that failed loudly is somebody's to look at."""
+
+
+BY_KIND: dict[Kind, Callable[[Unsettled], None]] = {"event-bus": handler, "poller": poller, "publisher": publisher}

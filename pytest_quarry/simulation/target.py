@@ -20,7 +20,7 @@ class Target:
 
     def __init__(self) -> None:
         self._rows: list[Row] = []
-        self._open: list[tuple[str, tuple[Any, ...]]] | None = None
+        self._open: dict[int, list[tuple[str, tuple[Any, ...]]]] = {}
         self._link: Callable[[Boundary], Any] | None = None
         self.version = 0
 
@@ -58,28 +58,28 @@ class Target:
         else:
             self._link(Boundary(f"target {operation.upper()}", call=call))
 
-    def apply(self, call: TargetCall) -> Any:
-        """In the world: carry out one operation."""
+    def apply(self, call: TargetCall, worker: int = 1) -> Any:
+        """In the world: carry out one operation of a worker; each has its own transaction."""
         operation, arguments = call
         if operation == "rows":
             return [dict(row) for row in self._rows]
         if operation == "begin":
-            if self._open is not None:
+            if worker in self._open:
                 raise RuntimeError("world.target: begin() inside a transaction; commit() or rollback() first")
-            self._open = []
+            self._open[worker] = []
         elif operation in ("commit", "rollback"):
-            pending, self._open = self._open or [], None
+            pending = self._open.pop(worker, [])
             for each, values in pending if operation == "commit" else ():
                 self._change(each, values)
-        elif self._open is not None:
-            self._open.append((operation, arguments))
+        elif worker in self._open:
+            self._open[worker].append((operation, arguments))
         else:
             self._change(operation, arguments)
         return None
 
-    def forget_open(self) -> None:
+    def forget_open(self, worker: int = 1) -> None:
         """The process that had a transaction open is gone."""
-        self._open = None
+        self._open.pop(worker, None)
 
     def _change(self, operation: str, arguments: tuple[Any, ...]) -> None:
         row = dict(arguments[0])

@@ -9,7 +9,7 @@ import errno
 import os
 from dataclasses import dataclass
 
-from pytest_quarry.bus.faults import REFUSED, SLOW, SLOW_SECONDS, UNANSWERED, Fault, FaultPlan, matches
+from pytest_quarry.bus.faults import NO_EFFECT, SLOW, SLOW_SECONDS, Fault, FaultPlan, matches
 from pytest_quarry.consumers.protocol import AwsCall, Boundary, Fail
 from pytest_quarry.simulation.schedule import FILE_ERRORS, Break
 
@@ -24,11 +24,17 @@ class _Active:
 class Trouble:
     """The breaks of a world that are in force."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: FaultPlan | None = None) -> None:
         self._active: list[_Active] = []
-        self._plan = FaultPlan()
+        self._plan = plan or FaultPlan()
         self._faults: dict[Fault, Break] = {}
-        self.met: set[Break] = set()
+        self._begun: dict[Fault, Break] = {}
+        self._met: set[Break] = set()
+
+    @property
+    def met(self) -> set[Break]:
+        """What a boundary met, or a call at the world's endpoint."""
+        return self._met | {self._begun[fault] for fault in self._plan.met if fault in self._begun}
 
     def begin(self, step: Break, listed: frozenset[str] = frozenset()) -> None:
         """From now on the matching boundaries fail; a listing that lags shows the keys `listed`."""
@@ -40,7 +46,7 @@ class Trouble:
         fault = Fault(
             at=step.at, error=step.error, times=step.times, skip=step.skip, containing=step.containing, listed=listed
         )
-        self._faults[fault] = step
+        self._faults[fault] = self._begun[fault] = step
         self._plan.begin(fault)
 
     def heal(self, *, all_of_them: bool = False) -> None:
@@ -57,13 +63,13 @@ class Trouble:
             return None
         fault = self._plan.meet(boundary.label, boundary.call)
         if fault is not None:
-            self.met.add(self._faults[fault])
+            self._met.add(self._faults[fault])
         return fault
 
     def at(self, boundary: Boundary, now: int) -> Fail | None:
         """The error that this operation on files or a database meets, if any."""
-        if isinstance(boundary.call, AwsCall):
-            return None
+        if isinstance(boundary.call, AwsCall) or "ROLLBACK" in boundary.label:
+            return None  # a database whose connection breaks rolls back by itself
         for active in self._active:
             if active.step.error != SLOW and self._meets(active, boundary):
                 number = getattr(errno, active.step.error)
@@ -86,10 +92,10 @@ class Trouble:
         if active.seen <= step.skip or (step.times and active.met >= step.times):
             return False
         active.met += 1
-        self.met.add(step)
+        self._met.add(step)
         return True
 
 
 def has_no_effect(fault: Fault) -> bool:
     """Whether a call that meets this fault never reached its service."""
-    return fault.error in (*REFUSED, *UNANSWERED)
+    return fault.error in NO_EFFECT

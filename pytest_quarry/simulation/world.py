@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_quarry.bus import names
+from pytest_quarry.bus.bus import Bus
+from pytest_quarry.bus.faults import SLOW, SLOW_SECONDS, Apply, FaultPlan, carry_out
+from pytest_quarry.bus.topology import Topology
 from pytest_quarry.consumers import keeper
 from pytest_quarry.consumers.link import Link
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall, Boundary
+from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall, Boundary, EndpointCall
 from pytest_quarry.simulation.disk import DiskWatch
 from pytest_quarry.simulation.target import Target
 from pytest_quarry.storage import FileStore, QuarryWriter, Storage, StoredRun, read_runs
 
 if TYPE_CHECKING:
     from pytest_quarry.bus.aws import MockedAws
+    from pytest_quarry.bus.endpoint import Endpoint
+    from pytest_quarry.bus.queue import Queue
+    from pytest_quarry.bus.server import EndpointServer
     from pytest_quarry.storage.moto import MotoStore
 
 SECOND = 1_000_000
@@ -42,6 +49,7 @@ class World:
         layout: Literal["lode", "flat"] = "lode",
         storage: Literal["fs", "s3"] = "fs",
         seed: int = 0,
+        topology: Topology | None = None,
     ) -> None:
         self.root = base / "world"
         self.disk = self.root / "disk"
@@ -52,9 +60,16 @@ class World:
         self.seed = seed
         self.now = EPOCH
         self.target = Target()
-        self.topic_arn, self.queue_url = names.TOPIC_ARN, names.QUEUE_URL
+        self.topology = topology or Topology()
+        self.topic_arn, self.queue_url = self.topology.topic_arn, self.topology.queue_url
+        self.dead_letter_url = self.topology.dead_letter_url
         self.bucket, self.prefix = names.BUCKET, names.PREFIX
         self._aws: MockedAws | None = None
+        self.on_aws: Callable[[AwsCall, AwsAnswer], None] | None = None
+        self.faults = FaultPlan()
+        self.on_fault: Callable[[str, str], None] | None = None  # a call over HTTP met one
+        self._server: EndpointServer | None = None
+        self._moving = threading.RLock()
         self._link: Link | None = None
         self._make_directories()
         self.watch = DiskWatch({"disk": self.disk, "tmp": self.tmp})
@@ -83,6 +98,30 @@ class World:
         """The runs an independent reader finds in storage now."""
         return read_runs(self._store, layout=self.layout)
 
+    @functools.cached_property
+    def bus(self) -> Bus:
+        """This world's bus as the fixture `quarry_bus` gives it."""
+        return Bus(self)
+
+    @property
+    def mocked(self) -> MockedAws:
+        """This world's AWS."""
+        return self._open_aws()
+
+    @property
+    def queue(self) -> Queue:
+        """The queue of this world's AWS."""
+        return self._open_aws().queue
+
+    def put(self, message_id: str, body: str, attributes: Any, *, sent: int) -> None:
+        """A message that was published at `sent` (µs) arrives in the queue."""
+        self._open_aws().put(message_id, body, attributes, sent)
+
+    def expire(self) -> None:
+        """Messages whose visibility timeout is over are received by somebody else, who dies of them."""
+        if self._aws is not None:
+            self._aws.expire(self.now)
+
     def bucket_keys(self) -> frozenset[str]:
         """The keys of all objects in its bucket now."""
         return frozenset(self._open_aws().keys(self.bucket))
@@ -103,7 +142,8 @@ class World:
 
     def advance(self, seconds: float) -> None:
         """Let virtual time pass."""
-        self.now += round(seconds * SECOND)
+        with self._moving:
+            self.now += round(seconds * SECOND)
 
     def writer(self, clock: int) -> QuarryWriter:
         """The writer whose clock is off by so many seconds."""
@@ -117,16 +157,51 @@ class World:
         return (self.now + self._writing_clock * SECOND) * 1000
 
     def aws(self, call: AwsCall) -> AwsAnswer:
-        """Apply an AWS call to this world's mocked AWS."""
-        answer, took = self._open_aws().apply(call, self.now)
-        self.now += took
-        return answer
+        """Apply an AWS call to this world's mocked AWS; calls of several threads wait for each other."""
+        with self._moving:
+            if self._server is not None and self._server.is_for_it(call):
+                return self._server.without_network(call, self.aws)
+            answer, took = self._open_aws().apply(call, self.now)
+            self.now += took
+            if self.on_aws is not None:
+                self.on_aws(call, answer)
+            return answer
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where this world's AWS is reached over HTTP, on this machine: by other programs, and by clients that are not
+        botocore's own. Served from the first time somebody asks until the world is closed."""
+        if self._server is not None:
+            return self._server.endpoint
+        if self._link is not None:
+            found: Endpoint = self._link.boundary(Boundary("world.endpoint", call=EndpointCall()))
+            return found
+        from pytest_quarry.bus.server import EndpointServer
+
+        self._server = EndpointServer(self.aws, self._gate)
+        return self._server.endpoint
+
+    def wait_for_endpoint(self) -> None:
+        """Wait until what a process that is gone had sent to the endpoint is carried out."""
+        if self._server is not None:
+            self._server.wait_until_idle()
+
+    def _gate(self, label: str, call: AwsCall, apply: Apply) -> AwsAnswer:
+        """Calls over HTTP meet the faults that are in force."""
+        with self._moving:
+            fault = self.faults.meet(label, call)
+            if fault is not None and self.on_fault is not None:
+                self.on_fault(label, fault.error)
+            if fault is not None and fault.error == SLOW:
+                self.advance(SLOW_SECONDS)
+                self.expire()
+        return carry_out(fault, call, apply)
 
     def _open_aws(self) -> MockedAws:
         if self._aws is None:
             from pytest_quarry.bus.aws import MockedAws
 
-            self._aws = MockedAws(seed=self.seed, now=self.now)
+            self._aws = MockedAws(seed=self.seed, now=self.now, topology=self.topology)
         return self._aws
 
     @property
@@ -147,6 +222,9 @@ class World:
             (self.root / name).mkdir()
 
     def close(self) -> None:
-        """Remove everything this world wrote."""
+        """Remove everything this world wrote, and answer nobody any more."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
         keeper.remove_tree(self.root)
         keeper.remove_tree(self.outputs)

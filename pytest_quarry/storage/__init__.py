@@ -2,6 +2,7 @@
 
 from pytest_quarry.storage.clock import VirtualClock
 from pytest_quarry.storage.moto import MotoStore
+from pytest_quarry.storage.pointer import SnapshotConflict
 from pytest_quarry.storage.reader import Readable, read_runs
 from pytest_quarry.storage.s3 import S3Store
 from pytest_quarry.storage.stored import StoredArtifact, StoredEvent, StoredRun, StoredSidecar
@@ -9,7 +10,7 @@ from pytest_quarry.storage.stores import FileStore, KeyTaken, MemoryStore, NoSuc
 from pytest_quarry.storage.story import Storage
 from pytest_quarry.storage.telling import RunFields, RunStory
 from pytest_quarry.storage.windows import FLAT_WINDOWS, WINDOWS, Stop
-from pytest_quarry.storage.writer import QuarryWriter, SnapshotConflict
+from pytest_quarry.storage.writer import QuarryWriter
 
 __all__ = [
     "FLAT_WINDOWS",

@@ -51,6 +51,11 @@ class VirtualClock:
         """The time, UTC; looking does not move it."""
         return moment(self._now)
 
+    @property
+    def microseconds(self) -> int:
+        """The time in microseconds since 1970; looking does not move it."""
+        return self._now // 1000
+
     def advance(self, seconds: float) -> None:
         """Move the clock, backwards too; runs in progress flush if their interval is over."""
         self._now += round(seconds * 1_000_000) * 1000

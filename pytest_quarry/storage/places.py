@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from unittest import mock
+from typing import Literal
 
 import pytest
 
 from pytest_quarry.storage.clock import VirtualClock
 from pytest_quarry.storage.story import Storage
 
-__all__ = ["BUCKET", "PLACES", "storage_of_test", "wanted_place"]
+PlaceOfWorld = Literal["fs", "s3"]
+__all__ = ["PLACES", "storage_of_test", "wanted_place", "wanted_place_of_world"]
 
 PLACES = ("fs", "fakefs", "s3", "memory")
-BUCKET = "quarry-storage"
+PLACES_OF_WORLDS: tuple[PlaceOfWorld, ...] = ("fs", "s3")
 _MARKER = ("id", "severity", "storage")
 
 
 def wanted_place(request: pytest.FixtureRequest) -> str:
     """Where this test wants its storage: the nearest marker that says so, else the option."""
+    return _marked(request) or str(request.config.getoption("--quarry-storage"))
+
+
+def wanted_place_of_world(request: pytest.FixtureRequest) -> PlaceOfWorld:
+    """The same of a world, which a consumer reaches on disk or in S3: an option that asks for more is not meant for it."""
+    marked = _marked(request)
+    for place in PLACES_OF_WORLDS:
+        if place == (marked or request.config.getoption("--quarry-storage")):
+            return place
+    if marked:
+        pytest.fail(
+            f"@pytest.mark.quarry(storage={marked!r}): quarry_world has its storage in fs or s3; for {marked} use "
+            "quarry_storage alone",
+            pytrace=False,
+        )
+    return "fs"
+
+
+def _marked(request: pytest.FixtureRequest) -> str | None:
     for marker in request.node.iter_markers("quarry"):
         unknown = sorted(set(marker.kwargs) - set(_MARKER))
         if marker.args or unknown:
@@ -32,7 +51,7 @@ def wanted_place(request: pytest.FixtureRequest) -> str:
             if place not in PLACES:
                 pytest.fail(f"@pytest.mark.quarry(storage={place!r}): there are {', '.join(PLACES)}", pytrace=False)
             return str(place)
-    return str(request.config.getoption("--quarry-storage"))
+    return None
 
 
 @contextmanager
@@ -48,8 +67,8 @@ def storage_of_test(request: pytest.FixtureRequest, clock: VirtualClock) -> Iter
         _fake_file_system(request)
         yield Storage.on_disk(Path("/quarry-storage"), clock=clock)
     else:
-        with mocked_bucket():
-            yield Storage.in_moto(BUCKET, clock=clock)
+        aws = request.getfixturevalue("_quarry_aws")
+        yield Storage.in_moto(aws.bucket, clock=clock)
 
 
 def _fake_file_system(request: pytest.FixtureRequest) -> None:
@@ -60,34 +79,3 @@ def _fake_file_system(request: pytest.FixtureRequest) -> None:
             'storage="fakefs" uses the fixture fs of pyfakefs, which is not there: its pytest plugin is off',
             pytrace=False,
         )
-
-
-@contextmanager
-def mocked_bucket() -> Iterator[None]:
-    """Mocked AWS with an empty bucket, moto's dummy credentials, and no way to the network for boto3 clients."""
-    from moto import mock_aws
-    from moto.s3.models import s3_backends
-
-    environment = {
-        "AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    with ExitStack() as stack:
-        stack.enter_context(mock.patch.dict(os.environ, environment))
-        for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
-            os.environ.pop(name, None)
-        stack.enter_context(mock_aws())
-        stack.enter_context(mock.patch("botocore.endpoint.Endpoint._send", _refuse))
-        backend = s3_backends["123456789012"]["aws"]
-        if BUCKET not in backend.buckets:
-            backend.create_bucket(BUCKET, "us-east-1")
-        yield
-
-
-def _refuse(endpoint: object, request: object) -> object:
-    raise RuntimeError(
-        f"{getattr(request, 'method', '?')} {getattr(request, 'url', '?')}: a boto3 client that is not mocked; its session is "
-        "older than moto. Make the client (or boto3.Session) inside the test or a fixture"
-    )

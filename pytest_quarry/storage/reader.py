@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_quarry.storage.sources import source
 from pytest_quarry.storage.stored import StoredArtifact, StoredEvent, StoredRun, StoredSidecar
-from pytest_quarry.storage.survey import Found, Place, Readable, find_flat, find_lode
+from pytest_quarry.storage.survey import Found, Place, Readable, find_flat, find_lode, whole
 
 __all__ = ["Readable", "read_runs"]
 
@@ -118,9 +118,12 @@ class _Records:
             if kind in ("event", "artifact_event"):
                 self._add_event(record, damage)
             elif kind == "artifact_chunk":
-                copies = self.chunks.setdefault(str(record["artifact_id"]), {}).setdefault(int(record["seq"]), [])
+                copies = self.chunks.setdefault(str(record["artifact_id"]), {}).setdefault(whole(record, "seq"), [])
                 copies.append(record)
             elif kind == "metrics":
+                for name in _COUNTS & record.keys():
+                    whole(record, name)
+                _text(record, "job_id")
                 self.metrics.append(record)
         except (KeyError, TypeError, ValueError) as error:
             damage.append(f"a {kind} record lacks or misstates {error}: {key}")
@@ -142,6 +145,15 @@ class _Records:
 
 
 _COMMIT_FIELDS = ("artifact_id", "name", "content_type", "size_bytes")
+_COUNTS = {f"runs_{name}_total" for name in ("failed", "crashed")} | {"lode_write_failure_total"}
+_COUNTS |= {f"events_{name}_total" for name in ("received", "persisted", "dropped")}
+
+
+def _text(record: dict[str, Any], name: str) -> str | None:
+    value = record.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise ValueError(name)
 
 
 def _event(record: dict[str, Any]) -> StoredEvent:
@@ -152,13 +164,13 @@ def _event(record: dict[str, Any]) -> StoredEvent:
     return StoredEvent(
         event_id=str(record["event_id"]),
         run_id=str(record["run_id"]),
-        seq=int(record["seq"]),
+        seq=whole(record, "seq"),
         type="artifact" if commit else str(record["type"]),
         ts=str(record["ts"]),
         payload=payload,
-        attempt=int(record["attempt"]),
-        job_id=record.get("job_id"),
-        parent_run_id=record.get("parent_run_id"),
+        attempt=whole(record, "attempt"),
+        job_id=_text(record, "job_id"),
+        parent_run_id=_text(record, "parent_run_id"),
         contract_version=str(record["contract_version"]),
     )
 
@@ -226,8 +238,12 @@ def _assemble(chunks: dict[int, list[dict[str, Any]]]) -> bytes:
 
 def _read_sidecars(store: Readable, found: Found, damage: list[str]) -> Iterator[StoredSidecar]:
     for path, entry in sorted(found.sidecars.items()):
+        key = posixpath.normpath(path)
+        if key.split("/")[0] in ("", ".."):
+            damage.append(f"sidecar file would be outside of the storage root: {path}")
+            continue
         try:
-            data = store.get(posixpath.normpath(path))
+            data = store.get(key)
         except Exception as error:
             damage.append(f"sidecar file cannot be read ({type(error).__name__}): {path}")
             continue

@@ -28,14 +28,14 @@ def recorded_runs(path: Path, taken: Collection[tuple[str, str]] | None) -> list
     found = [_run(stored, path) for stored in _stored(path)]
     if taken is None:
         return found
-    ids: dict[str, str] = {}
+    ids: dict[tuple[str, str], str] = {}
     used = set(taken)
     for run in found:
         number = 1
         while (run.dataset, f"{run.run_id}-{number}") in used:
             number += 1
-        ids[run.run_id] = f"{run.run_id}-{number}"
-        used.add((run.dataset, ids[run.run_id]))
+        ids[run.dataset, run.run_id] = f"{run.run_id}-{number}"
+        used.add((run.dataset, f"{run.run_id}-{number}"))
     return [_renamed(run, ids) for run in found]
 
 
@@ -121,7 +121,9 @@ def _sidecars(stored: StoredRun) -> tuple[Sidecar, ...]:
 def _counts(stored: StoredRun, outcome: Outcome) -> dict[str, Any]:
     """What only the metrics know."""
     metrics = stored.metrics or {}
-    dropped: dict[str, int] = dict(metrics.get("dropped_by_type") or {})
+    dropped: dict[str, int] = metrics.get("dropped_by_type") or {}
+    if not isinstance(dropped, dict) or any(type(count) is not int for count in dropped.values()):
+        raise ValueError(f"its metrics say dropped_by_type {dropped!r}")
     received = int(metrics.get("events_received_total", 0))
     lost = max(0, received - len(stored.events) - sum(dropped.values())) if outcome == Outcome.POLICY_FAILURE else 0
     return {"dropped": dropped, "lost": lost, "write_failures": int(metrics.get("lode_write_failure_total", 0))}
@@ -159,9 +161,10 @@ def _started(stored: StoredRun) -> datetime | None:
     return None
 
 
-def _renamed(run: Run, ids: dict[str, str]) -> Run:
-    run_id = ids[run.run_id]
-    parent = None if run.parent_run_id is None else ids.get(run.parent_run_id, run.parent_run_id)
+def _renamed(run: Run, ids: dict[tuple[str, str], str]) -> Run:
+    run_id, parent = ids[run.dataset, run.run_id], run.parent_run_id
+    if parent is not None:
+        parent = ids.get((run.dataset, parent), parent)
     events = tuple(
         replace(event, run_id=run_id, parent_run_id=parent, event_id=f"ev-{run_id}-{event.seq:04d}")
         for event in run.events

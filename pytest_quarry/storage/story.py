@@ -136,7 +136,8 @@ class Storage:
     ) -> list[Run]:
         """Write many whole runs at once: ids ``run-0001`` …, items whose data are ``{"n": 1}`` ….
 
-        ``interleaved``: all of them at the same time, each by a writer of its own, in an order ``seed`` decides.
+        ``interleaved``: all of them at the same time, each by a writer of its own, in an order ``seed`` decides; those
+        that fail on a conflict end as a policy_failure, and are given so.
         """
         unknown = sorted(set(fields) - set(FIELDS))
         if unknown:
@@ -152,7 +153,7 @@ class Storage:
                 run_id = f"{name}-{self._made:04d}"
                 made.append(plain_run(run_id, items=items, started_at=started, outcome=chosen, **values))
             if interleaved:
-                self.interleave(made, seed=seed)
+                made = self._interleave(made, seed)
             else:
                 writer = self._writer()
                 for run in made:
@@ -163,20 +164,36 @@ class Storage:
     def write(self, run: Run, *, stop: Stop | None = None, flush_twice: bool = False) -> None:
         """Write a whole run that was made elsewhere, by `pytest_quarry.strategies` for one; or up to ``stop``."""
         self._writer().write(run, stop=stop, flush_twice=flush_twice)
+        self._ids.add((run.dataset, run.run_id))
 
     def interleave(self, runs: Sequence[Run], *, seed: int = 0) -> tuple[str, ...]:
-        """Write whole runs at the same time: forks, ids out of order, conflicts; ids of those that failed on one."""
-        return interleave([self._writer() for _ in runs], runs, seed=seed)
+        """Write whole runs at the same time: forks, ids out of order, conflicts; ids of those that failed on one.
+
+        Such a run ends as a policy_failure: what it wrote before, its metrics unless they meet a conflict too, and what
+        its policy flushes again while closing.
+        """
+        self._ids.update((run.dataset, run.run_id) for run in runs)
+        ended = self._interleave(runs, seed)
+        return tuple(run.run_id for run, before in zip(ended, runs, strict=True) if run is not before)
 
     def from_recorded(self, path: Path | str, *, new_ids: bool = False) -> list[Run]:
         """Write the runs of a real storage root, or of one run's folder in it, here; with ``new_ids``, as new runs.
 
-        Raises StoreError if there are no runs, or one that is too damaged to be written again.
+        Raises StoreError if there are no runs, or one that is too damaged to be written again, or that is here already.
         """
         found = recorded_runs(Path(path), self._ids if new_ids else None)
+        again = sorted(run.run_id for run in found if (run.dataset, run.run_id) in self._ids)
+        if again:
+            raise StoreError(
+                f"{path}: {', '.join(again[:10])} here already; give new_ids=True to write them as new runs"
+            )
         writer = self._writer()
         for run in found:
-            writer.write(run)
+            try:
+                writer.write(run)
+            except ContractError as error:
+                # A number too large for Python is infinite to it, for one.
+                raise StoreError(f"{path}: cannot be written again: {error}") from error
         self._ids.update((run.dataset, run.run_id) for run in found)
         return found
 
@@ -210,6 +227,9 @@ class Storage:
         if value is None:
             raise StoreError(f"storage is at {self.url}, not in S3; {name} is for s3, url is for all")
         return str(value)
+
+    def _interleave(self, runs: Sequence[Run], seed: int) -> list[Run]:
+        return interleave([self._writer() for _ in runs], runs, seed=seed)
 
     def _writer(self) -> QuarryWriter:
         return QuarryWriter(self.store, clock=self._clock, layout=self.layout)

@@ -9,7 +9,7 @@ from itertools import groupby, pairwise
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["Found", "Place", "Readable", "find_flat", "find_lode"]
+__all__ = ["Found", "Place", "Readable", "find_flat", "find_lode", "whole"]
 
 
 class Readable(Protocol):
@@ -148,11 +148,19 @@ def _manifest(store: Readable, dataset: str, snapshot: str) -> tuple[dict[str, i
         return {}, [], "no canonical manifest" if absent else f"its canonical manifest cannot be read: {kind}"
     try:
         manifest = json.loads(content)
-        files = {str(entry["path"]): int(entry["size_bytes"]) for entry in manifest["files"]}
+        files = {str(entry["path"]): whole(entry, "size_bytes") for entry in manifest["files"]}
         sidecars = [dict(entry) for entry in (manifest.get("metadata") or {}).get("sidecar_files") or []]
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         return {}, [], f"its canonical manifest does not parse: {error}"
     return files, sidecars, ""
+
+
+def whole(record: dict[str, Any], name: str) -> int:
+    """The whole number in a field. Raises KeyError and ValueError with its name; JSON has ``1e999`` and ``true`` too."""
+    value = record[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or value % 1:
+        raise ValueError(name)
+    return int(value)
 
 
 def _lode_run(store: Readable, folder: str, rests: list[str], extra: set[str]) -> tuple[Place, Found]:

@@ -80,6 +80,10 @@ class RunStory:
         """Its id."""
         return self._head.run_id
 
+    def notification(self, *, minimal: bool = False) -> dict[str, Any]:
+        """Its ``run_completed`` message, as `Storage.notification` gives it."""
+        return self._storage.notification(self, minimal=minimal)
+
     @property
     def notified(self) -> bool:
         """Whether Quarry announces it: it is over, and Quarry did not die with it."""

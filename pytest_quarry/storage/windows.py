@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from pytest_quarry.contract.errors import ContractError
 
-__all__ = ["FLAT_WINDOWS", "WINDOWS", "Stop", "torn"]
+__all__ = ["FLAT_WINDOWS", "REVERSED", "WINDOWS", "Stop", "torn"]
 
 WINDOWS = MappingProxyType(
     {
@@ -21,7 +21,9 @@ WINDOWS = MappingProxyType(
         "w4": "a canonical manifest cut in the middle",
         "w5": "the canonical manifest, no copy in any partition",
         "w6": "the canonical manifest and the first copy",
-        "w6b": "the canonical manifest, a copy cut in the middle: the second, or the only one",
+        "w6b": "the canonical manifest, the first copy, a second one cut in the middle; or the only one, cut",
+        "w6r": "as w6, the copies written in reverse order: the last one is there (no order of them is promised)",
+        "w6br": "as w6b, in reverse order: the last copy, the one before it cut in the middle",
         "w9": "the canonical manifest failed to be written, the run ended as policy_failure and has its metrics; "
         "resumed, its policy flushes once more while closing",
     }
@@ -30,6 +32,9 @@ WINDOWS = MappingProxyType(
 
 FLAT_WINDOWS = ("before", "w7", "w8", "w1c")
 """The windows that exist in the flat layout."""
+
+REVERSED = ("w6r", "w6br")
+"""The windows of a writer that copies the manifest into the partitions in reverse order."""
 
 
 @dataclass(frozen=True)

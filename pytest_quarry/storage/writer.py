@@ -1,13 +1,15 @@
 """Quarry's writing, step by step: it can be stopped in every window of the commit protocol, and go on from there."""
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 from pytest_quarry.contract.errors import ContractError, choose
 from pytest_quarry.contract.layout import Layout, latest_path, manifest_path
-from pytest_quarry.contract.run import FlushMode, Policy, Run
+from pytest_quarry.contract.run import FlushMode, Outcome, Policy, Run
 from pytest_quarry.storage.plan import (
     FlatPlan,
     SidecarFile,
@@ -17,17 +19,11 @@ from pytest_quarry.storage.plan import (
     plan_flat,
     plan_run,
 )
-from pytest_quarry.storage.stores import NoSuchKey, Store, StoreError
-from pytest_quarry.storage.windows import FLAT_WINDOWS, Stop, torn
+from pytest_quarry.storage.pointer import Pointer, SnapshotConflict
+from pytest_quarry.storage.stores import Store
+from pytest_quarry.storage.windows import FLAT_WINDOWS, REVERSED, Stop, torn
 
 __all__ = ["QuarryWriter", "SnapshotConflict"]
-
-_CONFLICT_RETRIES = 3
-
-
-class SnapshotConflict(StoreError):
-    """Other writers swapped ``latest`` each time this one tried; its data stays behind, uncommitted."""
-
 
 # Writers of one store share the ids, as a clock may stand still.
 _USED: WeakKeyDictionary[Store, set[int]] = WeakKeyDictionary()
@@ -47,7 +43,7 @@ class QuarryWriter:
         self.layout = choose(Layout, layout, "layout")
         self._clock = clock
         self._used = _USED.setdefault(store, set())
-        self._heads: dict[str, str] = {}
+        self._pointer = Pointer(store)
         self._paused: dict[tuple[str, str], _Steps] = {}
 
     def write(self, run: Run, *, stop: Stop | None = None, flush_twice: bool = False) -> None:
@@ -55,7 +51,8 @@ class QuarryWriter:
 
         A writer that stopped has died, unless `resume` is called. ``flush_twice``: the buffered policy's flush is
         retried whole. Raises ContractError for a stop this run never reaches, a run that is paused, a policy that
-        repeats nothing; SnapshotConflict when other writers were faster four times.
+        repeats nothing; SnapshotConflict, once the run has ended as a policy_failure, when other writers were faster
+        four times.
         """
         self.follow(run, _planned(_Same(run), self.layout, flush_twice, self.store.backend), stop=stop)
 
@@ -68,7 +65,11 @@ class QuarryWriter:
         self._go(where, self._steps(run, plan, at, done), at)
 
     def steps(self, run: Run) -> Iterator[tuple[int, str]]:
-        """Write a run step by step: each ``next`` goes on to the next place where another writer can be faster."""
+        """Write a run step by step: each ``next`` goes on to the next place where another writer can be faster.
+
+        From now on this writer has others around it. Raises SnapshotConflict as `write` does.
+        """
+        self._pointer.crowded = True
         return self._steps(run, _planned(_Same(run), self.layout, False, self.store.backend), None, 0)
 
     def commit(self, dataset: str, call: WriteCall) -> None:
@@ -77,7 +78,7 @@ class QuarryWriter:
             for _ in self._commit(dataset, call, 0, None):
                 pass
         except BaseException:
-            self._heads.pop(dataset, None)
+            self._pointer.forget(dataset)
             raise
 
     def resume(self, run: Run) -> None:
@@ -99,11 +100,11 @@ class QuarryWriter:
                     self._paused[where] = steps
                     break
         except BaseException:
-            self._heads.pop(where[0], None)
+            self._pointer.forget(where[0])
             raise
         if at is not None:
             # The head may now name a snapshot that never gets a manifest.
-            self._heads.pop(where[0], None)
+            self._pointer.forget(where[0])
 
     def _steps(self, run: Run, plan: WritePlan | FlatPlan, at: tuple[int, str] | None, done: int) -> _Steps:
         return self._flat_steps(plan, at) if isinstance(plan, FlatPlan) else self._lode_steps(run, plan, at, done)
@@ -134,35 +135,49 @@ class QuarryWriter:
     def _lode_steps(self, run: Run, plan: WritePlan, at: tuple[int, str] | None, done: int) -> _Steps:
         for number, call in enumerate(plan.calls[done:], start=done):
             window = at[1] if at is not None and at[0] == number else None
-            yield from self._commit(run.dataset, call, number, window)
+            try:
+                yield from self._commit(run.dataset, call, number, window)
+            except SnapshotConflict as conflict:
+                conflict.ended = yield from self._fail(run, plan, number)
+                raise
             if window == "w9":
+                self._pointer.forget(run.dataset)
                 yield from self._fail(run, plan, number)
                 return
         if plan.metrics is not None:
             number = len(plan.calls)
-            yield from self._commit(run.dataset, plan.metrics, number, at[1] if at and at[0] == number else None)
+            # Best effort: the run has ended, with or without them.
+            with suppress(SnapshotConflict):
+                yield from self._commit(run.dataset, plan.metrics, number, at[1] if at and at[0] == number else None)
 
-    def _fail(self, run: Run, plan: WritePlan, number: int) -> _Steps:
-        self._heads.pop(run.dataset, None)
+    def _fail(self, run: Run, plan: WritePlan, number: int) -> Generator[tuple[int, str], None, Run]:
+        """What Quarry still does when call ``number`` failed: the metrics, and while closing its last flush.
+
+        The run as it then ended. Neither of the two is tried again if it meets a conflict.
+        """
         calls = plan.calls
+        buffered = run.policy == Policy.BUFFERED
+        received = len(run.events) if buffered else sum(call.events for call in calls[: number + 1])
+        stored = sum(call.events for call in calls[:number])
         if run.metrics:
-            buffered = run.policy == Policy.BUFFERED
             record = metrics_call(
                 run,
                 late=plan.late if buffered else (),
                 writes=number,
-                received=None if buffered else sum(call.events for call in calls[: number + 1]),
-                persisted=sum(call.events for call in calls[:number]),
+                received=None if buffered else received,
+                persisted=stored,
                 write_failures=max(run.write_failures, 1),
                 failed=True,
                 storage_backend=self.store.backend,
             )
-            for _ in self._commit(run.dataset, record, number, None):
-                pass
+            with suppress(SnapshotConflict):
+                yield from self._commit(run.dataset, record, number, None)
         yield number, "w9"
-        for call in _retried(run, calls, number):
-            for _ in self._commit(run.dataset, call, number, None):
-                pass
+        with suppress(SnapshotConflict):
+            for index in _retried(run, calls, number):
+                yield from self._commit(run.dataset, calls[index], number, None)
+                stored += calls[index].events if index >= number else 0
+        return _failed(run, received, stored)
 
     def _commit(self, dataset: str, call: WriteCall, number: int, window: str | None) -> _Steps:
         """One write call. Yields each window as its state is reached; the torn ones only where they are wanted."""
@@ -178,16 +193,12 @@ class QuarryWriter:
             yield number, "w2"
             if stray is not None:
                 store.delete(stray)
-        parent = yield from self._swap(dataset, snapshot, number)
+        parent = yield from self._pointer.swap(dataset, snapshot, (number, "swap"))
         yield number, "w3"
         if window == "w9":
             return
-        canonical = manifest_path(snapshot, dataset=dataset)
         manifest = call.manifest(snapshot, _rfc3339(now), parent)
-        if window in ("w4", "w4b"):
-            store.put(canonical, torn(manifest) if window == "w4" else b"")
-            yield number, window
-        store.put(canonical, manifest)
+        yield from self._put_manifest(manifest_path(snapshot, dataset=dataset), manifest, number, window)
         yield number, "w5"
         yield from self._put_copies(call, snapshot, manifest, number, window)
 
@@ -205,16 +216,28 @@ class QuarryWriter:
                 yield number, "w1b"
         yield number, "w1"
 
+    def _put_manifest(self, key: str, manifest: bytes, number: int, window: str | None) -> _Steps:
+        if window in ("w4", "w4b"):
+            self.store.put(key, torn(manifest) if window == "w4" else b"")
+            yield number, window
+        elif self._pointer.crowded:
+            # A file is there before its contents are; an object of S3 comes whole.
+            if self.store.backend == "fs":
+                self.store.put(key, b"")
+            yield number, "half"
+        self.store.put(key, manifest)
+
     def _put_copies(self, call: WriteCall, snapshot: str, manifest: bytes, number: int, window: str | None) -> _Steps:
-        second = min(1, len(call.parts) - 1)
-        for index, part in enumerate(call.parts):
+        parts, name = (call.parts[::-1], "w6r") if window in REVERSED else (call.parts, "w6")
+        second = min(1, len(parts) - 1)
+        for index, part in enumerate(parts):
             key = f"{part.segments}{snapshot}/manifest.json"
-            if window == "w6b" and index == second:
+            if window in ("w6b", "w6br") and index == second:
                 self.store.put(key, torn(manifest))
-                yield number, "w6b"
+                yield number, window
             self.store.put(key, manifest)
             if not index:
-                yield number, "w6"
+                yield number, name
 
     def _put_sidecars(self, sidecars: tuple[SidecarFile, ...], number: int) -> _Steps:
         for sidecar in sidecars:
@@ -233,34 +256,6 @@ class QuarryWriter:
             number += 1
         self._used.add(number)
         return str(number)
-
-    def _swap(self, dataset: str, snapshot: str, number: int) -> Generator[tuple[int, str], None, str | None]:
-        """Point ``latest`` at the snapshot; the parent it then has."""
-        key, new = latest_path(dataset), snapshot.encode()
-        head = self._heads.get(dataset)
-        if head is not None and self.store.swap(key, head.encode(), new):
-            self._heads[dataset] = snapshot
-            return head
-        for _ in range(1 + _CONFLICT_RETRIES):
-            present, parent = self._head(dataset)
-            yield number, "swap"
-            if self.store.swap(key, present, new):
-                self._heads[dataset] = snapshot
-                return parent
-        raise SnapshotConflict(f"{key}: swapped by others {1 + _CONFLICT_RETRIES} times; snapshot {snapshot} gives up")
-
-    def _head(self, dataset: str) -> tuple[bytes | None, str | None]:
-        """What ``latest`` holds, and the snapshot to call parent: its own, or the newest one where it has none."""
-        try:
-            present = self.store.get(latest_path(dataset))
-        except NoSuchKey:
-            return None, None
-        name = present.decode(errors="replace")
-        if name.isdecimal() and self.store.exists(manifest_path(name, dataset=dataset)):
-            return present, name
-        keys = self.store.list(f"datasets/{dataset}/segments/")
-        ids = [key.split("/")[-2] for key in keys if key.endswith("/manifest.json")]
-        return present, max(ids, key=lambda one: (len(one), one), default=None)
 
     def _flat_steps(self, plan: FlatPlan, at: tuple[int, str] | None) -> _Steps:
         files = plan.calls if plan.metrics is None else (*plan.calls, plan.metrics)
@@ -313,13 +308,25 @@ def _size(plan: WritePlan | FlatPlan) -> int:
     return sum(len(part.data) for call in plan.calls for part in call.parts)
 
 
-def _retried(run: Run, calls: tuple[WriteCall, ...], number: int) -> tuple[WriteCall, ...]:
-    """The calls the policy makes again while closing, after call ``number`` failed."""
+def _retried(run: Run, calls: tuple[WriteCall, ...], number: int) -> tuple[int, ...]:
+    """The numbers of the calls the policy makes again while closing, after call ``number`` failed."""
     if run.policy == Policy.STRICT:
         return ()
     same_flush = [index for index, call in enumerate(calls) if call.flush == calls[number].flush]
     everything = run.policy == Policy.BUFFERED and run.flush_mode == FlushMode.AT_LEAST_ONCE
-    return tuple(calls[index] for index in same_flush if everything or index >= number)
+    return tuple(index for index in same_flush if everything or index >= number)
+
+
+def _failed(run: Run, received: int, stored: int) -> Run:
+    """The run as it ended after a write failed: so many events were received, so many of them are stored."""
+    return replace(
+        run,
+        outcome=Outcome.POLICY_FAILURE,
+        events=run.events[:stored],
+        dropped=run.dropped_by_type,
+        lost=received - stored,
+        write_failures=max(run.write_failures, 1),
+    )
 
 
 def _rfc3339(nanoseconds: int) -> str:

@@ -7,7 +7,7 @@ import pytest
 from golden_trees import GOLDEN, REASON, SCENARIOS, WINDOWS, clock, crashed_run, normal, rebuild, report, scenario
 
 from pytest_quarry.contract import run_completed
-from pytest_quarry.storage import FileStore, QuarryWriter, Stop
+from pytest_quarry.storage import FileStore, QuarryWriter, SnapshotConflict, Stop
 
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason=REASON)
 
@@ -65,6 +65,46 @@ def test_stops_where_quarry_died(window: str, tmp_path: Path) -> None:
     if window == "w9":
         pen.resume(crashed)
     same(tmp_path / "root", folder / "root")
+
+
+class Contested(FileStore):
+    """Other writers are faster, as often as is told."""
+
+    times = 0
+
+    def swap(self, key: str, expected: bytes | None, new: bytes) -> bool:
+        if self.times:
+            self.times -= 1
+            return False
+        return super().swap(key, expected, new)
+
+
+def test_a_conflict_leaves_what_a_failed_write_leaves(tmp_path: Path) -> None:
+    # No tree shows a conflict; to Quarry it is a failed write like that of w9, whose data stays behind too.
+    folder = scenario("w9")
+    store, ticks = Contested(tmp_path / "root"), clock()
+    pen = QuarryWriter(store, clock=lambda: next(ticks))
+    pen.write(rebuild(folder / "root", [], run_id="run-base")[0])
+    store.times = 4
+    with pytest.raises(SnapshotConflict, match="gives up") as conflict:
+        pen.write(crashed_run("w9"))
+    same(tmp_path / "root", folder / "root")
+    (said,) = report(folder)
+    ended = conflict.value.ended
+    assert ended is not None
+    assert (ended.outcome, ended.event_count) == (said["outcome"], said["event_count"])
+
+
+def test_in_reverse_order_only_the_place_of_the_copy_differs(tmp_path: Path) -> None:
+    folder = scenario("w6")
+    pen = writer(tmp_path / "root")
+    pen.write(rebuild(folder / "root", [], run_id="run-base")[0])
+    pen.write(crashed_run("w6"), stop=Stop("w6r"))
+    mine, theirs = normal(tmp_path / "root"), normal(folder / "root")
+    (one,), (two,) = mine.keys() - theirs.keys(), theirs.keys() - mine.keys()
+    assert one.replace("event_type=run_complete", "event_type=item") == two
+    assert mine.pop(one) == theirs.pop(two)
+    assert mine == theirs
 
 
 @pytest.mark.parametrize("window", [window for window in WINDOWS if window != "w9"])

@@ -247,6 +247,6 @@ def test_what_rows_may_return(pytester: pytest.Pytester, body: str) -> None:
 def test_rows_of_runs_that_do_not_exist_are_told(pytester: pytest.Pytester) -> None:
     source = f"{SOUND}\n\nclass TestMine(TestOrders):\n    def rows(self, world): return [{{'run_id': 'a ghost', 'item': 1}}]\n"
     pytester.makepyfile(source)
-    result = pytester.runpytest(*QUIET, "-k", "TestMine and envelope")
+    result = pytester.runpytest(*QUIET, "-k", "TestMine and envelope_variants")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*a ghost*"])

@@ -92,7 +92,7 @@ def test_every_way_of_capturing(pytester: pytest.Pytester, capture: str) -> None
 @pytest.mark.usefixtures("broken")
 def test_under_xdist(pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
-    result = pytester.runpytest_subprocess(*QUIET, "-n", "2", "-k", "crash or restart or envelope")
+    result = pytester.runpytest_subprocess(*QUIET, "-n", "2", "-k", "crash or restart or envelope_variants")
     result.assert_outcomes(passed=3, failed=1)
     result.stdout.fnmatch_lines(["run-A was loaded twice: *", "replay: pytest test_orders.py --quarry-replay=*"])
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_runs import START, calm, check_same, run_of, writer
+from misstated import misstate, odd
 
 from pytest_quarry.contract import Artifact, Outcome, Policy, Run, Sidecar, encode_line, number_events
 from pytest_quarry.storage import FileStore, MemoryStore, Stop, StoredRun, read_runs
@@ -235,3 +236,40 @@ def test_damage_to_one_run_never_reaches_another(data: st.DataObject, how: str) 
     hurt = found["hurt"]
     whole = (hurt.state, len(hurt.events), hurt.metrics is not None, hurt.complete_partitions, len(hurt.sidecars))
     assert hurt.damage or whole == ("finished", 3, True, True, 1)
+
+
+@pytest.mark.parametrize("layout", ["lode", "flat"])
+@given(data=st.data(), new=odd)
+@settings(calm, max_examples=300)
+def test_values_nobody_expects_never_stop_the_reader(layout: str, data: st.DataObject, new: Any) -> None:
+    sound = run_of("sound", sidecars=(Sidecar(name="f", data=b"1"),))
+    commit = {"artifact_id": "a", "name": "n", "content_type": "t", "size_bytes": 0}
+    events = number_events("hurt", [("item", {}), ("artifact", commit), ("run_error", {})], started_at=START)
+    artifacts, files = (Artifact(artifact_id="a", chunks=(b"abc", b"de")),), (Sidecar(name="f", data=b"1"),)
+    hurt = run_of("hurt", events=events, artifacts=artifacts, sidecars=files, outcome=Outcome.SCRIPT_ERROR)
+    store = stored(hurt, sound, layout=layout)
+    misstate(store, data, new, mark=b"run_id=hurt")
+    check_same({run.run_id: run for run in read_runs(store, layout=layout)}["sound"], sound, flat=layout == "flat")
+
+
+@pytest.mark.parametrize("up", ["../secret", "a/../../secret", "{root}/../secret"])
+def test_a_manifest_does_not_lead_out_of_the_root(up: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"1")
+    store = FileStore(tmp_path / "root")
+    writer(store).write(run_of(sidecars=(Sidecar(name="f", data=b"1"),)))
+    path = up.replace("{root}", str(tmp_path / "root"))
+    for key in store.list("datasets/quarry/segments/"):
+        store.put(key, store.get(key).replace(f'"{PARTS}/files/f"'.encode(), json.dumps(path).encode()))
+    (run,) = read_runs(tmp_path / "root")
+    assert (run.state, run.sidecars) == ("finished", ())
+    assert any("outside of the storage root" in words and path in words for words in run.damage)
+
+
+@pytest.mark.parametrize("value", ["1e999", "true", '"1"', "1.5", "null", "[]"])
+def test_a_number_that_is_none_is_described(value: str) -> None:
+    store = stored(run_of(items=2, policy=Policy.BUFFERED))
+    (key,) = data_keys(store)
+    store.put(key, store.get(key).replace(b'"seq":1,', f'"seq":{value},'.encode()))
+    run = only(store)
+    assert [one.seq for one in run.items] == [2]
+    assert any("lacks or misstates seq" in words and key in words for words in run.damage)

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "golden"))
 from golden_trees import GOLDEN, REASON, SCENARIOS, scenario
 from hypothesis import assume, given, settings
-from made_runs import calm, check_same, run_of, runs, writer
+from hypothesis import strategies as st
+from made_runs import calm, check_same, run_of, writer
+from misstated import misstate, odd
 
-from pytest_quarry.contract import Run
+from pytest_quarry.contract import Run, Sidecar
 from pytest_quarry.storage import FileStore, Storage, StoreError, read_runs
+from pytest_quarry.strategies import runs
 
 golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=REASON)
 
@@ -53,6 +57,28 @@ def test_new_ids_keep_the_lineage() -> None:
         assert [event.payload for event in old.events] == [event.payload for event in new.events]
     third = storage.from_recorded(root, new_ids=True)
     assert {run.run_id for run in third}.isdisjoint(renamed.values())
+
+
+def test_new_ids_are_new_among_all_that_was_written(tmp_path: Path) -> None:
+    pen = writer(FileStore(tmp_path))
+    pen.write(run_of("run"))
+    pen.write(run_of("run", dataset="other"))
+    storage = Storage.in_memory()
+    storage.write(run_of("run-1"))
+    storage.interleave([run_of("run-2", dataset="other"), run_of("run-1", dataset="other")])
+    storage.runs(1, name="run", dataset="other")
+    made = storage.from_recorded(tmp_path, new_ids=True)
+    assert {(run.dataset, run.run_id) for run in made} == {("quarry", "run-2"), ("other", "run-3")}
+    assert all(run.damage == () and len(run.items) in (2, 3) for run in storage.read())
+
+
+def test_the_same_ids_twice_are_refused(tmp_path: Path) -> None:
+    writer(FileStore(tmp_path)).write(run_of("run-1"))
+    storage = Storage.in_memory()
+    storage.from_recorded(tmp_path)
+    with pytest.raises(StoreError, match=r"run-1 here already; give new_ids=True"):
+        storage.from_recorded(tmp_path)
+    assert len(storage.read()[0].events) == 3
 
 
 @pytest.mark.parametrize("layout", ["lode", "flat"])
@@ -96,7 +122,7 @@ def test_a_damaged_line_is_left_out(tmp_path: Path) -> None:
     assert [item.data for item in storage.read()[0].items] == [{"n": 0}, {"n": 2}]
 
 
-@given(run=runs())
+@given(run=runs(ids="hostile"))
 @settings(calm, max_examples=40)
 def test_any_run_is_replayed_as_it_was(run: Run, tmp_path_factory: pytest.TempPathFactory) -> None:
     assume("\0" not in run.dataset and (run.events or run.metrics))
@@ -109,4 +135,24 @@ def test_any_run_is_replayed_as_it_was(run: Run, tmp_path_factory: pytest.TempPa
     if run.metrics:
         check_same(after, run)
     assert plain(after, policy=None, outcome=None, state=None) == plain(before, policy=None, outcome=None, state=None)
+    shutil.rmtree(root)
+
+
+@given(data=st.data(), new=odd)
+@settings(calm, max_examples=150)
+def test_a_tree_with_odd_values_is_replayed_or_refused(
+    data: st.DataObject, new: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("root")
+    store = FileStore(root)
+    writer(store).write(run_of(policy="buffered", dropped={"log": 1}, outcome="policy_failure",
+                               sidecars=(Sidecar(name="f", data=b"1"),), events=run_of().events[:2]))  # fmt: skip
+    misstate(store, data, new, mark=b"run_id=run-1")
+    storage = Storage.on_disk(root / "replayed" / "root")
+    with suppress(StoreError):
+        storage.from_recorded(root)
+    outside = [
+        path for path in (root / "replayed").rglob("*") if path.is_file() and not path.is_relative_to(storage.root)
+    ]
+    assert outside == []
     shutil.rmtree(root)

@@ -279,9 +279,106 @@ def test_a_conflict_is_retried_with_the_new_parent() -> None:
 def test_a_conflict_is_not_retried_for_ever() -> None:
     store = Contested(4)
     with pytest.raises(SnapshotConflict, match="datasets/quarry/latest"):
-        writer(store).write(run_of(items=0))
+        writer(store).write(run_of(items=0, metrics=False))
     (run,) = read_runs(store)
     assert run.state == "uncommitted"
+    # Every attempt is about the same snapshot, whose data is there once.
+    assert len([key for key in store.list("") if key.endswith("/data/data")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "stored", "lost"), [(Policy.STRICT, 0, 1), (Policy.STREAMING, 2, 0), (Policy.BUFFERED, 3, 0)]
+)
+def test_a_run_that_loses_every_swap_ends_as_a_policy_failure(policy: Policy, stored: int, lost: int) -> None:
+    store = Contested(4)
+    with pytest.raises(SnapshotConflict) as conflict:
+        writer(store).write(run_of(policy=policy))
+    ended = conflict.value.ended
+    assert ended is not None
+    assert (ended.outcome, len(ended.events), ended.lost) == (Outcome.POLICY_FAILURE, stored, lost)
+    (run,) = read_runs(store)
+    assert (run.outcome, len(run.events)) == ("policy_failure", stored)
+    # As Quarry's: the metrics were written before the last flush, so they know nothing of it.
+    assert run.metrics is not None
+    assert {name: run.metrics[name] for name in run.metrics if run.metrics[name] and name.endswith("_total")} == {
+        "events_received_total": stored + lost,
+        "executor_launch_success_total": 1,
+        "lode_write_failure_total": 1,
+        "runs_failed_total": 1,
+        "runs_started_total": 1,
+    }
+
+
+def test_metrics_and_the_last_flush_are_not_written_at_any_price() -> None:
+    store = Contested(12)
+    with pytest.raises(SnapshotConflict) as conflict:
+        writer(store).write(run_of(policy=Policy.BUFFERED))
+    assert conflict.value.ended is not None
+    assert (conflict.value.ended.events, conflict.value.ended.event_count) == ((), 3)
+    (run,) = read_runs(store)
+    assert (run.state, run.metrics) == ("uncommitted", None)
+
+
+def test_a_run_whose_metrics_meet_a_conflict_is_a_success() -> None:
+    store = Contested(0)
+    pen = writer(store)
+    run = run_of()
+    pen.write(run, stop=Stop("before", 3))
+    store.times = 4
+    pen.resume(run)
+    (stored,) = read_runs(store)
+    assert (stored.state, stored.outcome, stored.metrics) == ("finished", "success", None)
+
+
+def taken_apart(store: MemoryStore) -> dict[str, list[str]]:
+    """Which partitions have the data of the last snapshot, and which a copy of its manifest that parses, or is torn."""
+    found: dict[str, list[str]] = {"data": [], "copy": [], "torn": []}
+    for key in store.list("datasets/quarry/partitions/"):
+        kind = key.split("event_type=")[1].split("/")[0]
+        if key.endswith("/manifest.json"):
+            try:
+                json.loads(store.get(key))
+                found["copy"].append(kind)
+            except ValueError:
+                found["torn"].append(kind)
+        else:
+            found["data"].append(kind)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("window", "copies", "torn"),
+    [
+        ("w5", [], []),
+        ("w6", ["item"], []),
+        ("w6b", ["item"], ["log"]),
+        ("w6r", ["run_complete"], []),
+        ("w6br", ["run_complete"], ["log"]),
+    ],
+)
+def test_the_order_of_the_copies_is_the_windows(window: str, copies: list[str], torn: list[str]) -> None:
+    events = number_events("run-1", [("item", {}), ("log", {}), ("run_complete", {})], started_at=START)
+    run = run_of(policy=Policy.BUFFERED, events=events)
+    store, whole = MemoryStore(), MemoryStore()
+    pen = writer(store)
+    pen.write(run, stop=Stop(window))
+    kinds = ["item", "log", "run_complete"]
+    assert taken_apart(store) == {"data": kinds, "copy": copies, "torn": torn}
+    (stored,) = read_runs(store)
+    assert (stored.state, len(stored.events), stored.complete_partitions) == ("finished", 3, False)
+    pen.resume(run)
+    writer(whole).write(run)
+    assert [store.get(key) for key in store.list("")] == [whole.get(key) for key in whole.list("")]
+
+
+@pytest.mark.parametrize(("window", "reverse"), [("w6", "w6r"), ("w6b", "w6br")])
+def test_one_copy_has_no_order(window: str, reverse: str) -> None:
+    trees = []
+    for name in (window, reverse):
+        store = MemoryStore()
+        writer(store).write(run_of(), stop=Stop(name))
+        trees.append({key: store.get(key) for key in store.list("")})
+    assert trees[0] == trees[1]
 
 
 def test_two_runs_interleave() -> None:

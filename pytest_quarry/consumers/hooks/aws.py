@@ -26,30 +26,39 @@ DUMMY_ENVIRONMENT = {
     "AWS_SESSION_TOKEN": "testing",
     "AWS_SECURITY_TOKEN": "testing",
     "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": "us-east-1",
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-DROPPED_ENVIRONMENT = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 _calling = threading.local()
 _transport: Transport | None = None
 
 
-def route(transport: Transport | None) -> None:
-    """Send every AWS call of this process through `transport`, now or once botocore is imported; None undoes it."""
+def route(transport: Transport | None) -> Transport | None:
+    """Send every AWS call of this process through `transport`, now or once botocore is imported; None undoes it.
+
+    Returns what was there before.
+    """
     global _transport
-    _transport = transport
+    before, _transport = _transport, transport
     for name, patch in PATCHES.items():
         if name in sys.modules:
             patch(sys.modules[name])
     if not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):
         sys.meta_path.insert(0, _WhenImported())
+    return before
+
+
+def routed() -> bool:
+    """Whether AWS calls of this process go to a world now."""
+    return _transport is not None
 
 
 def _patch_endpoint(module: Any) -> None:
     endpoint = module.Endpoint
-    if getattr(endpoint, "_quarry", False):
+    if "_quarry" in vars(endpoint):
         return
     real_get_response, real_send = endpoint._get_response, endpoint._send
 
@@ -69,18 +78,18 @@ def _patch_endpoint(module: Any) -> None:
 def _patch_signers(module: Any) -> None:
     """Whatever credentials a client found are never used: it signs with dummies, or could not sign at all."""
     signer = module.RequestSigner
-    if getattr(signer, "_quarry", False):
+    if "_quarry" in vars(signer):
         return
-    real_sign = signer.sign
+    real_get_auth_instance = signer.get_auth_instance
 
-    def sign(self: Any, *arguments: Any, **keywords: Any) -> Any:
+    def get_auth_instance(self: Any, *arguments: Any, **keywords: Any) -> Any:
         if _transport is not None:
             from botocore.credentials import Credentials
 
-            self._credentials = Credentials("testing", "testing", "testing")
-        return real_sign(self, *arguments, **keywords)
+            keywords["request_credentials"] = Credentials("testing", "testing", "testing")
+        return real_get_auth_instance(self, *arguments, **keywords)
 
-    signer.sign, signer._quarry = sign, True
+    signer.get_auth_instance, signer._quarry = get_auth_instance, True
 
 
 PATCHES: dict[str, Callable[[Any], None]] = {
@@ -131,7 +140,8 @@ def describe(call: AwsCall) -> str:
     if service == "s3":
         host = urlsplit(call.url).netloc.split(".s3", 1)
         return f"{call.operation} {'/'.join(filter(None, [host[0] if len(host) > 1 else '', path]))}".strip()
-    return f"{call.operation} {_resource(call)}".strip()
+    of_path = path.rsplit("/", 1)[-1] if service == "sqs" else ""  # the older protocol names the queue there
+    return f"{call.operation} {_resource(call) or of_path}".strip()
 
 
 def _resource(call: AwsCall) -> str:

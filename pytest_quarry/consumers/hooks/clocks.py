@@ -7,6 +7,7 @@ sleeps are ours: sleeping is a boundary, at which the world moves its own clock 
 from __future__ import annotations
 
 import datetime
+import select
 import selectors
 import sys
 import threading
@@ -17,11 +18,13 @@ from typing import Any
 
 import time_machine
 
+from pytest_quarry.consumers.hooks.aio import answers
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import Boundary, Sleep
 
 GRACE = 0.01  # real seconds a wait gives the consumer's other threads before virtual time passes
 MOST_GRACES = 200  # while those threads get somewhere
+MOST_ANSWERS = 1000  # graces for the world's endpoint, which answers in real time
 MICROSECOND = datetime.timedelta(microseconds=1)
 
 
@@ -75,6 +78,10 @@ def install(link: Link, clock: VirtualClock) -> dict[int, Any]:
         replacements[id(getattr(time, name))] = replacement
         setattr(time, name, replacement)
     _install_waits(link, sleep)
+    for name, waiting in (("select", _virtual_plain_select), ("poll", _virtual_poll)):
+        original = getattr(select, name)
+        replacements[id(original)] = waiting(original, link, sleep)
+        setattr(select, name, replacements[id(original)])
     return replacements
 
 
@@ -92,7 +99,7 @@ def _install_waits(link: Link, sleep: Callable[[float], None]) -> None:
         if timeout is None or timeout <= 0 or link.inside:
             return real_wait(self, timeout)
         if _others_alive():
-            for _ in _while_others_work(link):
+            for _ in while_others_work(link):
                 if real_wait(self, GRACE):
                     return True
         sleep(timeout)
@@ -104,7 +111,7 @@ def _install_waits(link: Link, sleep: Callable[[float], None]) -> None:
     def join(self: threading.Thread, timeout: float | None = None) -> None:
         if timeout is None or timeout <= 0 or link.inside:
             return real_join(self, timeout)
-        for _ in _while_others_work(link):
+        for _ in while_others_work(link):
             real_join(self, GRACE)
             if not self.is_alive():
                 return None
@@ -122,22 +129,66 @@ def _virtual_select(real_select: Any, link: Link, sleep: Callable[[float], None]
     def select(self: Any, timeout: float | None = None) -> Any:
         if timeout is None or timeout <= 0 or link.inside:
             return real_select(self, timeout)
-        ready = real_select(self, 0)
-        # More than the event loop's own wake-up pipe, or other threads: something real may come.
-        if not ready and (_others_alive() or len(self.get_map() or ()) > 1):
-            for _ in _while_others_work(link):
-                ready = real_select(self, GRACE)
-                if ready:
-                    break
-        if ready:
-            return ready
-        sleep(timeout)
-        return real_select(self, 0)
+        # More than the event loop's own wake-up pipe: something real may come.
+        return _ready(lambda seconds: real_select(self, seconds), timeout, len(self.get_map() or ()) > 1, link, sleep)
 
     return select
 
 
-def _while_others_work(link: Link) -> Iterator[None]:
+def _virtual_plain_select(real_select: Any, link: Link, sleep: Callable[[float], None]) -> Any:
+    def select(read: Any, write: Any, odd: Any, timeout: float | None = None, /) -> Any:
+        if timeout is None or timeout <= 0 or link.inside:
+            return real_select(read, write, odd, timeout)
+        files = list(read), list(write), list(odd)
+
+        def look(seconds: float) -> Any:
+            found = real_select(*files, seconds)
+            return found if any(found) else ()
+
+        return _ready(look, timeout, any(files), link, sleep) or ([], [], [])
+
+    return select
+
+
+def _virtual_poll(real_poll: Any, link: Link, sleep: Callable[[float], None]) -> Any:
+    class Poll:
+        """What `select.poll()` gives, waiting in virtual time."""
+
+        def __init__(self) -> None:
+            self._real = real_poll()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._real, name)
+
+        def poll(self, timeout: float | None = None, /) -> Any:
+            if timeout is None or timeout <= 0 or link.inside:
+                return self._real.poll(timeout)
+            return _ready(lambda seconds: self._real.poll(seconds * 1000), timeout / 1000, True, link, sleep)
+
+    return Poll
+
+
+def _ready(
+    look: Callable[[float], Any], timeout: float, real: bool, link: Link, sleep: Callable[[float], None]
+) -> Any:
+    """What is ready, now or while other threads work; else after a virtual sleep. `real`: something real may come."""
+    ready = look(0)
+    if not ready and (real or _others_alive()):
+        for _ in while_others_work(link):
+            ready = look(GRACE)
+            if ready:
+                break
+    for _ in range(MOST_ANSWERS):
+        if ready or not answers:
+            break
+        ready = look(GRACE)
+    if ready:
+        return ready
+    sleep(timeout)
+    return look(0)
+
+
+def while_others_work(link: Link) -> Iterator[None]:
     """Again and again, as long as other threads come to boundaries or compute: their work must not time out."""
     for _ in range(MOST_GRACES):
         boundaries, computed = link.boundaries, time.process_time()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import fcntl
 import os
+import select
 import sqlite3
 import sys
 import time
@@ -30,9 +32,11 @@ def originals() -> dict[int, Any]:
     """The functions a child replaces, by identity."""
     names: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
         (time, ("sleep", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")),
-        (os, (*WRITES, "fsync", "fdatasync", "open", "utime", "urandom", "getpid", "kill")),
+        (os, (*WRITES, "fsync", "fdatasync", "open", "utime", "urandom", "getpid", "kill", "lockf")),
         (builtins, ("open",)),
         (sqlite3, ("connect",)),
+        (fcntl, ("flock", "lockf")),
+        (select, ("select", "poll")),
     )
     found = {}
     for module, attributes in names:

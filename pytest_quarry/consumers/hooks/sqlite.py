@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
+from pytest_quarry.consumers.hooks.sqlite_locks import patient
 from pytest_quarry.consumers.link import Link, shown
 from pytest_quarry.consumers.protocol import Boundary
 
@@ -45,6 +46,7 @@ def install(link: Link, clock: Callable[[], float]) -> dict[int, Any]:
     real_connect = sqlite3.connect
     clock_of = _Clock(real_connect, clock)
     traced: dict[Any, Any] = {}
+    below = patient(link, lambda database: _world_name(link, database))
 
     def connect(*arguments: Any, **keywords: Any) -> Any:
         if link.inside:
@@ -52,7 +54,7 @@ def install(link: Link, clock: Callable[[], float]) -> dict[int, Any]:
         positional = list(arguments)
         factory = positional.pop(5) if len(positional) > 5 else keywords.get("factory", sqlite3.Connection)
         if factory not in traced:
-            traced[factory] = _traced(factory, link, clock_of) if isinstance(factory, type) else factory
+            traced[factory] = _traced(factory, below, link, clock_of) if isinstance(factory, type) else factory
         if len(arguments) > 5:
             positional.insert(5, traced[factory])
             return real_connect(*positional, **keywords)
@@ -62,8 +64,10 @@ def install(link: Link, clock: Callable[[], float]) -> dict[int, Any]:
     return {id(real_connect): connect}
 
 
-def _traced(factory: type, link: Link, clock_of: _Clock) -> type:
-    class Connection(factory):  # type: ignore[misc]
+def _traced(factory: type, below: type, link: Link, clock_of: _Clock) -> type:
+    bases = (below,) if issubclass(below, factory) else (factory, below)
+
+    class Connection(*bases):  # type: ignore[misc]
         """A connection that reports its statements; otherwise the one the consumer asked for."""
 
         def __init__(self, database: Any, *arguments: Any, **keywords: Any) -> None:
@@ -74,7 +78,6 @@ def _traced(factory: type, link: Link, clock_of: _Clock) -> type:
             clock_of.install(self)
             self._consumer_trace: Any = None
             self._reports = name is not None
-            self._world_name = name
             if name is not None:
                 self._install_trace(name)
 

@@ -1,0 +1,70 @@
+"""A request that arrived over HTTP, as the call that botocore would have made of it in the process; and back again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from urllib.parse import urlsplit
+
+from pytest_quarry.bus.operations import Found, Request, Unknown, find
+from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
+
+# They belong to the connection, not to the call (RFC 9110, section 7.6.1), or name the address that was dialled.
+OF_CONNECTION = frozenset(
+    ("connection", "expect", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer")
+) | {"transfer-encoding", "upgrade"}
+QUEUE_URLS = frozenset(
+    ("sqs.CreateQueue", "sqs.GetQueueUrl", "sqs.ListQueues", "sqs.ListDeadLetterSourceQueues"),
+)
+QUEUE_URL = re.compile(rb"https?://[\w.-]*amazonaws\.com(?:\.cn)?(?=/\d{12}/)")
+BUCKET_HOST = re.compile(r"(?P<bucket>.+?)\.(?:s3[.-].*|s3|localhost)(?::\d+)?")
+
+
+def call_of(request: Request) -> AwsCall:
+    """The call a request stands for, at its service's own address. Raises Unknown."""
+    if request.target.startswith("http"):
+        parts = urlsplit(request.target)
+        request = request._replace(target=parts.path + (f"?{parts.query}" if parts.query else ""))
+    request, found = _with_bucket_in_path(request)
+    headers = tuple((name, value) for name, value in request.headers if name.lower() not in OF_CONNECTION)
+    url = f"https://{found.host}{request.target}"
+    return AwsCall(f"{found.service}.{found.operation}", request.method, url, headers, request.body)
+
+
+def _with_bucket_in_path(request: Request) -> tuple[Request, Found]:
+    """S3's other way of naming a bucket is the name of the host."""
+    bucket = BUCKET_HOST.fullmatch(request.header("host"))
+    if bucket:
+        moved = request._replace(target=f"/{bucket['bucket']}{request.target}")
+        with contextlib.suppress(Unknown):
+            found = find(moved)
+            if found.service == "s3":
+                return moved, found
+    return request, find(request)
+
+
+def request_of(call: AwsCall) -> Request:
+    """The request by which a client in this process would have sent a call to an endpoint."""
+    parts = urlsplit(call.url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Request(call.method, target, (*call.headers, ("Host", parts.netloc)), call.body)
+
+
+def with_queues_at(url: str, call: AwsCall, answer: AwsAnswer) -> AwsAnswer:
+    """The answer, with the URLs of queues at `url`: SDKs send what they do with a queue to its URL."""
+    if call.operation not in QUEUE_URLS:
+        return answer
+    body = QUEUE_URL.sub(url.encode(), answer.body)
+    headers = tuple(pair for pair in answer.headers if pair[0].lower() != "content-length")
+    return AwsAnswer(answer.status, headers, body)
+
+
+def problem(words: str, headers: tuple[tuple[str, str], ...]) -> AwsAnswer:
+    """The answer to a request that cannot be carried out, in a form that SDKs show to people. They do not repeat it."""
+    if any(name.lower() == "content-type" and "amz-json" in value for name, value in headers):
+        body = json.dumps({"__type": "NotMocked", "message": words})
+        return AwsAnswer(501, (("Content-Type", "application/x-amz-json-1.0"),), body.encode())
+    text = words.replace("&", "&amp;").replace("<", "&lt;")
+    error = f"<Error><Code>NotMocked</Code><Message>{text}</Message></Error>"
+    return AwsAnswer(501, (("Content-Type", "application/xml"),), f"<?xml version='1.0'?>{error}".encode())

@@ -1,0 +1,98 @@
+"""Two workers at once: the schedules of the checks about concurrency, few switches first."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+from pytest_quarry.checks.stage import NotApplicable, Stage
+from pytest_quarry.simulation.history import Entry, History
+from pytest_quarry.simulation.schedule import Break, Crash, Overlap, Schedule, Step, Switch, Write
+
+MOST_POINTS = 16  # at which one worker stands still
+MOST_OF_TWO = 60  # interleavings of two switches; more are sampled
+VISIBILITY = 31  # seconds after which the bus delivers again what nobody acknowledged
+
+
+def concurrent_duplicates(stage: Stage) -> Iterator[Schedule]:
+    """EB02: two workers, one message; then two workers, two messages."""
+    _two_workers(stage)
+    run, other = stage.run("A", items=2), stage.run("B", items=1)
+    yield from _interleavings(stage, stage.schedule([run], [*stage.told(run), Overlap((1,), (1,))]))
+    both = stage.schedule([run, other], [*stage.told(run), *stage.told(other), Overlap((1,), (2,))])
+    yield from _interleavings(stage, both)
+
+
+def live_claim_holds(stage: Stage) -> Iterator[Schedule]:
+    """EB08: a duplicate comes while the first worker is still at work, at each operation: once, and again later."""
+    _two_workers(stage)
+    run = stage.run("A", items=2)
+    base = stage.schedule([run], [*stage.told(run), Overlap((1,), (1,))])
+    for point in _points(stage.history(base), worker=1):
+        overlap = Overlap((1,), (1,), switches=(point,))
+        yield _with(base, overlap)
+        yield _with(base, replace(overlap, second=(1, 1), pause=VISIBILITY))
+    for point in _points(stage.history(base), worker=1):
+        slow = Break(point.label, "slow", times=1, skip=point.occurrence - 1)
+        yield replace(base, steps=(*base.steps[:-1], slow, Overlap((1,), (1,), switches=(point,))))
+
+
+def two_pollers(stage: Stage) -> Iterator[Schedule]:
+    """PO09: two polls overlap, with one new run and with two."""
+    _two_workers(stage)
+    run, other = stage.run("A", items=2), stage.run("B", items=1)
+    for runs in ([run], [run, other]):
+        steps: list[Step] = [*(Write(each.run_id) for each in runs), Overlap()]
+        yield from _interleavings(stage, stage.schedule(runs, steps))
+
+
+def _two_workers(stage: Stage) -> None:
+    if stage.consumer.workers == 1:
+        raise NotApplicable("it declares workers = 1: it never runs twice at once")
+
+
+def _interleavings(stage: Stage, base: Schedule) -> Iterator[Schedule]:
+    """No switch, one, one with the first worker killed where it stands, two; durable boundaries before others."""
+    yield base
+    overlap = base.steps[-1]
+    assert isinstance(overlap, Overlap)
+    points = _points(stage.history(base), worker=1)
+    for point in points:
+        yield _with(base, replace(overlap, switches=(point,)))
+    for point in points:
+        yield _with(base, replace(overlap, switches=(point,), crash=Crash(point.label, point.occurrence)))
+    twice = [
+        replace(overlap, switches=(point, back))
+        for point in points
+        for back in _points(stage.history(_with(base, replace(overlap, switches=(point,)))), worker=2)
+    ]
+    luck = random.Random(f"{base.fingerprint}/{len(twice)}")
+    chosen = twice if len(twice) <= MOST_OF_TWO else luck.sample(twice, MOST_OF_TWO)
+    for each in chosen:
+        yield _with(base, each)
+    for each in islice(chosen, MOST_OF_TWO // 4):
+        back = each.switches[-1]
+        yield _with(base, replace(each, crash=Crash(back.label, back.occurrence), crash_second=True))
+
+
+def _with(base: Schedule, overlap: Overlap) -> Schedule:
+    return replace(base, steps=(*base.steps[:-1], overlap))
+
+
+def _points(history: History, *, worker: int) -> list[Switch]:
+    """Where a worker may stand still: before each operation of its turn, those that changed something first."""
+    crossed: Counter[str] = Counter()
+    durable: list[Switch] = []
+    others: list[Switch] = []
+    for entry in history.entries:
+        if entry.worker == worker and entry.what == "crossed" and not entry.text.startswith("wait for "):
+            crossed[entry.text] += 1
+            (durable if _counts(entry) else others).append(Switch(entry.text, crossed[entry.text]))
+    return [*durable, *others][:MOST_POINTS]
+
+
+def _counts(entry: Entry) -> bool:
+    return entry.changed or entry.rows is not None

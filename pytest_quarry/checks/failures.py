@@ -1,0 +1,201 @@
+"""What goes wrong around event-bus consumers: the schedules of the checks about failures, smallest first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pytest_quarry.checks.stage import NotApplicable, Stage
+from pytest_quarry.simulation import explore
+from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.schedule import (
+    Break,
+    Deliver,
+    Heal,
+    Notify,
+    Restart,
+    Schedule,
+    Step,
+    Wait,
+    Write,
+)
+
+DAY = 86_400
+RECEIVE, DELETE = "sqs.ReceiveMessage quarry-runs-consumer", "sqs.DeleteMessage*quarry-runs-consumer"
+POISON = ("missing-fields", "wrong-types", "no-such-path", "not-json")
+MANY = 12  # more than SQS hands over at once
+NOW_AND_THEN = 6
+MOST_ATTEMPTS = 12  # more than any AWS client makes of one call by default (DynamoDB's: ten)
+
+
+def failure_is_retried(stage: Stage) -> Iterator[Schedule]:
+    """EB06: from each operation of the turn on, everything of its kind fails, until the turn is over."""
+    one = stage.loaded(stage.run("A", items=2))
+    for fault in _each_operation(stage, one):
+        yield replace(one, steps=(*one.steps[:-1], fault, one.steps[-1], Heal()))
+
+
+def dead_claim_expires(stage: Stage) -> Iterator[Schedule]:
+    """EB07: killed at each durable state, told again at once, and then time passes."""
+    one = stage.loaded(stage.run("A", items=2))
+    for point in explore.crash_points(one, stage.history(one)):
+        yield replace(point, steps=(*point.steps, Deliver((1,))))
+    two = stage.loaded(stage.run("A", items=2), stage.run("B", items=1))
+    for point in explore.crash_points(two, stage.history(two)):
+        if point.steps[-1] != two.steps[-1]:  # the second run is killed; both are told of again
+            yield replace(point, steps=(*point.steps, Deliver((2, 1))))
+
+
+def visibility_ends(stage: Stage) -> Iterator[Schedule]:
+    """EB09: each operation in turn takes so long that the message is visible again, and its receipt stale."""
+    one = stage.loaded(stage.run("A", items=2))
+    delivered = Deliver((1,), ack="lost")
+    for label, occurrence in _operations(stage, stage.history(one)):
+        slow = Break(label, "slow", times=1, skip=occurrence - 1)
+        yield replace(one, steps=(*one.steps[:-1], slow, delivered))
+
+
+def lost_acknowledgement(stage: Stage) -> Iterator[Schedule]:
+    """EB10: the acknowledgement fails, or succeeds and its answer is lost: once, and twice over."""
+    one = stage.loaded(stage.run("A", items=2))
+    both = stage.loaded(stage.run("A", items=2), stage.run("B", items=1))
+    if stage.takes != "queue":
+        lost = Deliver((1,), ack="lost")
+        yield replace(one, steps=(*one.steps[:-1], lost))
+        yield replace(one, steps=(*one.steps[:-1], lost, lost, Restart(), lost))
+        yield replace(both, steps=(*both.steps[:2], *both.steps[3:5], Deliver((1, 2), ack="lost")))
+        return
+    for error in ("lost", "dropped", "503", "throttle", "timeout"):
+        for schedule in (one, both):
+            yield replace(schedule, steps=(Break(DELETE, error), *schedule.steps, Heal()))
+    yield replace(one, steps=(Break(DELETE, "lost", times=1), *one.steps))
+
+
+def partial_batch(stage: Stage) -> Iterator[Schedule]:
+    """EB11: one bad message among good ones: one nobody can parse, and one whose run cannot be read for ever."""
+    if stage.consumer.batch_size == 1:
+        raise NotApplicable("it gets one message at a time (batch_size = 1): there are no batches")
+    good, bad, third = stage.run("A", items=2), stage.run("B", items=1), stage.run("C", items=1)
+    runs = [good, bad, third]
+    for form in (_poison(stage)[0], _poison(stage)[-1]):
+        told = [*stage.told(good), Notify(bad.run_id, form=form), *stage.told(third)]  # type: ignore[arg-type]
+        for batch in ((1, 2, 3), (2, 1, 3)):
+            yield stage.schedule(runs, [*told, Deliver(batch)])
+    unreadable = _unreadable(stage, bad.run_id)
+    for batch in ((1, 2, 3), (2, 1, 3), (3, 1, 2)):
+        yield stage.schedule(runs, [unreadable, *stage.told(*runs), Deliver(batch)])
+    yield _many(stage, _poison(stage)[-1])
+
+
+def _many(stage: Stage, form: str) -> Schedule:
+    """More messages than one receive finds, the bad one in the middle."""
+    runs = [stage.run(f"{number:02}", items=1) for number in range(MANY)]
+    bad = stage.run("B", items=1)
+    half = MANY // 2
+    told = [*stage.told(*runs[:half]), Notify(bad.run_id, form=form), *stage.told(*runs[half:])]  # type: ignore[arg-type]
+    return stage.schedule([*runs, bad], [*told, Deliver(tuple(range(1, MANY + 2)))])
+
+
+def _unreadable(stage: Stage, run_id: str) -> Break:
+    read, error = ("s3.GetObject", "503") if stage.consumer.storage == "s3" else ("read storage/", "EIO")
+    return Break(f"{read}*run_id={run_id}/", error, lasting=True)
+
+
+def poison(stage: Stage) -> Iterator[Schedule]:
+    """EB12: what nobody can act on comes before a good message, and after one."""
+    good, bad = stage.run("A", items=2), stage.run("B", items=1)
+    for form in _poison(stage):
+        told: list[Step] = [Notify(bad.run_id, form=form), *stage.told(good)]  # type: ignore[arg-type]
+        yield stage.schedule([good, bad], [*told, Deliver((1,)), Deliver((2,)), Deliver((1,))])
+
+
+def _poison(stage: Stage) -> tuple[str, ...]:
+    """The forms this consumer can be given: one that takes decoded notifications never sees text that is not JSON."""
+    return POISON[:-1] if stage.takes == "notification" else POISON
+
+
+def new_envelope(stage: Stage) -> Iterator[Schedule]:
+    """EB15: one run announced again: another message id and time, an added field, another key order, fewer fields."""
+    run = stage.run("A")
+    for form in ("full", "extra", "reordered", "minimal"):
+        told = [*stage.told(run), Notify(run.run_id, form=form)]  # type: ignore[arg-type]
+        yield stage.schedule([run], [*told, Deliver((1,)), Deliver((2,))])
+        yield stage.schedule([run], [*told, Deliver((1, 2))])
+        yield stage.schedule([run], [*told, Deliver((2,)), Restart(), Deliver((1,))])
+
+
+def lost_notification(stage: Stage) -> Iterator[Schedule]:
+    """EB19: nobody is told of a run; before, between and after others that are announced."""
+    if not stage.consumer.reconciles:
+        raise NotApplicable("it does not declare reconciles = True: that it finds runs nobody notified it of")
+    silent, told = stage.run("A", items=2), stage.run("B", items=1)
+    runs = [silent, told]
+    yield stage.schedule(runs, [Write(silent.run_id), *stage.told(told), Deliver((1,))])
+    yield stage.schedule(runs, [*stage.told(told), Deliver((1,)), Write(silent.run_id), Wait(DAY)])
+    yield stage.schedule(runs, [*stage.told(told), Deliver((1,)), Restart(), Write(silent.run_id), Wait(DAY)])
+
+
+def warm_state(stage: Stage) -> Iterator[Schedule]:
+    """EB20: a turn that fails at each operation, then a good one in the same process, then the first again."""
+    two = stage.loaded(stage.run("A", items=2), stage.run("B", items=1))
+    first, told = two.steps[:3], two.steps[3:]
+    one = stage.loaded(stage.run("A", items=2))
+    for fault in _each_operation(stage, one):
+        yield replace(two, steps=(*first[:-1], fault, first[-1], Heal(), *told))
+    bad = stage.run("A", items=2)
+    for form in _poison(stage):
+        good = stage.run("B", items=1)
+        steps: list[Step] = [Notify(bad.run_id, form=form), *stage.told(good), Deliver((1,)), Deliver((2,))]  # type: ignore[arg-type]
+        yield stage.schedule([bad, good], steps)
+
+
+def throttled(stage: Stage) -> Iterator[Schedule]:
+    """EB21: SQS, S3 and the target throttle or time out, now and then, for longer than a client retries."""
+    two = stage.loaded(stage.run("A", items=2), stage.run("B", items=1))
+    labels = [label for label, _ in _operations(stage, stage.history(two))]
+    services = Counter(label.split(" ")[0].split(".")[0] + "." for label in labels if _is_aws(label))
+    for service, calls in services.items():
+        for error in ("throttle", "timeout"):
+            for skip in sorted({calls * nth // NOW_AND_THEN for nth in range(NOW_AND_THEN)}):
+                yield replace(two, steps=(Break(service, error, times=6, skip=skip), *two.steps, Heal()))
+    for error in ("EIO",) if any(not _is_aws(label) for label in labels) else ():
+        for skip in range(NOW_AND_THEN):
+            yield replace(two, steps=(Break("", error, times=2, skip=2 * skip), *two.steps, Heal()))
+
+
+def lost_receive(stage: Stage) -> Iterator[Schedule]:
+    """EB22: a receive takes effect and its answer is lost: once, and as often as the client retries."""
+    if stage.takes != "queue":
+        raise NotApplicable("it is handed its messages: only one that receives by itself, with run_once(), can lose an answer")
+    runs = [stage.run("A", items=2), stage.run("B", items=1)]
+    told = stage.told(*runs)
+    for error in ("lost", "dropped"):
+        for times in (1, MOST_ATTEMPTS):
+            lost = Break(RECEIVE, error, times=times)
+            yield stage.schedule(runs, [*told, lost, Deliver((1,)), Deliver((2,)), Heal()])
+            yield stage.schedule(runs, [*told, lost, Deliver((1, 2)), Heal()])
+
+
+def _each_operation(stage: Stage, schedule: Schedule) -> Iterator[Break]:
+    """A break at each operation of the consumer's last turn but those on its queue: from that one on all like it fail."""
+    for label, occurrence in _operations(stage, stage.history(schedule)):
+        if label.startswith("sqs.") and "quarry-runs-consumer" in label:
+            continue
+        for error in ("503", "timeout") if _is_aws(label) else ("EIO",):
+            yield Break(label, error, skip=occurrence - 1)
+
+
+def _operations(stage: Stage, history: History) -> Iterator[tuple[str, int]]:
+    """The operations of an undisturbed execution that can fail, each with its occurrence."""
+    crossed: Counter[str] = Counter()
+    for entry in history.entries:
+        if entry.what != "crossed" or entry.text.startswith(("boundary ", "sleep", RECEIVE)):
+            continue
+        crossed[entry.text] += 1
+        yield entry.text, crossed[entry.text]
+
+
+def _is_aws(label: str) -> bool:
+    service, _, operation = label.split(" ", 1)[0].partition(".")
+    return service.isalnum() and operation[:1].isupper()

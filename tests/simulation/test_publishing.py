@@ -1,0 +1,166 @@
+"""Publishers in worlds: what they are given, what executing a run does, what the history says of what SNS took."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_quarry.bus import names
+from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.consumers.wrapped import FIELDS, RESULTS, WrappedRun
+from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.run import simulate
+from pytest_quarry.simulation.schedule import (
+    Break,
+    Crash,
+    PlannedRun,
+    Publish,
+    Schedule,
+    ScheduleError,
+    Step,
+    Wait,
+    Write,
+)
+
+Announce = Callable[[WrappedRun], Any]
+RUN = PlannedRun(run_id="run-A", items=2, job_id="job-1")
+
+
+def send(run: WrappedRun, **more: Any) -> None:
+    import boto3
+
+    text = json.dumps({name: getattr(run, name) for name in (*FIELDS, *RESULTS)} | more)
+    boto3.client("sns").publish(TopicArn=names.TOPIC_ARN, Message=text)
+
+
+def executed_and_sent(run: WrappedRun) -> None:
+    before = run.outcome
+    send(run, before=before, returned=run.execute())
+
+
+def play(publish: Announce, *steps: Step, wraps: bool = False, run: PlannedRun = RUN, **details: Any) -> History:
+    consumer = Consumer(
+        name="Announces",
+        kind="publisher",
+        start=lambda world: publish,
+        rows=lambda world: [],
+        wraps_run=wraps,
+        **details,
+    )
+    return simulate(Schedule(runs=(run,), steps=steps), consumer)
+
+
+def texts(history: History) -> list[dict[str, Any]]:
+    return [json.loads(entry.published.text) for entry in history.entries if entry.published is not None]
+
+
+def whats(history: History) -> list[str]:
+    return [entry.what for entry in history.entries]
+
+
+def test_what_a_run_is() -> None:
+    history = play(send, Write("run-A"), Publish("run-A"))
+    (text,) = texts(history)
+    path = text.pop("storage_path")
+    root = text.pop("storage_root")
+    assert path == f"{root}/datasets/quarry/partitions/source=shop/category=products/day=2026-02-02/run_id=run-A"
+    assert path == history.truths["run-A"].storage_paths[0]
+    assert text == {
+        "run_id": "run-A",
+        "source": "shop",
+        "category": "products",
+        "day": "2026-02-02",
+        "job_id": "job-1",
+        "attempt": 1,
+        "parent_run_id": None,
+        "outcome": "success",
+        "event_count": 3,
+        "duration_ms": 1500,
+    }
+
+
+@pytest.mark.parametrize("outcome", ["success", "executor_crash"])
+def test_a_wrapper_executes_its_run(outcome: Any) -> None:
+    run = PlannedRun(run_id="run-A", outcome=outcome)
+    history = play(executed_and_sent, Publish("run-A"), wraps=True, run=run)
+    (text,) = texts(history)
+    assert (text["before"], text["returned"]) == (None, outcome)
+    assert text["outcome"] == outcome
+    order = whats(history)
+    assert order.index("asked") < order.index("wrote") < order.index("published")
+
+
+def test_a_run_is_executed_once() -> None:
+    def twice(run: WrappedRun) -> None:
+        run.execute()
+        run.execute()
+
+    raised = [entry.text for entry in play(twice, Publish("run-A"), wraps=True).entries if entry.what == "raised"]
+    assert raised == ["RuntimeError: run-A has been executed already: one run, one execution"]
+
+
+def test_executing_takes_time() -> None:
+    def timed(run: WrappedRun) -> None:
+        import datetime
+
+        before = datetime.datetime.now(datetime.UTC).isoformat()
+        run.execute()
+        send(run, before=before, after=datetime.datetime.now(datetime.UTC).isoformat())
+
+    (text,) = texts(play(timed, Wait(57_598), Publish("run-A"), wraps=True))
+    assert text["before"].startswith("2026-02-02T23:59:5")
+    assert text["after"].startswith("2026-02-03T00:00:0")
+
+
+def test_what_storage_shows_at_each_publish() -> None:
+    def early_and_late(run: WrappedRun) -> None:
+        send(run)
+        run.execute()
+        send(run)
+
+    history = play(early_and_late, Publish("run-A"), wraps=True)
+    states = [entry.published.states for entry in history.entries if entry.published is not None]
+    assert states == [(), (("run-A", "finished"),)]
+
+
+@pytest.mark.parametrize("layout", ["lode", "flat"])
+@pytest.mark.parametrize("storage", ["fs", "s3"])
+def test_where_a_run_is(layout: Any, storage: Any) -> None:
+    run = PlannedRun(run_id="run é/1")
+    history = play(send, Write(run.run_id), Publish(run.run_id), run=run, layout=layout, storage=storage)
+    announced, escaped = history.truths[run.run_id].storage_paths
+    assert announced == texts(history)[0]["storage_path"]
+    assert announced.endswith("/run_id=run é/1")
+    assert escaped.endswith("/run_id=run%20%C3%A9%2F1")
+
+
+@pytest.mark.parametrize(("error", "taken"), [("throttle", 0), ("timeout", 0), ("lost", 5), ("dropped", 5)])
+def test_only_what_took_effect_is_published(error: str, taken: int) -> None:
+    history = play(send, Write("run-A"), Break("sns.Publish", error), Publish("run-A"))
+    assert len(texts(history)) == taken
+    assert whats(history).count("raised") == 1
+
+
+def test_a_killed_publisher_is_not_called_again() -> None:
+    history = play(send, Write("run-A"), Publish("run-A", Crash("sns.Publish quarry-runs")))
+    assert whats(history).count("killed") == 1
+    assert whats(history).count("asked") == 1
+    assert texts(history) == []
+    assert history.unreached == ()
+
+
+def test_two_executions_are_equal() -> None:
+    steps = (Write("run-A"), Break("sns.Publish", "lost", times=2), Publish("run-A"))
+    assert play(send, *steps) == play(send, *steps)
+
+
+def test_the_step_as_json() -> None:
+    schedule = Schedule(runs=(RUN,), steps=(Publish("run-A"), Publish("run-A", Crash("return"))))
+    data = json.loads(json.dumps(schedule.to_json()))
+    assert data["steps"][0] == {"do": "publish", "run": "run-A"}
+    assert Schedule.from_json(data) == schedule
+    with pytest.raises(ScheduleError, match="step 1 is about run 'run-B'; planned are run-A"):
+        Schedule(runs=(RUN,), steps=(Publish("run-B"),))
