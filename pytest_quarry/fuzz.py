@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ class Fuzzer:
 
         self._suite, self._node, self._runner = suite, node, runner
         self._saved: Path | None = None
+        self._played = 0
         self._ended = False
         self._words: str | None = None
         self._conductor: Conductor | None = None
@@ -35,12 +37,12 @@ class Fuzzer:
             self._conductor = runner.conductor(suite, node.config)
             self._strategy = drawn(suite.consumer())
         except ConsumerError as error:
-            self._words = f"{FUZZ.title}: cannot be checked\n{error}"
+            self._words = str(error)
 
     def play(self, data: st.DataObject) -> None:
         """One example. Ends in pytest's own fail where it is a counterexample."""
         if self._conductor is None:
-            pytest.fail(self._words or "", pytrace=False)
+            self._runner.cannot(self._node, FUZZ, self._words or "")
         if not self._ended:
             self._begin(self._conductor)
         if self._ended and (getattr(self._node.config, "_quarry_replay", None) or self._conductor.is_over()):
@@ -49,7 +51,7 @@ class Fuzzer:
         try:
             self._judged(self._conductor.replay(FUZZ, schedule, drifts=True))
         except ConsumerError as error:
-            pytest.fail(f"{FUZZ.title}: cannot be checked\n{error}", pytrace=False)
+            self._runner.cannot(self._node, FUZZ, str(error))
 
     def _begin(self, conductor: Conductor) -> None:
         """First what failed before, or what is to be replayed."""
@@ -66,11 +68,13 @@ class Fuzzer:
             self._judged(conductor.replay(FUZZ, schedule))
 
     def _judged(self, result: Result) -> None:
+        self._played += 1
         if result.status == "passed":
+            self._runner.note(replace(result, schedules=self._played, executions=self._played), self._node, self._suite)
             return
         if self._saved is not None:
             self._saved.unlink(missing_ok=True)
-        words, self._saved = self._runner.failing(result, self._node)
+        words, self._saved = self._runner.failing(result, self._node, self._suite)
         pytest.fail(words, pytrace=False)
 
 
@@ -89,5 +93,3 @@ def fuzz_item() -> Callable[..., None]:
     test_fuzz.__doc__ = FUZZ.states
     marked: Callable[..., None] = pytest.mark.quarry(id=FUZZ.id, severity=FUZZ.severity)(test_fuzz)
     return marked
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="fs",
         help="where the fixture quarry_storage keeps its files, unless a test's marker says so (default fs)",
     )
+    group.addoption(
+        "--quarry-report",
+        action="append",
+        default=[],
+        metavar="KIND:FILE",
+        help="write a report (repeatable): html:FILE, json:FILE, sarif:FILE, badge:FILE.svg or badge:FILE.json",
+    )
     parser.addini("quarry_guard", "real seconds after which a silent consumer counts as hung", default="10")
     parser.addini("quarry_schedules", "where failing schedules are saved, from the root directory", default=".quarry")
 
@@ -79,6 +86,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "and reports); storage: where quarry_storage keeps its files: fs, fakefs, s3, memory",
     )
     guard_seconds(config)
+    if not hasattr(config, "workerinput"):
+        from pytest_quarry.report.stream import Stream
+        from pytest_quarry.report.targets import targets
+
+        wanted = targets(config.getoption("--quarry-report"), config.invocation_params.dir)
+        config.pluginmanager.register(Stream(config, wanted), "quarry-stream")
     saved: str | None = config.getoption("--quarry-replay")
     if saved:
         from pytest_quarry.runner import read_replay
@@ -151,6 +164,27 @@ def _in_profile(item: pytest.Item, profile: str) -> bool:
 def _check_of(item: pytest.Item) -> Any:
     marker = item.get_closest_marker("quarry")
     return marker.kwargs.get("id") if marker is not None else None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    check = _check_of(item)
+    if check is not None:
+        from pytest_quarry.report import stream
+
+        stream.attach(item, check, call, report)
+    return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """xdist's workers see no terminal: they are told how wide it is."""
+    from pytest_quarry.runner import width_of
+
+    node.workerinput["quarry_width"] = width_of(node.config)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -15,7 +16,9 @@ from pytest_quarry.checks.catalogue import Check
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.consumers.consumer import ConsumerError
 from pytest_quarry.plugin import guard_seconds
-from pytest_quarry.report import terminal
+from pytest_quarry.report import story, terminal
+from pytest_quarry.report.progress import Progress
+from pytest_quarry.report.stream import RECORD, WIDTH
 from pytest_quarry.simulation.drive import Limits
 from pytest_quarry.simulation.schedule import Schedule, ScheduleError
 
@@ -38,34 +41,64 @@ class Replay:
 def run_item(suite: Conformance, node: Any, check: Check) -> None:
     """Conduct a check; ends in pytest's fail or xfail where it does not pass."""
     replay: Replay | None = getattr(node.config, "_quarry_replay", None)
+    progress = Progress(node.config, check.title)
     result: Result | str
     try:
-        conducting = conductor(suite, node.config)
+        conducting = conductor(suite, node.config, progress)
         if replay is None:
             result = conducting.conduct(check, saved_schedules(node, check))
         else:
             result = conducting.replay(check, replay.schedule)
     except ConsumerError as error:
         result = str(error)
+    finally:
+        progress.close()
     if isinstance(result, str):  # outside of the except clause, whose traceback would come along
-        pytest.fail(f"{check.title}: cannot be checked\n{result}", pytrace=False)
+        cannot(node, check, result)
+    note(result, node, suite)
     if replay is not None:
         _replayed(result, replay, node)
         return
     _conclude(suite, node, check, result)
 
 
-def conductor(suite: Conformance, config: Any) -> Conductor:
+def cannot(node: Any, check: Check, words: str) -> NoReturn:
+    """Fail an item whose suite does not work."""
+    record = story.record_of_check(check, consumer=owner(node), item=node.nodeid, status="inconclusive", reason=words)
+    setattr(node, RECORD, record)
+    pytest.fail(f"{check.title}: cannot be checked\n{words}", pytrace=False)
+
+
+def note(result: Result, node: Any, suite: Conformance, told: story.Told | None = None) -> None:
+    """Note a result on its item, for the reports."""
+    told = replace(told or story.Told(), told_only=suite.kind == "event-bus" and not suite.reconciles)
+    setattr(node, RECORD, story.record_of_result(result, told, consumer=owner(node), item=node.nodeid))
+
+
+def width_of(config: Any) -> int:
+    """How wide the failure text may be: the terminal's width, where there is one."""
+    from_controller: int | None = getattr(config, "workerinput", {}).get(WIDTH)
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if from_controller is not None:
+        return from_controller
+    if reporter is None or not (reporter.isatty or "COLUMNS" in os.environ):
+        return terminal.WIDTH
+    return int(config.get_terminal_writer().fullwidth)
+
+
+def conductor(suite: Conformance, config: Any, progress: Progress | None = None) -> Conductor:
     """What conducts the checks of a suite, within the session's budget."""
     limits = Limits(seconds=guard_seconds(config))
     share = config._quarry_budget.next_share()
-    return Conductor(suite.consumer(), seed=config.getoption("--quarry-seed"), limits=limits, is_over=share)
+    watch = Progress(config, "").watch if progress is None else progress.watch
+    return Conductor(suite.consumer(), seed=config.getoption("--quarry-seed"), limits=limits, is_over=share, watch=watch)
 
 
-def failing(result: Result, node: Any) -> tuple[str, Path | None]:
-    """The failure text of a result, and the file its schedule was saved to."""
+def failing(result: Result, node: Any, suite: Conformance) -> tuple[str, Path | None]:
+    """The failure text of a result, which is noted and its schedule saved, and the file it was saved to."""
     replay, file = _save(result, node)
-    return terminal.failure(result, replay=replay), file
+    note(result, node, suite, story.Told(replay=replay, saved=_from_root(file, node) if file else None))
+    return terminal.failure(result, replay=replay, width=width_of(node.config)), file
 
 
 def saved_schedules(node: Any, check: Check) -> Iterator[Schedule]:
@@ -98,7 +131,7 @@ def _conclude(suite: Conformance, node: Any, check: Check, result: Result) -> No
         return
     if reason is not None and result.status == "failed":
         pytest.xfail(reason)
-    pytest.fail(failing(result, node)[0], pytrace=False)
+    pytest.fail(failing(result, node, suite)[0], pytrace=False)
 
 
 def _replayed(result: Result, replay: Replay, node: Any) -> None:
@@ -107,7 +140,7 @@ def _replayed(result: Result, replay: Replay, node: Any) -> None:
         return
     word = "still failing" if result.status == "failed" else "drifted"
     node.config._quarry_replayed = f"{replay.path}: {word}"
-    pytest.fail(f"{word}\n\n{terminal.failure(result, replay=None)}", pytrace=False)
+    pytest.fail(f"{word}\n\n{terminal.failure(result, replay=None, width=width_of(node.config))}", pytrace=False)
 
 
 def _save(result: Result, node: Any) -> tuple[str | None, Path | None]:
@@ -128,9 +161,13 @@ def _save(result: Result, node: Any) -> tuple[str | None, Path | None]:
         file.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         return f"not saved: {error}", None
-    shown = file.relative_to(config.rootpath) if file.is_relative_to(config.rootpath) else file
-    command = f"pytest {shlex.quote(node.nodeid.split('::', 1)[0])} --quarry-replay={shlex.quote(str(shown))}"
+    command = f"pytest {shlex.quote(node.nodeid.split('::', 1)[0])} --quarry-replay={shlex.quote(_from_root(file, node))}"
     return command, file
+
+
+def _from_root(file: Path, node: Any) -> str:
+    root = node.config.rootpath
+    return str(file.relative_to(root) if file.is_relative_to(root) else file)
 
 
 def _owner(node: Any) -> str:

@@ -180,7 +180,9 @@ def _texts(value: Any) -> bool:
 
 
 def _filters(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(name, str) and type(found) is list for name, found in value.items())
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and type(found) is list for name, found in value.items()
+    )
 
 
 _RULES: dict[str, _Rule] = {

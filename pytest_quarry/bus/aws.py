@@ -98,11 +98,11 @@ class MockedAws:
         if not 1 <= most <= MOST_OF_A_RECEIVE:
             raise ValueError(f"{most} messages in one receive; SQS hands over 1 to {MOST_OF_A_RECEIVE}")
         sqs: Any = sqs_backends[names.ACCOUNT][names.REGION]
-        topology = self.queue.topology
+        queue = self.queue.moto
         self.queue.thorough = True
         try:
             with _at(now) as traveller, as_documented(self.queue, traveller):
-                found: list[Any] = sqs.receive_message(topology.queue, most, 0, topology.visibility, ["All"])
+                found: list[Any] = sqs.receive_message(queue.name, most, 0, queue.visibility_timeout, ["All"])
         finally:
             self.queue.thorough = False
         self.version += bool(found)

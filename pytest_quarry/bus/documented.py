@@ -79,6 +79,7 @@ class _AsDocumented:
         seconds = max(AFTER, min(timeout, self._until - models.unix_time() + AFTER))
         self.waited.append(seconds)
         self._traveller.shift(seconds)
+        _end_flights(queue)
 
     def receive(self, backend: Any, queue_name: str, count: int, wait: int, *rest: Any) -> list[Any]:
         queue = backend.get_queue(queue_name)
@@ -91,6 +92,7 @@ class _AsDocumented:
         def receive(count: int, wait: int, *rest: Any) -> Any:
             return MOTOS["receive_message"](backend, queue_name, count, wait, *rest)
 
+        _end_flights(queue)
         count = min(count, room)
         found = self._queue.receive(receive, count, wait, rest) if mine else receive(count, wait, *rest)
         _hand_out(queue, found)
@@ -189,6 +191,13 @@ def _receipts(queue: Any) -> set[str]:
     if found is None:
         found = queue._quarry_receipts = set()
     return found
+
+
+def _end_flights(queue: Any) -> None:
+    """What is visible again blocks its group no longer; moto finds that out message by message, and skips the first."""
+    if queue.fifo_queue:
+        for message in [message for message in queue.pending_messages if message.visible]:
+            queue.pending_messages.discard(message)
 
 
 def _hand_out(queue: Any, found: Sequence[Any]) -> None:

@@ -74,8 +74,6 @@ class Topology:
             return True
         from moto.sns.utils import FilterPolicyMatcher
 
-        found = {
-            name: {"Type": value["DataType"], "Value": value["StringValue"]} for name, value in attributes.items()
-        }
+        found = {name: {"Type": value["DataType"], "Value": value["StringValue"]} for name, value in attributes.items()}
         matcher = FilterPolicyMatcher(json.loads(self.filter_policy), "MessageAttributes")
         return bool(matcher.matches(found, body))

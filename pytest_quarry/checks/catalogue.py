@@ -9,6 +9,9 @@ from pytest_quarry.checks.catalogue_reading import READING_CHECKS
 from pytest_quarry.checks.check import Check as Check
 from pytest_quarry.consumers.consumer import Kind
 
+# Goes up when a check is added, split or retired, or judges otherwise than before.
+CATALOGUE_VERSION = 1
+
 CATALOGUE: tuple[Check, ...] = (*EVENT_BUS_CHECKS, *POLLER_CHECKS, *READING_CHECKS, *PUBLISHER_CHECKS)
 
 BY_ID = {check.id: check for check in CATALOGUE}

@@ -87,10 +87,15 @@ def _points(history: History, *, worker: int) -> list[Switch]:
     crossed: Counter[str] = Counter()
     durable: list[Switch] = []
     others: list[Switch] = []
+    waited = False
     for entry in history.entries:
-        if entry.worker == worker and entry.what == "crossed" and not entry.text.startswith("wait for "):
-            crossed[entry.text] += 1
+        if entry.worker != worker or entry.what != "crossed":
+            continue
+        crossed[entry.text] += 1
+        # What follows a wait is the same operation once more: it already stood still before that.
+        if not waited and not entry.text.startswith("wait for "):
             (durable if _counts(entry) else others).append(Switch(entry.text, crossed[entry.text]))
+        waited = entry.text.startswith("wait for ")
     return [*durable, *others][:MOST_POINTS]
 
 

@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pytest_quarry.checks import silence
+from pytest_quarry.checks.ahead import Ahead
 from pytest_quarry.checks.catalogue import Check
 from pytest_quarry.checks.oracles import due, judge
 from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.simulation import explore
 from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Deliver, Overlap, Poll, Publish, Schedule
+from pytest_quarry.simulation.shrink import shrink
 
 Status = Literal["passed", "failed", "inconclusive", "skipped"]
 
@@ -42,9 +43,16 @@ class Conductor:
     """Runs checks against one consumer."""
 
     def __init__(
-        self, consumer: Consumer, *, seed: int = 0, limits: Limits | None = None, is_over: Callable[[], bool] = lambda: False
+        self,
+        consumer: Consumer,
+        *,
+        seed: int = 0,
+        limits: Limits | None = None,
+        is_over: Callable[[], bool] = lambda: False,
+        watch: Callable[[int, int, bool], None] = lambda done, planned, all_known: None,
     ) -> None:
         self.is_over = is_over
+        self._watch = watch  # told before each schedule: how many are done, how many known, whether those are all
         self._consumer, self._limits = consumer, limits
         self._executions = 0
         self._again: History | None = None  # the undisturbed execution, a second time
@@ -66,7 +74,9 @@ class Conductor:
         """Why nothing can be said of this consumer, if so."""
         first = self._stage.loaded(self._stage.run("A"))
         doubt = self._undisturbed(first, self._stage)
-        return None if doubt is None else self._result(check, "inconclusive", 1, doubt, first, self._stage.history(first))
+        return (
+            None if doubt is None else self._result(check, "inconclusive", 1, doubt, first, self._stage.history(first))
+        )
 
     def _conduct(self, check: Check, stage: Stage, known: Iterable[Schedule]) -> Result:
         doubtful = self.doubt(check)
@@ -79,7 +89,9 @@ class Conductor:
         tried = 0
         reason = ""
         unexplained: tuple[Schedule, History] | None = None
-        for schedule in check.schedules(stage):
+        schedules = Ahead(check.schedules(stage), lambda: self._executions)
+        for schedule in schedules:
+            self._watch(tried, schedules.planned, schedules.all_known)
             if tried and self.is_over():
                 reason = f"the budget ended after {tried} schedules"
                 break
@@ -156,7 +168,7 @@ class Conductor:
             found = judge(self._execute(smaller), check.oracles, told_only=self._told_only)
             return found is not None and found.oracle == verdict.oracle
 
-        smallest = explore.shrink(schedule, fails)
+        smallest = shrink(schedule, fails)
         for candidate in (smallest, schedule):
             history = self._execute(candidate, everything=True)
             confirmed = judge(history, check.oracles, told_only=self._told_only)

@@ -26,6 +26,7 @@ RECEIVE, DELETE = "sqs.ReceiveMessage quarry-runs-consumer", "sqs.DeleteMessage*
 POISON = ("missing-fields", "wrong-types", "no-such-path", "not-json")
 MANY = 12  # more than SQS hands over at once
 NOW_AND_THEN = 6
+THROTTLES = (("throttle", 6), ("timeout", 6), ("throttle", 12), ("lost", 1), ("dropped", 1))
 MOST_ATTEMPTS = 12  # more than any AWS client makes of one call by default (DynamoDB's: ten)
 
 
@@ -119,7 +120,7 @@ def new_envelope(stage: Stage) -> Iterator[Schedule]:
     """EB15: one run announced again: another message id and time, an added field, another key order, fewer fields."""
     run = stage.run("A")
     for form in ("full", "extra", "reordered", "minimal"):
-        told = [*stage.told(run), Notify(run.run_id, form=form)]  # type: ignore[arg-type]
+        told = [*stage.told(run), Notify(run.run_id, form=form)]
         yield stage.schedule([run], [*told, Deliver((1,)), Deliver((2,))])
         yield stage.schedule([run], [*told, Deliver((1, 2))])
         yield stage.schedule([run], [*told, Deliver((2,)), Restart(), Deliver((1,))])
@@ -156,9 +157,9 @@ def throttled(stage: Stage) -> Iterator[Schedule]:
     labels = [label for label, _ in _operations(stage, stage.history(two))]
     services = Counter(label.split(" ")[0].split(".")[0] + "." for label in labels if _is_aws(label))
     for service, calls in services.items():
-        for error in ("throttle", "timeout"):
+        for error, times in THROTTLES:
             for skip in sorted({calls * nth // NOW_AND_THEN for nth in range(NOW_AND_THEN)}):
-                yield replace(two, steps=(Break(service, error, times=6, skip=skip), *two.steps, Heal()))
+                yield replace(two, steps=(Break(service, error, times=times, skip=skip), *two.steps, Heal()))
     for error in ("EIO",) if any(not _is_aws(label) for label in labels) else ():
         for skip in range(NOW_AND_THEN):
             yield replace(two, steps=(Break("", error, times=2, skip=2 * skip), *two.steps, Heal()))
@@ -167,7 +168,9 @@ def throttled(stage: Stage) -> Iterator[Schedule]:
 def lost_receive(stage: Stage) -> Iterator[Schedule]:
     """EB22: a receive takes effect and its answer is lost: once, and as often as the client retries."""
     if stage.takes != "queue":
-        raise NotApplicable("it is handed its messages: only one that receives by itself, with run_once(), can lose an answer")
+        raise NotApplicable(
+            "it is handed its messages: only one that receives by itself, with run_once(), can lose an answer"
+        )
     runs = [stage.run("A", items=2), stage.run("B", items=1)]
     told = stage.told(*runs)
     for error in ("lost", "dropped"):

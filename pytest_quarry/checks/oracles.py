@@ -127,7 +127,7 @@ def no_duplicate(history: History, told_only: bool) -> Iterator[Verdict]:
         )
         grew = _growths(history, view.run_id)
         killed = [at for at, entry in enumerate(history.entries) if entry.what == "killed"]
-        why, entries = _why_twice(grew, killed)
+        why, entries = _why_raced(history, grew) or _why_twice(grew, killed)
         yield Verdict(
             status="violated",
             oracle="D",
@@ -150,6 +150,21 @@ def _growths(history: History, run_id: str) -> list[int]:
             found.append(at)
         last = now
     return found
+
+
+def _why_raced(history: History, grew: list[int]) -> tuple[str, tuple[int, ...]] | None:
+    """Why two workers at once both loaded it; None where they did not."""
+    workers = [history.entries[at].worker for at in grew]
+    again = next((at for at, worker in zip(grew, workers, strict=True) if worker not in (0, workers[0])), None)
+    if again is None or not workers[0]:
+        return None
+    one, other = workers[0], 3 - workers[0]
+    before = any(entry.worker == other and entry.what == "crossed" for entry in history.entries[: grew[0]])
+    if before:
+        words = f"At step {{0}} worker {one} loaded it; at step {{1}} worker {other}, which had begun before that, loaded it again."
+    else:
+        words = f"At step {{0}} worker {one} loaded it, and at step {{1}} nothing that was durable kept worker {other} from loading it again."
+    return words, (grew[0], again)
 
 
 def _why_twice(grew: list[int], killed: list[int]) -> tuple[str, tuple[int, ...]]:

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import traceback
 import types
 from dataclasses import dataclass
@@ -160,11 +161,13 @@ def _serve(birth: Birth, link: Link) -> None:
     driver = _start(birth, link)
     if driver is None:
         return
-    message: Any = Started(driver.takes, callable(driver.reconcile))
+    message: Any = Started(driver.takes, callable(driver.reconcile), driver.command)
     while True:
         command = link.exchange(message)
-        if isinstance(command, Call):
-            message = _turn(driver, command)
+        if isinstance(command, Call) and command.verb == "linger":
+            message = _linger(driver, link)
+        elif isinstance(command, Call):
+            message = _turn(driver, command, link)
         elif isinstance(command, Peek):
             message = _peek(birth)
         else:
@@ -182,12 +185,21 @@ def _start(birth: Birth, link: Link) -> Driver | None:
     return None
 
 
-def _turn(driver: Driver, command: Call) -> Any:
+def _turn(driver: Driver, command: Call, link: Link) -> Any:
+    threads = threading.active_count()
     try:
         value = driver.do(command)
     except Exception as error:
         return _raised(error)
-    return Returned(_plain(value))
+    return Returned(_plain(value), driver.tasks or (threading.active_count() > threads and clocks.others_work(link)))
+
+
+def _linger(driver: Driver, link: Link) -> Any:
+    """The turn is over, and what it left to threads and tasks goes on."""
+    clocks.let_work(link)
+    with contextlib.suppress(Exception):
+        driver.finish_tasks()
+    return Returned(None)
 
 
 def _raised(error: BaseException) -> Raised:

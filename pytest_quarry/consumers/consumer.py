@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pytest_quarry.consumers.command import Command
 
 Kind = Literal["event-bus", "poller", "publisher"]
 
@@ -39,3 +42,4 @@ class Consumer:
     batch_size: int = 10
     reports_batch_item_failures: bool | None = None
     wraps_run: bool = False  # publish(run) executes the run itself
+    command: Command | None = None  # the program that is the consumer: then `start` is not called

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_quarry.bus.event_source import LambdaContext
+from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.protocol import Boundary, Call
 from pytest_quarry.consumers.wrapped import WrappedRun
@@ -21,8 +22,19 @@ class Driver:
         self._invocations = 0
         self._boundary = boundary
         self.takes = "notification"
+        self.command = started if isinstance(started, Command) else None
         self.reconcile: Any = getattr(started, "reconcile", None)
         self._turn = self._find_turn(consumer, started)
+
+    @property
+    def tasks(self) -> bool:
+        """Whether coroutines that nobody awaited are under way."""
+        return self._runner is not None and bool(asyncio.all_tasks(self._runner.get_loop()))
+
+    def finish_tasks(self) -> None:
+        """Let them end."""
+        if self._runner is not None and self.tasks:
+            self._runner.run(_rest(asyncio.all_tasks(self._runner.get_loop())))
 
     def do(self, call: Call) -> Any:
         result = self.reconcile() if call.verb == "reconcile" else self._turn(call)
@@ -37,6 +49,8 @@ class Driver:
             raise ConsumerError(
                 f"{consumer.name}.start(world) returned None. Return the consumer itself: {_wanted(consumer)}."
             )
+        if isinstance(started, Command):
+            return lambda call: None  # the world runs it in place of this process
         if inspect.isclass(started):
             raise ConsumerError(_not_drivable(consumer, started))
         if consumer.kind == "poller":
@@ -68,6 +82,10 @@ class Driver:
     def _context(self) -> LambdaContext:
         self._invocations += 1
         return LambdaContext(f"00000000-0000-0000-0000-{self._invocations:012d}")
+
+
+async def _rest(tasks: set[asyncio.Task[Any]]) -> None:
+    await asyncio.wait(tasks)
 
 
 async def _awaited(awaitable: Any) -> Any:

@@ -30,6 +30,30 @@ def remember_directory(path: str) -> None:
     _tell(f"d{path}\n")
 
 
+def remember_marker(text: str) -> None:
+    """A variable of the environment by which programs, and what they start, are found and killed should this process die."""
+    _tell(f"m{text}\n")
+
+
+def forget_marker(text: str) -> None:
+    """Nobody with that variable is left."""
+    _tell(f"n{text}\n")
+
+
+def marked(text: str) -> list[int]:
+    """The living processes that have this in their environment, where the system tells (Linux)."""
+    found: list[int] = []
+    wanted = text.encode()
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc"):
+            with contextlib.suppress(OSError):
+                if name.isdigit():
+                    with open(f"/proc/{name}/environ", "rb", 0) as file:
+                        if wanted in file.read():
+                            found.append(int(name))
+    return found
+
+
 def descriptor() -> int | None:
     """The writing end, which every forked child must close."""
     return _keeper[1] if _keeper is not None else None
@@ -67,14 +91,18 @@ def _keep(reading: int) -> None:
     os.closerange(reading + 1, 4096)
     groups: set[int] = set()
     directories: set[str] = set()
+    markers: set[str] = set()
     rest = b""
     while data := os.read(reading, 65536):
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
-            _note(line.decode(), groups, directories)
+            _note(line.decode(), groups, directories, markers)
     for group in groups:
         with contextlib.suppress(OSError):
             os.killpg(group, signal.SIGKILL)
+    for pid in (pid for marker in markers for pid in marked(marker)):
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
     for directory in directories:
         remove_tree(directory)
 
@@ -90,7 +118,7 @@ def remove_tree(directory: str | os.PathLike[str]) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _note(line: str, groups: set[int], directories: set[str]) -> None:
+def _note(line: str, groups: set[int], directories: set[str], markers: set[str]) -> None:
     sign, rest = line[:1], line[1:]
     if sign == "d":
         directories.add(rest)
@@ -98,3 +126,7 @@ def _note(line: str, groups: set[int], directories: set[str]) -> None:
         groups.add(int(rest))
     elif sign == "-":
         groups.discard(int(rest))
+    elif sign == "m":
+        markers.add(rest)
+    elif sign == "n":
+        markers.discard(rest)

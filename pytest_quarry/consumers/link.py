@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import contextlib
+import functools
 import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -19,6 +21,7 @@ real_get_ident = threading.get_ident
 real_readlink = os.readlink
 real_fspath = os.fspath
 real_utime = os.utime
+real_sleep = time.sleep
 UNLINKED = " (deleted)"  # how Linux shows an open file that has no name any more: it dies with the process
 real_mask = _signal.pthread_sigmask  # without the enums, which cost more than the call
 # A consumer's own signal handler may raise: not in the middle of a message. Those that end or dump it stay open.
@@ -30,6 +33,7 @@ HELD = signal.valid_signals() - {
     signal.SIGILL,
     signal.SIGABRT,
 }
+HOLD, MOST_HOLDS = 0.001, 1000  # real seconds, and how often, a thread is held while the main thread goes on
 F_GETPATH = 50  # macOS: fcntl.F_GETPATH, from <sys/fcntl.h>
 
 
@@ -48,13 +52,50 @@ class Link:
     enabled: bool = True
     reads: bool = False  # opening a file for reading is a boundary too
     boundaries: int = 0
+    waiting: int = 0  # threads on their way to a boundary
     _lock: Any = field(default_factory=threading.RLock)
     _inside: set[int] = field(default_factory=set)
+    _main: int = field(default_factory=real_get_ident)
+    _yielding: int = 0
+    _holds: bool = True
 
     @property
     def inside(self) -> bool:
         """Whether the calling thread is in the kit's own code, whose operations are not the consumer's."""
         return not self.enabled or real_get_ident() in self._inside
+
+    @contextlib.contextmanager
+    def yields(self) -> Iterator[None]:
+        """Meanwhile the main thread waits: the others' turn."""
+        main = real_get_ident() == self._main
+        self._yielding += main
+        try:
+            yield
+        finally:
+            self._yielding -= main
+
+    def yielding(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that waits, during which other threads get on."""
+
+        @functools.wraps(function)
+        def waiting(*arguments: Any, **keywords: Any) -> Any:
+            with self.yields():
+                return function(*arguments, **keywords)
+
+        return waiting
+
+    def _hold(self) -> None:
+        """Other threads come to boundaries while the main thread waits: so their order is no luck.
+
+        Where it waits in a way that is not seen, they go on after a while, and are not held any more.
+        """
+        if real_get_ident() == self._main or not self._holds:
+            return
+        for _ in range(MOST_HOLDS):
+            if self._yielding:
+                return
+            real_sleep(HOLD)
+        self._holds = False
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
@@ -72,7 +113,10 @@ class Link:
         mask = real_mask(signal.SIG_BLOCK, ())
         try:
             real_mask(signal.SIG_BLOCK, HELD)
+            self.waiting += 1
+            self._hold()
             with self._lock:
+                self.waiting -= 1
                 self._inside.add(me)
                 try:
                     return self._exchange(message)

@@ -80,12 +80,17 @@ class Started(NamedTuple):
 
     takes: str  # "notification", "lambda", "queue", "run" or "nothing"
     reconciles: bool
+    command: Any = None  # the program that is the consumer, in place of this process
 
 
 class Returned(NamedTuple):
-    """The turn is over; `value` is what the consumer returned, where a Lambda's answer matters."""
+    """The turn is over; `value` is what the consumer returned, where a Lambda's answer matters.
+
+    `busy`: it left threads or tasks at work.
+    """
 
     value: Any
+    busy: bool = False
 
 
 class Raised(NamedTuple):

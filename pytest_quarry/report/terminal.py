@@ -7,11 +7,16 @@ from collections import Counter
 from dataclasses import dataclass
 
 from pytest_quarry.checks.conduct import Result
-from pytest_quarry.simulation.history import Entry, Row
+from pytest_quarry.checks.verdict import Verdict
+from pytest_quarry.report.shown import shown, shown_lines
+from pytest_quarry.simulation.history import Entry, History, Row
 
 WORLD = 32
 CONSUMER = 42
 WIDTH = 110
+NARROWEST = 40
+LEAST = 18  # characters of the column `consumer`, below which there is no table
+HERE = "  ◀ here"
 OUTPUT_LINES = 12
 QUIET = ("settled",)
 
@@ -27,28 +32,42 @@ class Line:
     entries: tuple[int, ...] = ()
 
 
-def failure(result: Result, *, replay: str | None) -> str:
+def failure(result: Result, *, replay: str | None, width: int = WIDTH) -> str:
     """The text of a check that did not pass."""
     verdict = result.verdict
     assert verdict is not None
     assert result.history is not None
-    lines = _lines(result.history.entries)
-    numbers = {at: number for number, line in enumerate(lines, 1) for at in line.entries}
-    here = numbers.get(verdict.here) if verdict.here is not None else None
-    parts = [_heading(result), verdict.sentence, "", *_table(lines, here)]
+    lines = lines_of(result.history.entries)
+    here = _numbers(lines).get(verdict.here) if verdict.here is not None else None
+    width = max(NARROWEST, width)
+    table = _table(lines, here, width) or _list(lines, here, width)
+    parts = [*_heading(result, width), *_wrapped(verdict.sentence, width), "", *table]
     if verdict.why:
-        why = verdict.why.format(*(numbers.get(at, "?") for at in verdict.entries)) if verdict.entries else verdict.why
-        parts += ["", _wrapped(why)]
+        parts += ["", *_wrapped(why_of(verdict, result.history), width)]
     if result.status == "failed":
-        parts.append(_wrapped(result.check.fix))
+        parts += _wrapped(result.check.fix, width)
     parts += ["", *_ending(result, replay)]
     parts += _output(result)
+    parts += ["", f"docs: checks/{result.check.id} (quarry-conformance explain {result.check.id})"]
     return "\n".join(parts)
 
 
-def _heading(result: Result) -> str:
+def why_of(verdict: Verdict, history: History) -> str:
+    """Why, with the numbers of the table's lines in it."""
+    if not verdict.entries:
+        return verdict.why
+    numbers = _numbers(lines_of(history.entries))
+    return verdict.why.format(*(numbers.get(at, "?") for at in verdict.entries))
+
+
+def _numbers(lines: list[Line]) -> dict[int, int]:
+    return {at: number for number, line in enumerate(lines, 1) for at in line.entries}
+
+
+def _heading(result: Result, width: int) -> list[str]:
     label = result.check.severity if result.status == "failed" else "inconclusive"
-    return f"{result.check.title:<{WIDTH - 16}}{label:>16}"
+    gap = width - len(result.check.title) - len(label)
+    return [result.check.title + " " * gap + label] if gap > 1 else [result.check.title, label]
 
 
 def _ending(result: Result, replay: str | None) -> list[str]:
@@ -68,26 +87,45 @@ def _output(result: Result) -> list[str]:
     output = result.history.output.strip().splitlines()
     if output:
         more = len(output) - OUTPUT_LINES
-        shown = output[-OUTPUT_LINES:] if more > 0 else output
+        last = output[-OUTPUT_LINES:] if more > 0 else output
         note = f" (the last {OUTPUT_LINES} of {len(output)} lines)" if more > 0 else ""
-        parts += ["", f"what the consumer printed{note}:", *(f"  {line}" for line in shown)]
+        parts += ["", f"what the consumer printed{note}:", *(f"  {line}" for line in last)]
     return parts
 
 
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, WIDTH)
+def _wrapped(text: str, width: int) -> list[str]:
+    """Broken at the width, line by line: a table keeps its lines."""
+    return [part for line in shown_lines(text).split("\n") for part in textwrap.wrap(line, width) or [""]]
 
 
-def _table(lines: list[Line], here: int | None) -> list[str]:
+def _table(lines: list[Line], here: int | None, width: int) -> list[str]:
+    """The steps in columns, as wide as there is room for; none where there is too little."""
+    target = max([len("target"), *(len(line.target) + len(HERE) for line in lines)])
     world = min(WORLD, max([len("world"), *(len(line.world) for line in lines)]))
     consumer = min(CONSUMER, max([len("consumer"), *(len(line.consumer) for line in lines)]))
+    room = width - len(" step    time  ") - len("    ") - target
+    if world + consumer > room:
+        world = min(world, max(room // 3, room - consumer))
+        consumer = room - world
+    if consumer < LEAST or world < min(LEAST, len("delivers")):
+        return []
     found = [f" step  {'time':>6}  {'world':<{world}}  {'consumer':<{consumer}}  target"]
     for number, line in enumerate(lines, 1):
-        mark = "  ◀ here" if number == here else ""
+        mark = HERE if number == here else ""
         found.append(
             f" {number:>4}  {_time(line.time):>6}  {_cut(line.world, world):<{world}}  "
-            f"{_cut(line.consumer, consumer):<{consumer}}  {line.target}{mark}".rstrip()
+            f"{_cut(line.consumer, consumer):<{consumer}}  {shown(line.target)}{mark}".rstrip()
         )
+    return found
+
+
+def _list(lines: list[Line], here: int | None, width: int) -> list[str]:
+    """The steps one below the other, for narrow terminals."""
+    found = []
+    for number, line in enumerate(lines, 1):
+        words = [shown(part) for part in (line.world, line.consumer, line.target) if part]
+        text = f" {number:>3} {_time(line.time):>4}  {'; '.join(words)}{HERE if number == here else ''}"
+        found += textwrap.wrap(text, width, subsequent_indent=" " * 11, break_long_words=True)
     return found
 
 
@@ -98,11 +136,11 @@ def _time(seconds: float) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    text = text.replace("\n", "\\n")
+    text = shown(text)
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def _lines(entries: tuple[Entry, ...]) -> list[Line]:
+def lines_of(entries: tuple[Entry, ...]) -> list[Line]:
     """One line per happening that matters; boundaries at which nothing durable changed are left out."""
     lines: list[Line] = []
     rows: tuple[Row, ...] = ()
@@ -119,7 +157,7 @@ def _lines(entries: tuple[Entry, ...]) -> list[Line]:
 
 def _line(entry: Entry, lines: list[Line]) -> Line | None:
     """The line an entry belongs to, a new one or the last, or None where it says nothing."""
-    if entry.what in QUIET or (entry.what in ("crossed", "returned") and not (entry.changed or entry.rows is not None)):
+    if entry.what in QUIET or (entry.what in ("crossed", "returned") and not _shows(entry, lines)):
         return None
     if entry.what == "waited" and lines and lines[-1].world.startswith("waits"):
         lines[-1].world, lines[-1].time = f"{lines[-1].world}, {entry.text}", entry.time
@@ -153,9 +191,29 @@ def _line(entry: Entry, lines: list[Line]) -> Line | None:
             line.world = "GIVES UP"
             line.consumer = entry.text
         case _:
-            line.consumer = f"{entry.what} {entry.text}" if entry.what != "crossed" else entry.text
+            line.consumer = entry.text if entry.what in ("crossed", "switched") else f"{entry.what} {entry.text}"
+    if entry.worker:
+        _name_worker(line, entry)
     lines.append(line)
     return line
+
+
+def _shows(entry: Entry, lines: list[Line]) -> bool:
+    """Whether it changed anything, or the first of two workers begins to wait for the other."""
+    if entry.changed or entry.rows is not None:
+        return True
+    return entry.text.startswith("wait for ") and bool(lines) and not lines[-1].consumer.endswith(entry.text)
+
+
+def _name_worker(line: Line, entry: Entry) -> None:
+    """Two are at work: say whose line it is."""
+    who = f"worker {entry.worker}"
+    if entry.what == "started":
+        line.world = f"starts {who}"
+    elif entry.what == "delivered":
+        line.world = f"gives {who} {entry.text}"
+    if line.consumer:
+        line.consumer = f"{who}: {line.consumer}"
 
 
 def _change(before: tuple[Row, ...], after: tuple[Row, ...]) -> str:

@@ -3,7 +3,14 @@
 `SAMPLES` lists them; the modules that hold them are imported when a sample's suite is asked for.
 """
 
-from pytest_quarry.samples import listed_handlers, listed_lambdas, listed_pollers, listed_publishers, listed_workers
+from pytest_quarry.samples import (
+    listed_concurrency,
+    listed_handlers,
+    listed_lambdas,
+    listed_pollers,
+    listed_publishers,
+    listed_workers,
+)
 from pytest_quarry.samples.sample import Sample
 
 __all__ = ["SAMPLES", "Sample"]
@@ -14,6 +21,7 @@ SAMPLES: tuple[Sample, ...] = (
     *listed_workers.SOUND_WORKERS,
     *listed_pollers.SOUND_POLLERS,
     *listed_publishers.SOUND_PUBLISHERS,
+    *listed_concurrency.SOUND_TOGETHER,
     *listed_handlers.BROKEN_HANDLERS,
     *listed_lambdas.BROKEN_LAMBDAS,
     *listed_lambdas.BROKEN_POWERTOOLS,
@@ -24,4 +32,5 @@ SAMPLES: tuple[Sample, ...] = (
     *listed_pollers.BROKEN_READING,
     *listed_pollers.BROKEN_POLLERS,
     *listed_publishers.BROKEN_PUBLISHERS,
+    *listed_concurrency.BROKEN_TOGETHER,
 )

@@ -320,9 +320,12 @@ class RemembersTheLast(OneTransaction):
     """Skips a run when it is the one that was loaded last."""
 
     def is_loaded(self, run_id: str) -> bool:
-        query = "SELECT run_id FROM loaded_runs ORDER BY rowid DESC LIMIT 1"
-        last = self.database.execute(query).fetchone()
+        last = self.database.execute("SELECT run_id FROM loaded_runs").fetchone()
         return last is not None and str(last[0]) == run_id
+
+    def mark(self, run_id: str) -> None:
+        self.database.execute("DELETE FROM loaded_runs")
+        super().mark(run_id)
 
 
 class RemembersTheLastSuite(SqliteHandlerSuite):

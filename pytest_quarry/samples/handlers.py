@@ -66,7 +66,9 @@ class OrderLoader:
 
     def mark(self, run_id: str) -> None:
         """Mark a run as loaded."""
-        self.database.execute("INSERT INTO loaded_runs VALUES (?)", (run_id,))  # refused where another worker was faster
+        self.database.execute(
+            "INSERT INTO loaded_runs VALUES (?)", (run_id,)
+        )  # refused where another worker was faster
 
 
 class OneTransaction(OrderLoader):

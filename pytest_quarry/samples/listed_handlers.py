@@ -28,7 +28,7 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
     ),
     sound("marker-by-rename", "Rows, then a marker file, each by rename.", "sound_files:MarkerByRenameSuite"),
     sound("staged-folder", "A staging directory, renamed when it is whole.", "sound_files:StagedFolderSuite"),
-    sound("ledger", "An append-only file that recovers at the start.", "sound_files:LedgerSuite"),
+    sound("ledger", "An append-only file that recovers before each load.", "sound_files:LedgerSuite"),
     sound("lambda", "A Lambda function with partial batch responses.", "sound_aws:LambdaSuite"),
     sound("lambda-raw", "The same with raw message delivery.", "sound_aws:RawLambdaSuite"),
     sound("target", "A transaction of world.target.", "sound_aws:TargetSuite"),
@@ -50,6 +50,18 @@ BROKEN_HANDLERS: tuple[Sample, ...] = (
         "Keeps the loaded runs in a set, which a restart empties.",
         "broken_handlers:RemembersInMemorySuite",
         "EB03 EB05",
+    ),
+    broken(
+        "loads-in-a-thread",
+        "Returns while a thread still loads.",
+        "broken_background:LoadsInAThreadSuite",
+        "EB04",
+    ),
+    broken(
+        "loads-in-a-task",
+        "Returns while a task nobody awaits still loads.",
+        "broken_background:LoadsInATaskSuite",
+        "EB04",
     ),
     broken(
         "remembers-the-last",

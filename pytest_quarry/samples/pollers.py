@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,13 +31,13 @@ class Checkpoint:
         return set(json.loads(self.path.read_text(encoding="utf-8"))["loaded"])
 
     def write(self, loaded: set[str]) -> None:
-        """Replace the checkpoint."""
-        temporary = self.path.with_suffix(".tmp")
-        with open(temporary, "w", encoding="utf-8") as file:
+        """Replace the checkpoint; no two writers share a temporary file."""
+        folder = self.path.parent
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=folder, suffix=".tmp", delete=False) as file:
             json.dump({"version": 1, "loaded": sorted(loaded)}, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, self.path)
+        os.replace(file.name, self.path)
 
 
 def each(runs: Iterable[FinishedRun], load: Callable[[FinishedRun], None]) -> None:

@@ -32,7 +32,7 @@ def notification_in(record: Event) -> Notification:
 
 
 class TargetLoader:
-    """Loads a run into the warehouse in one transaction, unless it holds that run already."""
+    """Loads a run into the warehouse in one transaction, each row by its key, unless it holds that run already."""
 
     def __init__(self, target: Any, storage: Storage) -> None:
         self.target, self.storage = target, storage
@@ -48,7 +48,7 @@ class TargetLoader:
         self.target.begin()
         try:
             for item in items:
-                self.target.insert({"run_id": run_id, "item": item.event_id, "sku": item.sku, "price": item.price})
+                self.target.upsert({"run_id": run_id, "item": item.event_id, "sku": item.sku, "price": item.price})
             self.target.commit()
         except Exception:
             self.target.rollback()

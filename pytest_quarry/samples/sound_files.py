@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
+    """Write a file that is there whole or not at all; no two writers share a temporary file."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    os.replace(file.name, path)
 
 
 def file_name(name: str) -> str:
@@ -95,7 +95,10 @@ class MarkerByRenameSuite(EventBusConformance):
 
 
 class StagedFolder(FileLoader):
-    """Builds a run's folder under `staging`, one file per item, and moves it into place when it is whole."""
+    """Builds a run's folder under `staging`, one file per item, and moves it into place when it is whole.
+
+    Only one of it may run: at its start it clears what its predecessor left in `staging`.
+    """
 
     def __init__(self, folder: Path, storage: Storage) -> None:
         super().__init__(folder, storage)
@@ -119,6 +122,8 @@ class StagedFolder(FileLoader):
 
 class StagedFolderSuite(EventBusConformance):
     """A staging directory, renamed when it is whole."""
+
+    workers = 1
 
     def start(self, world: World) -> Any:
         return StagedFolder(world.disk, Storage(world.storage_root))
@@ -167,7 +172,9 @@ class Ledger(FileLoader):
 
 
 class LedgerSuite(EventBusConformance):
-    """An append-only file that recovers from a cut at its end."""
+    """An append-only file with one writer, which recovers from a cut at its end."""
+
+    workers = 1
 
     def start(self, world: World) -> Any:
         return Ledger(world.disk, Storage(world.storage_root))

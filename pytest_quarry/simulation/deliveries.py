@@ -81,6 +81,7 @@ class Deliveries:
         outcome = yield from drive.do(Call("handle", json.loads(json.dumps(message.body))), turn)
         if outcome.how == "returned":
             self._acknowledge([message])
+            yield from drive.linger(turn)
 
     def _invoke_in_batches(self, numbers: Sequence[int], turn: Turn, drive: Drive) -> Going[None]:
         size = self._consumer.batch_size
@@ -104,6 +105,7 @@ class Deliveries:
             self._recorder.record("raised", f"the batch failed: it answered {outcome.value!r}"[:300])
             return
         self._acknowledge([message for message in batch if message.identifier not in failed])
+        yield from drive.linger(turn)
 
     def _received(self, numbers: Sequence[int]) -> list[Message]:
         """Count the receive. A FIFO queue delivers nothing again that was deleted: there it was published again."""

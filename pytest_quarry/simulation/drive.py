@@ -10,8 +10,10 @@ from typing import Any, Literal, TypeVar
 
 from pytest_quarry.consumers import protocol
 from pytest_quarry.consumers.child import Birth
+from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks.aws import DUMMY_ENVIRONMENT
+from pytest_quarry.consumers.outside.process import CommandProcess
 from pytest_quarry.consumers.process import ConsumerProcess, Hung
 from pytest_quarry.consumers.protocol import (
     Blocked,
@@ -99,7 +101,8 @@ class Drive:
         self._worker = worker
         self.lane = 0  # the worker's number while there are two
         self._incarnation = 0
-        self._process: ConsumerProcess | None = None
+        self._busy = self._lingers = self._starting = False
+        self._process: ConsumerProcess | CommandProcess | None = None
         self.takes: str | None = None
         self.reconciles = False
         self._grants = Grants(world, recorder, trouble, worker)
@@ -125,8 +128,10 @@ class Drive:
         self._speak()
         self._recorder.restored()
         self._recorder.record("started", "the consumer" if self._incarnation == 1 else "the consumer again")
-        self._process = ConsumerProcess(self._birth(), guard_seconds=self._play.limits.seconds)
+        self._process = self._new_process()
+        self._starting = True
         outcome = yield from self._go_on(turn)
+        self._starting = False
         return None if outcome.how == "returned" and self.takes else outcome
 
     def do(self, call: Call, turn: Turn) -> Going[Outcome]:
@@ -135,6 +140,15 @@ class Drive:
         self._speak()
         self._process.send(call._replace(now=self._world.now))
         return (yield from self._go_on(turn))
+
+    def linger(self, turn: Turn) -> Going[None]:
+        """The turn was acknowledged; what it left to threads and tasks goes on."""
+        if self._process is not None and self._busy:
+            self._busy = False
+            self._process.send(Call("linger", now=self._world.now))
+            self._lingers = True
+            yield from self._go_on(turn)
+            self._lingers = False
 
     def _speak(self) -> None:
         """What is recorded from now on is this process's."""
@@ -147,6 +161,7 @@ class Drive:
                 message = self._process.receive()
             except Hung as hung:
                 return self._give_up(str(hung), hung.stack)
+            self._note_program()
             self._recorder.look(observe=self._play.observe or not isinstance(message, Boundary))
             if isinstance(message, Boundary):
                 yield message
@@ -154,15 +169,37 @@ class Drive:
                 outcome = self._at_boundary(message, turn)
                 if outcome is not None:
                     return outcome
+            elif isinstance(message, Started) and message.command is not None:
+                self._process.kill()
+                self._process = self._program(message.command)
             elif isinstance(message, Started):
                 self.takes, self.reconciles = message.takes, message.reconciles
                 return Outcome("returned")
             else:
                 return self._over(message, turn)
 
+    def _new_process(self) -> ConsumerProcess | CommandProcess:
+        if self._consumer.command is not None:
+            return self._program(self._consumer.command)
+        return ConsumerProcess(self._birth(), guard_seconds=self._play.limits.seconds)
+
+    def _program(self, command: Command) -> CommandProcess:
+        process = CommandProcess(command, self._birth(), guard_seconds=self._play.limits.seconds)
+        self._world.watch.look(self._world.now)  # where its prints will be kept is no doing of its own
+        return process
+
+    def _note_program(self) -> None:
+        """What can be said of a program only: what it was refused, and what of it cannot be seen."""
+        if isinstance(self._process, CommandProcess):
+            for words in self._process.remarks():
+                self._recorder.record("failed", words)
+            self._recorder.blind |= self._process.blind
+            self._recorder.not_exercised.update(dict.fromkeys(self._process.not_exercised))
+
     def _over(self, message: Any, turn: Turn) -> Outcome:
         if isinstance(message, Returned):
-            return self._return(message, turn)
+            self._busy = message.busy
+            return Outcome("returned") if self._lingers else self._return(message, turn)
         if isinstance(message, Raised):
             return self._raised(message)
         if isinstance(message, Unusable):
@@ -187,7 +224,7 @@ class Drive:
         return Outcome("returned", message.value)
 
     def _raised(self, message: Raised) -> Outcome:
-        starting = self.takes is None or self._recorder.entries[-1].what == "started"
+        starting = self._starting
         self._recorder.record("raised", f"{'start raised ' if starting else ''}{message.summary}")
         self.stack = message.stack
         if starting:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pytest_quarry.simulation.history import Entry, History
@@ -12,18 +12,14 @@ from pytest_quarry.simulation.schedule import (
     Crash,
     Deliver,
     Notify,
-    Overlap,
-    PlannedRun,
     Poll,
     Publish,
     Schedule,
     Step,
-    Write,
 )
 
 # Sizes of one write that differ by less may differ by the digits of a number or a time.
 DATA_SIZED = 8
-MANY_RUNS = 8
 
 
 def crash_points(schedule: Schedule, history: History) -> Iterator[Schedule]:
@@ -120,88 +116,3 @@ def duplicates(schedule: Schedule) -> Iterator[Schedule]:
 
 def _put(steps: Sequence[Step], at: int, step: Step, *, instead: bool = False) -> tuple[Step, ...]:
     return (*steps[:at], step, *steps[at + instead :])
-
-
-def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
-    """The smallest schedule found that still fails, by leaving out steps, runs, copies and items."""
-    # Schedules of a hundred runs take seconds each, and are halved first.
-    most = 60 if len(schedule.runs) <= MANY_RUNS else 12
-    tried = 0
-    again = True
-    while again:
-        again = False
-        for smaller in _smaller(schedule):
-            tried += 1
-            if tried > most:
-                return schedule
-            if fails(smaller):
-                schedule, again = smaller, True
-                break
-    return schedule
-
-
-def _smaller(schedule: Schedule) -> Iterator[Schedule]:
-    for half in (schedule.runs[::2], schedule.runs[1::2]) if len(schedule.runs) > MANY_RUNS else ():
-        left = schedule
-        for run in half:
-            left = _without_run(left, run)
-        yield left
-    for run in schedule.runs:
-        if len(schedule.runs) > 1:
-            yield _without_run(schedule, run)
-    for at, step in enumerate(schedule.steps):
-        if not isinstance(step, (Write, Notify)) or (
-            isinstance(step, Write)
-            and any(isinstance(other, Write) and other.run == step.run for other in schedule.steps[:at])
-        ):
-            yield replace(schedule, steps=(*schedule.steps[:at], *schedule.steps[at + 1 :]))
-        if isinstance(step, Deliver) and len(step.messages) > 1:
-            for place in range(len(step.messages)):
-                fewer = replace(step, messages=step.messages[:place] + step.messages[place + 1 :])
-                yield replace(schedule, steps=_put(schedule.steps, at, fewer, instead=True))
-        if isinstance(step, Overlap):
-            for fewer_switches in _fewer_switches(step):
-                yield replace(schedule, steps=_put(schedule.steps, at, fewer_switches, instead=True))
-    for at, run in enumerate(schedule.runs):
-        if run.items > 1:
-            fewer_items = replace(run, items=1, logs=0)
-            yield replace(schedule, runs=(*schedule.runs[:at], fewer_items, *schedule.runs[at + 1 :]))
-
-
-def _fewer_switches(step: Overlap) -> Iterator[Overlap]:
-    for place in range(len(step.switches)):
-        yield replace(step, switches=step.switches[:place] + step.switches[place + 1 :])
-    if step.crash is not None:
-        yield replace(step, crash=None, crash_second=False)
-    if len(step.second) > 1:
-        yield replace(step, second=step.second[:-1], pause=0)
-
-
-def _without_run(schedule: Schedule, run: PlannedRun) -> Schedule:
-    """Leave out a run, its notifications and their deliveries; the rest of the messages get new numbers."""
-    numbers: dict[int, int] = {}
-    steps: list[Step] = []
-    accepted = 0
-    for step in schedule.steps:
-        if isinstance(step, Notify):
-            accepted += 1
-            if step.run != run.run_id:
-                numbers[accepted] = len(numbers) + 1
-        if isinstance(step, (Write, Notify, Publish)) and step.run == run.run_id:
-            continue
-        if isinstance(step, Deliver):
-            kept = tuple(numbers[message] for message in step.messages if message in numbers)
-            if not kept:
-                continue
-            steps.append(replace(step, messages=kept))
-            continue
-        if isinstance(step, Overlap) and step.first:
-            first, second = (tuple(numbers[n] for n in told if n in numbers) for told in (step.first, step.second))
-            if first and second:
-                steps.append(replace(step, first=first, second=second))
-            elif first or second:
-                steps.append(Deliver(first or second))
-            continue
-        steps.append(step)
-    runs = tuple(other for other in schedule.runs if other.run_id != run.run_id)
-    return replace(schedule, runs=runs, steps=tuple(steps))

@@ -27,6 +27,7 @@ Happening = Literal[
     "killed",
     "ended",
     "hung",
+    "switched",
     "gave-up",
     "settling",
     "settled",
@@ -122,6 +123,7 @@ class History:
     notified: dict[int, str] = field(default_factory=dict)
     unexplained: tuple[str, ...] = ()
     unreached: tuple[str, ...] = ()
+    not_exercised: tuple[str, ...] = ()
     takes: str = ""
     peeked: int | None = None
     truths: dict[str, Truth] = field(default_factory=dict)

@@ -67,10 +67,10 @@ class Overlap:
     def _next(self, lane: Lane, other: Lane) -> Boundary | None:
         both = not other.done and other.turn.boundaries > lane.turn.boundaries // 2
         lane.turn.besides = "; the other worker goes on and on too: a livelock" if both else ""
-        try:
-            boundary = next(lane.going)
-        except StopIteration:
-            lane.done, boundary = True, None
+        boundary = self._step(lane)
+        if lane.waits is not None and boundary is not None and not isinstance(boundary.call, Blocked):
+            lane.crossed[boundary.label] += 1  # it announces that it tries again
+            boundary = self._step(lane)
         if boundary is None or not isinstance(boundary.call, Blocked):
             lane.waits = None
             self._happened += 1
@@ -78,6 +78,13 @@ class Overlap:
         if boundary is not None and isinstance(boundary.call, Sleep):
             lane.turn.wakes = self._world.now + round(boundary.call.seconds * SECOND)
         return boundary
+
+    def _step(self, lane: Lane) -> Boundary | None:
+        try:
+            return next(lane.going)
+        except StopIteration:
+            lane.done = True
+            return None
 
     def _sleeps(self, lane: Lane) -> bool:
         return lane.turn.wakes is not None and self._world.now < lane.turn.wakes
@@ -97,6 +104,7 @@ class Overlap:
             switch = self._switches[0]
             if (switch.label, switch.occurrence) == (boundary.label, lane.crossed[boundary.label]):
                 del self._switches[0]
+                self._recorder.record("switched", f"stands before {boundary.label}")
                 return True
         return isinstance(boundary.call, Sleep) or self._in_a_row > PATIENCE
 

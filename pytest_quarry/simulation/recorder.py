@@ -31,6 +31,8 @@ class Recorder:
         self.worker = 0
         self.unexplained: set[str] = set()
         self.unreached: list[str] = []
+        self.not_exercised: dict[str, None] = {}
+        self.blind = False  # what the consumer does to files cannot be seen, only its result
         self._world, self._consumer, self._mailbox = world, consumer, mailbox
         self._explained: tuple[str, ...] = ()
         self._families: set[str] = set()
@@ -88,7 +90,7 @@ class Recorder:
         self._families.clear()
 
     def _is_explained(self, name: str) -> bool:
-        return name in self._families or any(name == path or name.startswith(path + "/") for path in self._explained)
+        return self.blind or name in self._families or any(name == path or name.startswith(path + "/") for path in self._explained)
 
     def _number(self) -> int:
         key = (self._disk_state, self._world.versions, self._mailbox.state)
@@ -147,6 +149,7 @@ class Recorder:
             entries=tuple(self.entries),
             unexplained=tuple(sorted(self.unexplained)),
             unreached=tuple(self.unreached),
+            not_exercised=tuple(self.not_exercised),
             **details,
         )
 

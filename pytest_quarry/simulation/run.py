@@ -214,6 +214,7 @@ class _Simulation:
         if (yield from drive.start(turn)) is None:
             self.recorder.record("polled", "polls")
             yield from drive.do(Call("poll"), turn)
+            yield from drive.linger(turn)
 
     def _overlap(self, step: Overlap) -> None:
         """Two workers at once; the second is gone afterwards."""

@@ -12,8 +12,9 @@ from pytest_quarry.simulation.history import RunView
 from pytest_quarry.simulation.recorder import Recorder
 from pytest_quarry.simulation.schedule import Crash
 
-# Seconds between redeliveries: visibility timeouts first, then claims of any sane length.
-PATIENCE = (31, 31, 31, 60, 300, 900, 3_600, 21_600, 86_400, 86_400)
+# Seconds between redeliveries: visibility timeouts first, then claims of any sane length; then as often as it takes to be
+# received too often, whoever hides a message for an hour. Three days in all: SQS keeps a message four.
+PATIENCE = (31, 31, 31, 60, 300, 900, 3_600, 21_600, 86_400, 86_400, *[7_200] * 12)
 POLL_EVERY = 60
 IDLE_POLLS = 3
 MOST_POLLS = 16

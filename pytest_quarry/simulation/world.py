@@ -56,6 +56,7 @@ class World:
         self.storage_root = self.root / "storage"
         self.tmp = self.root / "tmp"
         self.outputs = base / "outputs"
+        self.printed = self.root / "printed"  # what a program whose prints are its target has printed
         self.layout = layout
         self.seed = seed
         self.now = EPOCH
@@ -72,7 +73,7 @@ class World:
         self._moving = threading.RLock()
         self._link: Link | None = None
         self._make_directories()
-        self.watch = DiskWatch({"disk": self.disk, "tmp": self.tmp})
+        self.watch = DiskWatch({"disk": self.disk, "tmp": self.tmp, "printed": self.printed})
         self.storage_watch = DiskWatch({"storage": self.storage_root})
         self._writing_clock = 0
         self._store: FileStore | MotoStore = FileStore(self.storage_root, clock=self._writing_time)

@@ -238,6 +238,7 @@ def _commit(draw: st.DrawFn, plan: _Plan) -> _Part:
     return _Part(kind="artifact", payload=payload, place=draw(_PLACES), chunks=tuple(chunks), checksums=checksums)
 
 
+@lru_cache(maxsize=1024)
 def _payload(kind: str, plan: _Plan) -> st.SearchStrategy[dict[str, Any] | None]:
     return values.payloads(kind, data=plan.data, odd=plan.odd)
 

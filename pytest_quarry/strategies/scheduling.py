@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from hypothesis import strategies as st
@@ -210,11 +211,13 @@ def _cast(draw: st.DrawFn, plan: _Plan) -> _Cast:
     return _Cast(run=run, retries=odds[3], form=form, early=early, turn=draw(_turn(plan)))
 
 
+@lru_cache(maxsize=64)
 def _turn(plan: _Plan) -> st.SearchStrategy[_Turn]:
     joined = st.booleans() if plan.has("batches") else st.just(False)
     return st.builds(_Turn, joined, st.integers(0, plan.max_runs + plan.max_again) if plan.has("order") else st.just(0))
 
 
+@lru_cache(maxsize=64)
 def _trouble(plan: _Plan) -> st.SearchStrategy[_Trouble]:
     turn = st.integers(0, plan.max_runs + plan.max_again - 1)
     choices: list[st.SearchStrategy[_Trouble]] = []

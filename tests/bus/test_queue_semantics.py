@@ -536,6 +536,18 @@ def test_a_fifo_queue_stays_in_order_when_a_message_comes_again() -> None:
     assert here == (["a1"], ["a1", "a2"]) == motos
 
 
+def test_a_fifo_group_comes_again_in_order() -> None:
+    def scenario(side: Side) -> Any:
+        side.send("a1", "a2", "a3", group="a")
+        first = side.bodies(2)
+        side.advance(31)
+        return first, side.bodies(1), side.bodies(1)
+
+    here, motos = both(scenario, fifo=True)
+    assert here == (["a1", "a2"], ["a1"], [])
+    assert motos == (["a1", "a2"], ["a2"], [])
+
+
 def test_a_fifo_queue_delivers_nothing_again() -> None:
     for seed in range(5):
         with ours(fifo=True) as side:

@@ -19,6 +19,7 @@ from pytest_quarry.simulation.disk import DiskWatch
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, Poll, Restart, Schedule, Step, Wait, Write
+from pytest_quarry.simulation.shrink import shrink
 from pytest_quarry.simulation.target import Target
 from pytest_quarry.simulation.world import EPOCH, World
 
@@ -266,7 +267,7 @@ def test_shrinking_leaves_what_still_fails() -> None:
         messages = [step.messages for step in schedule.steps if isinstance(step, Deliver)]
         return any(run.run_id == "run-C" for run in schedule.runs) and len(messages) >= 2
 
-    smallest = explore.shrink(stage.schedule(runs, steps), fails)
+    smallest = shrink(stage.schedule(runs, steps), fails)
     assert [run.run_id for run in smallest.runs] == ["run-C"]
     assert [run.items for run in smallest.runs] == [1]
     assert not any(isinstance(step, (Wait, Restart)) for step in smallest.steps)

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis.strategies import SearchStrategy
 
-calm = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+calm = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 """Settings for machines that are busy."""
 
 _SEARCH = settings(derandomize=True, database=None, deadline=None, max_examples=3000, report_multiple_bugs=False)

@@ -105,7 +105,7 @@ def _install_waits(link: Link, sleep: Callable[[float], None]) -> None:
         sleep(timeout)
         return real_wait(self, 0)
 
-    threading.Condition.wait = wait  # type: ignore[method-assign]
+    threading.Condition.wait = link.yielding(wait)  # type: ignore[method-assign]
     real_join = threading.Thread.join
 
     def join(self: threading.Thread, timeout: float | None = None) -> None:
@@ -118,11 +118,11 @@ def _install_waits(link: Link, sleep: Callable[[float], None]) -> None:
         sleep(timeout)
         return real_join(self, 0)
 
-    threading.Thread.join = join  # type: ignore[method-assign]
+    threading.Thread.join = link.yielding(join)  # type: ignore[method-assign]
     for name in ("EpollSelector", "KqueueSelector", "PollSelector", "SelectSelector", "DevpollSelector"):
         selector = getattr(selectors, name, None)
         if selector is not None and "select" in vars(selector):
-            selector.select = _virtual_select(selector.select, link, sleep)
+            selector.select = link.yielding(_virtual_select(selector.select, link, sleep))
 
 
 def _virtual_select(real_select: Any, link: Link, sleep: Callable[[float], None]) -> Any:
@@ -168,9 +168,7 @@ def _virtual_poll(real_poll: Any, link: Link, sleep: Callable[[float], None]) ->
     return Poll
 
 
-def _ready(
-    look: Callable[[float], Any], timeout: float, real: bool, link: Link, sleep: Callable[[float], None]
-) -> Any:
+def _ready(look: Callable[[float], Any], timeout: float, real: bool, link: Link, sleep: Callable[[float], None]) -> Any:
     """What is ready, now or while other threads work; else after a virtual sleep. `real`: something real may come."""
     ready = look(0)
     if not ready and (real or _others_alive()):
@@ -195,6 +193,28 @@ def while_others_work(link: Link) -> Iterator[None]:
         yield
         if link.boundaries == boundaries and time.process_time() - computed < GRACE / 5:
             return
+
+
+def others_work(link: Link) -> bool:
+    """Whether other threads come to boundaries or compute within a moment."""
+    boundaries, computed = link.boundaries, time.process_time()
+    pause()
+    return link.waiting > 0 or link.boundaries > boundaries or time.process_time() - computed > GRACE / 5
+
+
+def let_work(link: Link) -> None:
+    """Let other threads get on as long as they get anywhere."""
+    with link.yields():
+        for _ in while_others_work(link):
+            pause()
+
+
+def pause() -> None:
+    """A moment of real time, in which other threads get somewhere."""
+    _real_sleep(GRACE)
+
+
+_real_sleep = time.sleep
 
 
 def _others_alive() -> bool:

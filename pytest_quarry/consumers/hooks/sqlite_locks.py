@@ -30,7 +30,9 @@ def patient(link: Link, name_of: Callable[[Any], str | None]) -> type[sqlite3.Co
         def __init__(self, database: Any, *arguments: Any, **keywords: Any) -> None:
             self._world_name = name_of(database)
             self._patience = float(arguments[0] if arguments else keywords.get("timeout", 5.0))
-            self._reads = False  # it holds a lock already: SQLite does not wait for a second one, lest two wait for ever
+            self._reads = (
+                False  # it holds a lock already: SQLite does not wait for a second one, lest two wait for ever
+            )
             super().__init__(database, *arguments, **keywords)
             if self._world_name is not None:
                 super().execute("PRAGMA busy_timeout = 0")
@@ -100,7 +102,9 @@ class _PatientCursor(sqlite3.Cursor):
             connection._patience = int(found[1]) / 1000
             return super().execute("PRAGMA busy_timeout")
         begins, commits = bool(BEGINS.match(statement)), bool(COMMITS.match(statement))
-        return connection._patiently(lambda: super(_PatientCursor, self).execute(*arguments), commits=commits, begins=begins)
+        return connection._patiently(
+            lambda: super(_PatientCursor, self).execute(*arguments), commits=commits, begins=begins
+        )
 
     def executemany(self, statement: str, values: Iterable[Any], /) -> Any:
         given, pending = iter(values), list[Any]()

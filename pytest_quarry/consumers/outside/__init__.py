@@ -1,0 +1,1 @@
+"""Consumers that are programs: started, seen and killed from outside."""

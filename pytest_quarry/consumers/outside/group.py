@@ -1,0 +1,116 @@
+"""The processes of a program: started in a group of their own, heard of when they end, gone when they are killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pytest_quarry.consumers import keeper
+
+MARKER = "QUARRY_PROGRAM"
+MOST_FILE = 256 << 20  # bytes of one file: a program that fills the disk is ended by a signal (SIGXFSZ)
+GONE = 1.0  # real seconds that killed processes have to be gone
+
+
+class Group:
+    """One program and all that it starts."""
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        *,
+        program: str,
+        folder: str,
+        environment: Mapping[str, str],
+        output: Path,
+        errors: Path,
+        in_child: Callable[[], None],
+        ended: Callable[[int], None],
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        self.marker = f"{os.getpid()}-{time.monotonic_ns()}"
+        keeper.remember_marker(f"{MARKER}={self.marker}")
+
+        def prepare() -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_FILE, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            in_child()
+
+        with open(output, "ab") as out, open(errors, "ab") as err:
+            # Between fork and exec only what the kernel does is called: the filter must be there before the program is.
+            self._process = subprocess.Popen(
+                words,
+                executable=program,
+                cwd=folder,
+                env={**environment, MARKER: self.marker},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                process_group=0,
+                pass_fds=descriptors,
+                preexec_fn=prepare,
+            )
+        self.pid = self._process.pid
+        keeper.remember_group(self.pid)
+        self._ended = ended
+        self._waiter = threading.Thread(target=self._wait, name="quarry waiter", daemon=True)
+        self._waiter.start()
+
+    def _wait(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            exited = found is not None and found.si_code == os.CLD_EXITED
+            self._ended(found.si_status if exited or found is None else -found.si_status)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the program itself."""
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, number)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended by itself, after so long at most."""
+        self._waiter.join(seconds)
+        return not self._waiter.is_alive()
+
+    def kill(self, all_gone: Callable[[float], bool]) -> int:
+        """SIGKILL to the group and to whatever left it. The number of processes that had left the group, and lived on."""
+        with contextlib.suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        self._waiter.join()
+        left = 0
+        if not all_gone(0.02):  # a daemon, or somebody who takes time to die
+            deadline = time.monotonic() + GONE
+            while time.monotonic() < deadline:
+                found = marked(f"{MARKER}={self.marker}")
+                left = max(left, len(found))
+                for pid in found:
+                    with contextlib.suppress(OSError):
+                        os.kill(pid, signal.SIGKILL)
+                if not found:
+                    break
+                time.sleep(0.002)
+        keeper.forget_group(self.pid)
+        keeper.forget_marker(f"{MARKER}={self.marker}")
+        return left
+
+    def tree(self) -> str:
+        """What runs: each process with its words."""
+        lines = []
+        for pid in marked(f"{MARKER}={self.marker}"):
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                lines.append(f"process {pid}: {words.strip()}")
+        return "\n".join(lines)
+
+
+def marked(text: str) -> list[int]:
+    """The living processes that have this in their environment, where the system tells (Linux)."""
+    return keeper.marked(text)

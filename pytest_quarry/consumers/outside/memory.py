@@ -1,0 +1,106 @@
+"""What a system call that waits is about: the memory, the folders and the open files of the process that made it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+
+AT_FDCWD = -100
+MOST_NAME = 4096
+PAGE = 4096
+
+
+def signed(value: int) -> int:
+    """A C int in a register."""
+    return ctypes.c_int(value & 0xFFFFFFFF).value
+
+
+def read(tid: int, address: int, size: int) -> bytes:
+    """So many bytes of its memory. Raises OSError where they are not there."""
+    with open(f"/proc/{tid}/mem", "rb", 0) as memory:
+        memory.seek(address)
+        return memory.read(size)
+
+
+def text(tid: int, address: int) -> str:
+    """A C string of its memory, as a path."""
+    found = b""
+    with open(f"/proc/{tid}/mem", "rb", 0) as memory:
+        while len(found) < MOST_NAME:
+            memory.seek(address + len(found))
+            part = memory.read(PAGE - (address + len(found)) % PAGE)  # the next page may not be there
+            found += part
+            if b"\0" in part or not part:
+                break
+    return os.fsdecode(found.split(b"\0", 1)[0])
+
+
+def path_of(tid: int, descriptor: int) -> str:
+    """The path that an open file of it has now; nothing where it cannot be told."""
+    try:
+        return os.readlink(f"/proc/{tid}/fd/{descriptor}")
+    except OSError:
+        return ""
+
+
+def path_at(tid: int, folder: int, address: int) -> str:
+    """The absolute path that a call names, relative to an open folder or to its working directory."""
+    name = text(tid, address)
+    if not name.startswith("/"):
+        base = os.readlink(f"/proc/{tid}/cwd") if signed(folder) == AT_FDCWD else path_of(tid, signed(folder))
+        name = f"{base}/{name}"
+    folder_name, _, last = name.rstrip("/").rpartition("/")
+    if last in ("", ".", ".."):
+        return os.path.realpath(name)
+    return f"{os.path.realpath(folder_name or '/')}/{last}"  # the last part may be a link that is meant itself
+
+
+def status(tid: int, field: str) -> str:
+    """A field of its status."""
+    with open(f"/proc/{tid}/status", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            name, _, value = line.partition(":")
+            if name == field:
+                return value.strip()
+    return ""
+
+
+def process_of(tid: int) -> int:
+    """The process a thread belongs to."""
+    return int(status(tid, "Tgid") or tid)
+
+
+def umask(tid: int) -> int:
+    """The mode bits it does not want in what it makes."""
+    return int(status(tid, "Umask") or "22", 8)
+
+
+def gathered(tid: int, address: int, count: int) -> bytes:
+    """The bytes of an array of iovecs."""
+    size = struct.calcsize("@PN")
+    vectors = read(tid, address, size * count)
+    return b"".join(read(tid, base, length) for base, length in struct.iter_unpack("@PN", vectors) if length)
+
+
+def seconds(tid: int, address: int) -> float:
+    """A timespec of its memory."""
+    whole, nanoseconds = struct.unpack("=qq", read(tid, address, 16))
+    return float(whole) + nanoseconds / 1e9
+
+
+def elsewhere(tid: int, address: int, size: int) -> str | None:
+    """The address and port of another machine that a socket is to reach; None where it stays on this one."""
+    data = read(tid, address, min(size, 128))
+    family = struct.unpack_from("=H", data)[0]
+    if family == socket.AF_INET:
+        port, packed = struct.unpack_from("!H4s", data, 2)
+        host = socket.inet_ntop(socket.AF_INET, packed)
+        return None if packed[0] in (127, 0) else f"{host}:{port}"
+    if family == socket.AF_INET6:
+        port, packed = struct.unpack_from("!H4x16s", data, 2)
+        host = socket.inet_ntop(socket.AF_INET6, packed)
+        local = host in ("::1", "::") or host.startswith("::ffff:127.")
+        return None if local else f"[{host}]:{port}"
+    return None

@@ -1,0 +1,310 @@
+"""A consumer that is a program: it speaks to its world as a forked consumer does, seen through requests and system calls.
+
+Whatever it asks of the endpoint, and whatever system call may change a file of the world, waits for leave.
+"""
+
+from __future__ import annotations
+
+import queue
+import math
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from pytest_quarry.consumers.child import Birth
+from pytest_quarry.consumers.command import Command, CommandKind, fill
+from pytest_quarry.consumers.consumer import ConsumerError
+from pytest_quarry.consumers.outside import clock, surroundings, verdicts
+from pytest_quarry.consumers.outside.arriving import Address, Request
+from pytest_quarry.consumers.outside.group import Group
+from pytest_quarry.consumers.outside.seccomp import Called, Listener
+from pytest_quarry.consumers.outside.shim import Shim
+from pytest_quarry.consumers.outside.syscalls import Deed, Seen
+from pytest_quarry.consumers.process import FLOOD_BYTES, LOOK_EVERY, Hung
+from pytest_quarry.consumers.protocol import Boundary, Call, Peek, Raised, Returned, Started, Tear, Torn, Unusable
+
+TAKES: dict[CommandKind, str] = {"poller": "nothing", "worker": "queue", "publisher": "run", "lambda": "lambda"}
+MOST_WRITTEN = 1 << 30
+STOPPING = 5.0  # real seconds that a worker has after its stop signal
+IDLE_RECEIVES = 2
+PRINTED = "stdout"
+
+
+class _Exited:
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
+class CommandProcess:
+    """The program: none between two turns of a poller or publisher, one that goes on of a worker or Lambda."""
+
+    def __init__(self, command: Command, birth: Birth, *, guard_seconds: float) -> None:
+        self._command, self._birth = command, birth
+        self._world = birth.world
+        self._kind: CommandKind = command.kind or kind_for(birth.consumer.kind)
+        self._guard = command.timeout or guard_seconds
+        self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._said: deque[Any] = deque()
+        self._address: Address | None = None
+        self._group: Group | None = None
+        self._listener: Listener | None = None
+        self._seen: Seen | None = None
+        self._shim: Shim | None = None
+        self._waiting: Request | Deed | None = None  # for the answer to the boundary that was received last
+        self._again: Boundary | None = None
+        self._held: tuple[Request, Any] | None = None
+        self._idle = self._written = 0
+        self._stopped = False
+        self.blind = False  # its system calls cannot be seen
+        self._out, self._err = self._output_files()
+        if self._kind == "lambda":
+            self._begin(None)
+        else:
+            self._said.append(Started(TAKES[self._kind], False))
+
+    def _output_files(self) -> tuple[Path, Path]:
+        out, err = Path(self._birth.output), Path(self._birth.output).with_suffix(".err")
+        if self._command.prints:
+            self._world.printed.mkdir(exist_ok=True)
+            out = self._world.printed / PRINTED
+            out.touch()
+        return out, err
+
+    @property
+    def not_exercised(self) -> tuple[str, ...]:
+        """What could not be reached, and why."""
+        found = []
+        if self._group is not None and self.blind:
+            found.append(verdicts.BLIND)
+        if clock.library() is None:
+            found.append(clock.MISSING)
+        return tuple(found)
+
+    def remarks(self) -> list[str]:
+        """What it did that the world did not let it do, since last asked."""
+        if self._seen is None:
+            return []
+        found, self._seen.elsewhere = self._seen.elsewhere, []
+        return [f"connect {place}: refused, only this machine can be reached" for place in dict.fromkeys(found)]
+
+    def receive(self) -> Any:
+        """The next boundary, or how the turn ended; raises Hung when neither comes."""
+        if self._said:
+            return self._said.popleft()
+        if self._again is not None:
+            boundary, self._again = self._again, None
+            return boundary
+        slice_seconds = min(LOOK_EVERY, self._guard)
+        looks = math.ceil(self._guard / slice_seconds)
+        while True:
+            self._check_for_floods()
+            try:
+                event = self._events.get(timeout=slice_seconds)
+            except queue.Empty:
+                looks -= 1
+                if looks <= 0:
+                    raise Hung(f"it did nothing the world could see for {self._guard:g} s", self.stack()) from None
+                continue
+            if isinstance(event, (Request, Deed)):
+                self._waiting = event
+                return event.boundary
+            if isinstance(event, _Exited):
+                if self._address is not None and self._address.busy:
+                    self._events.put(event)  # what it sent before it ended comes first
+                    continue
+                return self._over(event.status)
+            return self._of_shim(event)
+
+    def _check_for_floods(self) -> None:
+        for file in (self._out, self._err):
+            if file.exists() and file.stat().st_size > FLOOD_BYTES:
+                raise Hung(f"it wrote more than {FLOOD_BYTES >> 20} MiB to its output", self.stack())
+        if self._written > MOST_WRITTEN:
+            raise Hung(f"it wrote more than {MOST_WRITTEN >> 30} GiB to files", self.stack())
+
+    def _of_shim(self, event: Any) -> Any:
+        assert self._shim is not None
+        message = self._shim.understood(event)
+        if isinstance(message, Unusable):
+            self._end()
+        return message
+
+    def _over(self, status: int) -> Any:
+        """The program has ended by itself."""
+        tail = verdicts.last_line(self._err)
+        ended = self._end()
+        if ended and self._kind in ("poller", "publisher"):
+            with open(self._err, "a", encoding="utf-8") as file:
+                file.write(f"[quarry] it left {ended} process{'es' if ended > 1 else ''} behind: killed\n")
+        if self._kind == "lambda":
+            return Raised(verdicts.exit_words(status, tail), "")
+        if status == 0:
+            return Returned(None)
+        return Raised(verdicts.exit_words(status, tail), "")
+
+    def send(self, message: Any) -> None:
+        """The world's answer to the boundary, or the next turn."""
+        if isinstance(message, Call):
+            self._take_turn(message)
+        elif isinstance(message, Peek):
+            self._said.append(Returned(None))
+        elif self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            self._answer(waiting, message)
+
+    def _answer(self, waiting: Request | Deed, message: Any) -> None:
+        self._written += waiting.boundary.size or 0
+        if isinstance(waiting, Deed):
+            self._again = waiting.answer(message)
+            if self._again is not None:
+                self._waiting = waiting
+            elif isinstance(message, Tear):
+                self._said.append(Torn())
+            return
+        if self._kind == "worker" and verdicts.is_receive(waiting.boundary):
+            self._idle = 0 if verdicts.found_messages(message) else self._idle + 1
+            if self._idle >= IDLE_RECEIVES:
+                self._held = waiting, message  # it stands still here until there is something to do
+                self._said.append(Returned(None))
+                return
+        waiting.answer(message)
+
+    def _take_turn(self, call: Call) -> None:
+        if call.now is not None:
+            self._tell_time(call.now)
+        self._idle = 0
+        if self._kind == "lambda":
+            if self._group is None:
+                self._begin(None)
+            assert self._shim is not None
+            self._shim.invoke(call.argument)
+        elif self._kind == "worker":
+            if self._group is None:
+                self._begin(None)
+            elif self._held is not None:
+                (request, message), self._held = self._held, None
+                request.answer(message)
+        else:
+            self._begin(call)
+
+    def _begin(self, call: Call | None) -> None:
+        """Start the program. Where it cannot be, that is the next message."""
+        try:
+            self._start(call)
+        except ConsumerError as error:
+            self._said.append(Unusable(str(error)))
+        except OSError as error:
+            words = f"the command {self._command.shown!r} cannot be run: {error.strerror or error}"
+            self._said.append(Unusable(words + verdicts.hint(error)))
+
+    def _start(self, call: Call | None) -> None:
+        world, command = self._world, self._command
+        self._events = queue.SimpleQueue()  # whoever spoke before is gone
+        if self._address is None:
+            self._address = Address(world.aws, self._heard)
+        places = surroundings.values(world, self._address.endpoint)
+        if self._kind == "publisher" and call is not None:
+            places |= surroundings.of_run(call.argument.values)
+        words = tuple(fill(word, places) for word in command.words)
+        self._tell_time(world.now)
+        environment = surroundings.environment(
+            command, places, world, self._address.endpoint, seed=self._birth.seed, offset=self._clock_file
+        )
+        folder = fill(command.cwd, places) or str(world.disk)
+        program = surroundings.program(command, words, environment, folder)
+        self._listener = listener = Listener(self._hear, reads=self._birth.reads)
+        self._seen = Seen(listener, self._name_of, reads=self._birth.reads, network=command.network)
+        if self._kind == "lambda":
+            self._shim = Shim(self._events.put)
+            environment |= self._shim.environment()
+        try:
+            events = self._events
+            self._group = Group(
+                words,
+                program=program,
+                folder=folder,
+                environment=environment,
+                output=self._out,
+                errors=self._err,
+                in_child=listener.in_child,
+                ended=lambda status: events.put(_Exited(status)),
+                descriptors=self._shim.theirs if self._shim is not None else (),
+            )
+        finally:
+            self.blind = not listener.works()
+            if self._shim is not None:
+                self._shim.started()
+
+    def _heard(self, request: Request) -> None:
+        self._events.put(request)
+
+    @property
+    def _clock_file(self) -> Path:
+        return Path(self._birth.output).with_suffix(".clock")
+
+    def _tell_time(self, now: int) -> None:
+        if clock.library() is not None:
+            self._clock_file.write_text(clock.offset(now) + "\n", encoding="ascii")
+
+    def _hear(self, called: Called) -> None:
+        """In the listener's thread: a system call waits."""
+        listener, seen = self._listener, self._seen
+        assert listener is not None
+        assert seen is not None
+        error = seen.refused(called)
+        if error:
+            listener.answer(called, error=error)
+            return
+        deed = seen.deed(called)
+        if deed is None:
+            listener.go_on(called)
+        else:
+            self._events.put(deed)
+
+    def _name_of(self, path: str) -> str | None:
+        for directory, name in (*self._birth.directories, (str(self._world.printed), "printed")):
+            if path.startswith(directory) and path[len(directory) : len(directory) + 1] in ("/", ""):
+                return name + path[len(directory) :]
+        return None
+
+    def _end(self) -> int:
+        """End the program and all that it started; how many had left its group."""
+        group, self._group = self._group, None
+        listener, self._listener = self._listener, None
+        left = 0
+        if group is not None:
+            left = group.kill(listener.all_gone if listener is not None and not self.blind else lambda seconds: False)
+        if listener is not None:
+            listener.close()
+        if self._shim is not None:
+            self._shim.close()
+            self._shim = None
+        if self._address is not None:
+            self._address.drop()
+        self._waiting = self._again = self._held = None
+        return left
+
+    def kill(self) -> None:
+        """SIGKILL to all of it: afterwards nothing of it runs."""
+        self._end()
+        if self._address is not None:
+            self._address.close()
+            self._address = None
+
+    def stop(self) -> None:
+        """End it at the end of the world."""
+        self.kill()
+
+    def output(self) -> str:
+        """What it has printed so far: what is not an error first."""
+        return "".join(verdicts.tail(file) for file in (self._out, self._err))
+
+    def stack(self) -> str:
+        """What runs of it."""
+        return self._group.tree() if self._group is not None else ""
+
+
+def kind_for(kind: str) -> CommandKind:
+    """What a command is where it does not say so."""
+    found: dict[str, CommandKind] = {"poller": "poller", "publisher": "publisher", "event-bus": "worker"}
+    return found[kind]

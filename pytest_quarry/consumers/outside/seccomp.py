@@ -1,0 +1,226 @@
+"""A process whose system calls of some kinds wait for us: Linux's seccomp user notifications, since Linux 5.5.
+
+No ptrace, no strace: the kernel stops the thread that calls, in the program and in all that it starts, and tells us; we
+say go on, or answer in the kernel's place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import platform
+import select
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG = 38, 1  # linux/prctl.h
+SET_MODE_FILTER, NEW_LISTENER, WAIT_KILLABLE = 1, 1 << 3, 1 << 5  # linux/seccomp.h; the last since Linux 5.19
+ALLOW, NOTIFY, ERRNO = 0x7FFF0000, 0x7FC00000, 0x00050000
+RECV, SEND, ADDFD = 0xC0502100, 0xC0182101, 0x40182103
+CONTINUE, ADDFD_SEND = 1, 2
+LD, JEQ, JSET, RET = 0x20, 0x15, 0x45, 0x06  # linux/bpf_common.h: BPF_LD|BPF_W|BPF_ABS, …
+NOTIFICATION = struct.Struct("=QIIiIQ6Q")
+RESPONSE = struct.Struct("=QqiI")
+DESCRIPTOR = struct.Struct("=QIIII")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The kernel's numbers on one architecture."""
+
+    arch: int
+    seccomp: int
+    pidfd_open: int
+    pidfd_getfd: int
+    calls: dict[str, int]
+
+
+_X86_64 = {
+    "open": 2, "creat": 85, "openat": 257, "openat2": 437, "write": 1, "pwrite64": 18, "writev": 20, "pwritev": 296,
+    "sendfile": 40, "copy_file_range": 326, "fsync": 74, "fdatasync": 75, "rename": 82, "renameat": 264,
+    "renameat2": 316, "link": 86, "linkat": 265, "symlink": 88, "symlinkat": 266, "unlink": 87, "unlinkat": 263,
+    "mkdir": 83, "mkdirat": 258, "rmdir": 84, "truncate": 76, "ftruncate": 77, "flock": 73, "nanosleep": 35,
+    "clock_nanosleep": 230, "connect": 42, "io_uring_setup": 425,
+}  # fmt: skip
+_AARCH64 = {
+    "openat": 56, "openat2": 437, "write": 64, "pwrite64": 68, "writev": 66, "pwritev": 70, "sendfile": 71,
+    "copy_file_range": 285, "fsync": 82, "fdatasync": 83, "renameat": 38, "renameat2": 276, "linkat": 37,
+    "symlinkat": 36, "unlinkat": 35, "mkdirat": 34, "truncate": 45, "ftruncate": 46, "flock": 32, "nanosleep": 101,
+    "clock_nanosleep": 115, "connect": 203, "io_uring_setup": 425,
+}  # fmt: skip
+MACHINES = {
+    "x86_64": Machine(0xC000003E, 317, 434, 438, _X86_64),
+    "aarch64": Machine(0xC00000B7, 277, 434, 438, _AARCH64),
+}
+MACHINE = MACHINES.get(platform.machine()) if sys.platform == "linux" else None
+# Answered by the filter itself: every program has a slower way, which we can see.
+REFUSED = {"io_uring_setup": errno.ENOSYS, "copy_file_range": errno.EXDEV}
+# Of these only the calls that may change something wait: the number of the argument that says so.
+OPENING = {"open": 1, "openat": 2}
+
+
+class Called(NamedTuple):
+    """A system call that waits."""
+
+    id: int
+    tid: int
+    name: str
+    arguments: tuple[int, ...]
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+
+def _instruction(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
+    return struct.pack("=HBBI", code, yes, no, value)
+
+
+def _program(machine: Machine, reads: bool) -> bytes:
+    """The filter: in which calls a thread waits."""
+    parts = [_instruction(LD, 4), _instruction(JEQ, machine.arch, 1, 0), _instruction(RET, ALLOW), _instruction(LD, 0)]
+    for name, number in machine.calls.items():
+        if name in REFUSED:
+            block = [_instruction(RET, ERRNO | REFUSED[name])]
+        elif name in OPENING and not reads:
+            flags = 16 + 8 * OPENING[name]
+            block = [_instruction(LD, flags), _instruction(JSET, WRITING, 0, 1)]
+            block += [_instruction(RET, NOTIFY), _instruction(RET, ALLOW)]
+        else:
+            block = [_instruction(RET, NOTIFY)]
+        parts += [_instruction(JEQ, number, 0, len(block)), *block]
+    return b"".join([*parts, _instruction(RET, ALLOW)])
+
+
+class Listener:
+    """Hears of the waiting calls of one program and its descendants, and answers them.
+
+    Pass `in_child` to the child, between fork and exec. `hear` is called in a thread of the listener's.
+    """
+
+    def __init__(self, hear: Callable[[Called], None], *, reads: bool) -> None:
+        self._hear = hear
+        self._fd = -1
+        self._heard = threading.Event()
+        self._lock = threading.Lock()
+        self._mine, self._theirs = socket.socketpair()
+        self._wake, self._woken = os.pipe2(os.O_CLOEXEC)
+        self._names = {} if MACHINE is None else {number: name for name, number in MACHINE.calls.items()}
+        code = b"" if MACHINE is None else _program(MACHINE, reads)
+        self._code = ctypes.create_string_buffer(code, len(code))
+        self._program = _Program(len(code) // 8, ctypes.cast(self._code, ctypes.c_void_p))
+        self._thread = threading.Thread(target=self._listen, name="quarry listener", daemon=True)
+        self._thread.start()
+
+    def in_child(self) -> None:
+        """In the new process: from now on its calls wait for us."""
+        if sys.platform == "linux":
+            LIBC.prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0)
+        if MACHINE is None:
+            return
+        LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        number, program = MACHINE.seccomp, ctypes.byref(self._program)
+        listener = LIBC.syscall(number, SET_MODE_FILTER, NEW_LISTENER | WAIT_KILLABLE, program)
+        if listener < 0:
+            listener = LIBC.syscall(number, SET_MODE_FILTER, NEW_LISTENER, program)
+        if listener >= 0:
+            socket.send_fds(self._theirs, [b"l"], [listener])
+            os.close(listener)
+
+    def works(self) -> bool:
+        """Once the program runs: whether its calls wait for us."""
+        self._theirs.close()  # now the other side has an end
+        self._heard.wait()
+        return self._fd >= 0
+
+    def _listen(self) -> None:
+        fds = socket.recv_fds(self._mine, 1, 1)[1]
+        self._fd = fds[0] if fds else -1
+        self._heard.set()
+        if self._fd < 0:
+            return
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        buffer = bytearray(NOTIFICATION.size)
+        while True:
+            ready = dict(poll.poll())
+            if self._wake in ready or not ready.get(self._fd, 0) & select.POLLIN:
+                return  # closed, or no process is left
+            buffer[:] = bytes(NOTIFICATION.size)
+            try:
+                fcntl.ioctl(self._fd, RECV, buffer)
+            except OSError:  # it was killed meanwhile
+                continue
+            found, tid, _, number, _, _, *arguments = NOTIFICATION.unpack(buffer)
+            self._hear(Called(found, tid, self._names.get(number, ""), tuple(arguments)))
+
+    def go_on(self, called: Called) -> None:
+        """Let the kernel carry out the call."""
+        self._respond(RESPONSE.pack(called.id, 0, 0, CONTINUE))
+
+    def answer(self, called: Called, value: int = 0, error: int = 0) -> None:
+        """The call is over: it returns this value, or fails with this error number."""
+        self._respond(RESPONSE.pack(called.id, value, -error, 0))
+
+    def give(self, called: Called, descriptor: int, *, close_on_exec: bool) -> bool:
+        """The call is over: it returns this open file. False where the kernel cannot do that."""
+        request = DESCRIPTOR.pack(called.id, ADDFD_SEND, descriptor, 0, os.O_CLOEXEC if close_on_exec else 0)
+        with self._lock:
+            try:
+                fcntl.ioctl(self._fd, ADDFD, bytearray(request))
+            except OSError as error:
+                return error.errno != errno.EINVAL
+        return True
+
+    def _respond(self, response: bytes) -> None:
+        with self._lock, contextlib.suppress(OSError):  # who called may be gone
+            if self._fd >= 0:
+                fcntl.ioctl(self._fd, SEND, bytearray(response))
+
+    def all_gone(self, seconds: float) -> bool:
+        """Whether no process with this filter is left, after so long at most."""
+        if self._fd < 0:
+            return True
+        poll = select.poll()
+        poll.register(self._fd, 0)
+        return bool(poll.poll(seconds * 1000))
+
+    def close(self) -> None:
+        """Hear no more. Whoever still waits gets an error."""
+        os.close(self._woken)
+        with contextlib.suppress(OSError):
+            self._theirs.close()
+        self._mine.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._mine.close()
+        os.close(self._wake)
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+            self._fd = -1
+
+
+def descriptor_of(process: int, descriptor: int) -> int:
+    """A duplicate, in this process, of an open file of another. Raises OSError."""
+    assert MACHINE is not None
+    of_process = LIBC.syscall(MACHINE.pidfd_open, process, 0)
+    if of_process < 0:
+        raise OSError(ctypes.get_errno(), "pidfd_open")
+    try:
+        found = LIBC.syscall(MACHINE.pidfd_getfd, of_process, descriptor, 0)
+        if found < 0:
+            raise OSError(ctypes.get_errno(), "pidfd_getfd")
+        return int(found)
+    finally:
+        os.close(of_process)

@@ -1,0 +1,316 @@
+"""System calls of a program as boundaries: what each is called, which of the world's files it may change, how it is done.
+
+What changes a file is done here, in the caller's place, so that it has happened when the world looks; names and labels are
+those of a consumer in Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_quarry.consumers.link import UNLINKED, shown
+from pytest_quarry.consumers.outside import memory
+from pytest_quarry.consumers.outside.seccomp import WRITING, Called, Listener, descriptor_of
+from pytest_quarry.consumers.protocol import Blocked, Boundary, Fail, Sleep, Tear
+
+AT_REMOVEDIR, AT_SYMLINK_FOLLOW, TIMER_ABSTIME, O_TMPFILE = 0x200, 0x400, 1, 0o20000000
+SHORT = 0.01  # seconds; runtimes take naps of their own, which are nobody's business
+MOST_WRITTEN = 1 << 26
+PRINTED = "printed/"
+
+
+@dataclass
+class Deed:
+    """A system call that waits for the world: its boundary, and what carries it out."""
+
+    boundary: Boundary
+    called: Called
+    listener: Listener
+    act: Callable[[int | None], int | None]  # so many bytes of a write; what it returns; None: the kernel's affair
+    again: Callable[[], Boundary | None] = lambda: None  # it could not be done yet: what it waits for
+
+    def answer(self, message: Any) -> Boundary | None:
+        """Do as the world says. What comes back is the next thing it waits for, if it has to wait."""
+        if isinstance(message, Fail):
+            number = message.message.split(" ", 1)[0]
+            self.listener.answer(self.called, error=int(number) if number.isdigit() else errno.EIO)
+            return None
+        try:
+            value = self.act(message.keep if isinstance(message, Tear) else None)
+        except BlockingIOError:
+            waits = self.again()
+            if waits is not None:
+                return waits
+            self.listener.answer(self.called, error=errno.EAGAIN)
+        except OSError as error:
+            self.listener.answer(self.called, error=error.errno or errno.EIO)
+        else:
+            if isinstance(message, Tear):
+                return None  # it waits to be killed
+            if value is None:
+                self.listener.go_on(self.called)
+            else:
+                self.listener.answer(self.called, value)
+        return None
+
+
+class Seen:
+    """Finds out what a call is about. `name_of` gives the world's name of a path, or None for what is not the world's."""
+
+    def __init__(
+        self, listener: Listener, name_of: Callable[[str], str | None], *, reads: bool, network: bool
+    ) -> None:
+        self._listener, self._name_of, self._reads, self._network = listener, name_of, reads, network
+        self.elsewhere: list[str] = []  # other machines it wanted to reach
+
+    def deed(self, called: Called) -> Deed | None:
+        """The call as something to wait for; None where it is none of the world's business."""
+        with contextlib.suppress(OSError, ValueError, struct.error):  # it is gone, or names nothing
+            report: Callable[[Called], Deed | None] | None = getattr(self, f"_{REPORTERS.get(called.name, '')}", None)
+            return report(called) if report is not None else None
+        return None
+
+    def refused(self, called: Called) -> int:
+        """The error number with which a call is refused, whatever the world says; 0 where it is not."""
+        if called.name == "connect" and not self._network:
+            with contextlib.suppress(OSError, struct.error):
+                place = memory.elsewhere(called.tid, called.arguments[1], called.arguments[2])
+                if place is not None:
+                    self.elsewhere.append(place)
+                    return errno.ECONNREFUSED
+        if called.name == "sendfile" and self._of_descriptor(called.tid, called.arguments[0]) is not None:
+            return errno.EINVAL  # it writes instead, which can be seen
+        return 0
+
+    def _of_descriptor(self, tid: int, descriptor: int) -> str | None:
+        path = memory.path_of(tid, memory.signed(descriptor))
+        if not path.startswith("/") or (path.endswith(UNLINKED) and not os.path.exists(path)):
+            return None
+        return self._name_of(path)
+
+    def _deed(
+        self, called: Called, label: str, names: tuple[str, ...], act: Callable[[int | None], int | None]
+    ) -> Deed:
+        return Deed(Boundary(label, names), called, self._listener, act)
+
+    def _open(self, called: Called) -> Deed | None:
+        tid, (path, flags, mode) = called.tid, _opening(called)
+        if path.startswith(("/proc/", "/dev/fd")) or flags & O_TMPFILE == O_TMPFILE or flags & os.O_DIRECTORY:
+            return None
+        name = self._name_of(path)
+        if name is None or os.path.isdir(path):
+            return None
+        if not flags & WRITING:
+            return self._deed(called, f"read {shown(name)}", (), lambda _: None) if self._reads else None
+
+        def act(_: int | None) -> int | None:
+            before = os.umask(memory.umask(tid))
+            try:
+                descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
+            finally:
+                os.umask(before)
+            given = self._listener.give(called, descriptor, close_on_exec=bool(flags & os.O_CLOEXEC))
+            os.close(descriptor)
+            return GIVEN if given else None
+
+        return _Opening(Boundary(f"open {shown(name)}", (name,)), called, self._listener, act)
+
+    def _write(self, called: Called) -> Deed | None:
+        tid, arguments = called.tid, called.arguments
+        name = self._of_descriptor(tid, arguments[0])
+        if name is None:
+            return None
+        if called.name in ("writev", "pwritev"):
+            data = memory.gathered(tid, arguments[1], memory.signed(arguments[2]))
+        else:
+            data = memory.read(tid, arguments[1], min(arguments[2], MOST_WRITTEN))
+        offset = arguments[3] if called.name in ("pwrite64", "pwritev") else None
+
+        def act(keep: int | None) -> int:
+            part = data if keep is None else data[:keep]
+            with _duplicate(tid, arguments[0]) as descriptor:
+                return os.write(descriptor, part) if offset is None else os.pwrite(descriptor, part, offset)
+
+        if name.startswith(PRINTED):
+            return self._deed(called, "print", (name,), act)
+        return Deed(Boundary(f"write {shown(name)}", (name,), len(data), True), called, self._listener, act)
+
+    def _truncate(self, called: Called) -> Deed | None:
+        tid, arguments = called.tid, called.arguments
+        if called.name == "ftruncate":
+            name = self._of_descriptor(tid, arguments[0])
+        else:
+            path = memory.path_at(tid, memory.AT_FDCWD, arguments[0])
+            name = self._name_of(path)
+        if name is None:
+            return None
+
+        def act(_: int | None) -> int:
+            if called.name == "ftruncate":
+                with _duplicate(tid, arguments[0]) as descriptor:
+                    os.ftruncate(descriptor, arguments[1])
+            else:
+                os.truncate(path, arguments[1])
+            return 0
+
+        return self._deed(called, f"truncate {shown(name)}", (name,), act)
+
+    def _sync(self, called: Called) -> Deed | None:
+        name = self._of_descriptor(called.tid, called.arguments[0])
+        return None if name is None else self._deed(called, f"fsync {shown(name)}", (name,), lambda _: None)
+
+    def _two_names(self, called: Called) -> Deed | None:
+        tid, verb = called.tid, "rename" if called.name.startswith("rename") else "link"
+        numbers = (memory.AT_FDCWD, 0, memory.AT_FDCWD, 1) if called.name in ("rename", "link") else (0, 1, 2, 3)
+        if called.name in ("rename", "link"):
+            paths = [memory.path_at(tid, memory.AT_FDCWD, called.arguments[at]) for at in (0, 1)]
+        else:
+            folders = called.arguments[numbers[0]], called.arguments[numbers[2]]
+            paths = [memory.path_at(tid, folders[at], called.arguments[2 * at + 1]) for at in (0, 1)]
+        names = [self._name_of(path) for path in paths]
+        known = tuple(name for name in names if name is not None)
+        if not known:
+            return None
+        flags = called.arguments[4] if called.name in ("renameat2", "linkat") else 0
+
+        def act(_: int | None) -> int | None:
+            if flags & ~AT_SYMLINK_FOLLOW or (flags and verb == "rename"):
+                return None
+            if verb == "rename":
+                os.rename(*paths)
+            else:
+                os.link(*paths, follow_symlinks=bool(flags))
+            return 0
+
+        return self._deed(called, f"{verb} {shown(names[0] or paths[0])} → {shown(names[1] or paths[1])}", known, act)
+
+    def _one_name(self, called: Called) -> Deed | None:
+        tid, arguments = called.tid, called.arguments
+        at = called.name.endswith("at")
+        path = memory.path_at(tid, arguments[0] if at else memory.AT_FDCWD, arguments[1 if at else 0])
+        name = self._name_of(path)
+        if name is None:
+            return None
+        verb = called.name.removesuffix("at")
+        if verb == "unlink" and at and arguments[2] & AT_REMOVEDIR:
+            verb = "rmdir"
+        mode = arguments[2 if at else 1] & 0o7777
+
+        def act(_: int | None) -> int:
+            if verb == "mkdir":
+                before = os.umask(memory.umask(tid))
+                try:
+                    os.mkdir(path, mode)
+                finally:
+                    os.umask(before)
+            else:
+                (os.rmdir if verb == "rmdir" else os.unlink)(path)
+            return 0
+
+        return self._deed(called, f"{verb} {shown(name)}", (name,), act)
+
+    def _symlink(self, called: Called) -> Deed | None:
+        tid, arguments = called.tid, called.arguments
+        target = memory.text(tid, arguments[0])
+        at = called.name == "symlinkat"
+        path = memory.path_at(tid, arguments[1] if at else memory.AT_FDCWD, arguments[2 if at else 1])
+        name = self._name_of(path)
+        if name is None:
+            return None
+
+        def act(_: int | None) -> int:
+            os.symlink(target, path)
+            return 0
+
+        return self._deed(called, f"symlink {shown(name)}", (name,), act)
+
+    def _lock(self, called: Called) -> Deed | None:
+        operation = called.arguments[1] & 0xFF
+        name = self._of_descriptor(called.tid, called.arguments[0])
+        if name is None or operation & fcntl.LOCK_UN:
+            return None
+
+        def act(_: int | None) -> int:
+            with _duplicate(called.tid, called.arguments[0]) as descriptor:
+                fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+            return 0
+
+        waits = Boundary(f"wait for the lock of {shown(name)}", call=Blocked(None))
+        deed = self._deed(called, f"lock {shown(name)}", (), act)
+        if not operation & fcntl.LOCK_NB:
+            deed.again = lambda: waits
+        return deed
+
+    def _sleep(self, called: Called) -> Deed | None:
+        if called.name == "nanosleep":
+            wanted = memory.seconds(called.tid, called.arguments[0])
+        else:
+            wanted = memory.seconds(called.tid, called.arguments[2])
+            if called.arguments[1] & TIMER_ABSTIME:
+                wanted -= time.clock_gettime(memory.signed(called.arguments[0]))
+        if wanted < SHORT:
+            return None
+        wanted = round(wanted, 2)  # how long it took to say so is not the world's time
+        return Deed(Boundary("sleep", call=Sleep(wanted)), called, self._listener, lambda _: 0)
+
+
+GIVEN = -1  # what `act` returns when the caller has been answered already
+
+
+class _Opening(Deed):
+    def answer(self, message: Any) -> Boundary | None:
+        """As any deed; the file that was opened has been handed over by then."""
+        if isinstance(message, Fail):
+            return super().answer(message)
+        try:
+            if self.act(None) is None:
+                self.listener.go_on(self.called)
+        except OSError as error:
+            self.listener.answer(self.called, error=error.errno or errno.EIO)
+        return None
+
+
+REPORTERS = {
+    **dict.fromkeys(("open", "openat", "creat", "openat2"), "open"),
+    **dict.fromkeys(("write", "pwrite64", "writev", "pwritev"), "write"),
+    **dict.fromkeys(("truncate", "ftruncate"), "truncate"),
+    **dict.fromkeys(("fsync", "fdatasync"), "sync"),
+    **dict.fromkeys(("rename", "renameat", "renameat2", "link", "linkat"), "two_names"),
+    **dict.fromkeys(("unlink", "unlinkat", "mkdir", "mkdirat", "rmdir"), "one_name"),
+    **dict.fromkeys(("symlink", "symlinkat"), "symlink"),
+    **dict.fromkeys(("nanosleep", "clock_nanosleep"), "sleep"),
+    "flock": "lock",
+}
+
+
+def _opening(called: Called) -> tuple[str, int, int]:
+    """The path, flags and mode of a call that opens a file."""
+    tid, arguments = called.tid, called.arguments
+    if called.name == "creat":
+        path, flags, mode = memory.path_at(tid, memory.AT_FDCWD, arguments[0]), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, arguments[1]
+    elif called.name == "open":
+        path, flags, mode = memory.path_at(tid, memory.AT_FDCWD, arguments[0]), arguments[1], arguments[2]
+    else:
+        path, flags, mode = memory.path_at(tid, arguments[0], arguments[1]), arguments[2], arguments[3]
+        if called.name == "openat2":
+            flags, mode = struct.unpack("=QQ", memory.read(tid, arguments[2], 16))
+    if not flags & os.O_NOFOLLOW and os.path.islink(path):
+        path = os.path.realpath(path)
+    return path, flags & 0xFFFFFFFF, mode & 0o7777
+
+
+@contextlib.contextmanager
+def _duplicate(tid: int, descriptor: int) -> Any:
+    found = descriptor_of(memory.process_of(tid), memory.signed(descriptor))
+    try:
+        yield found
+    finally:
+        os.close(found)

@@ -1,0 +1,26 @@
+"""Text of strangers (ids, payloads, errors) made fit to be looked at: nothing in it moves a cursor or turns a line around."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Marks, embeddings, overrides and isolates that change the direction of what follows, and separators of lines.
+TURNING = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+
+
+def shown(text: str) -> str:
+    """The text in one line; control characters, and what changes the direction of writing, are spelt out."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_spelt(character) for character in text)
+
+
+def shown_lines(text: str) -> str:
+    """The same for text of several lines."""
+    return "\n".join(shown(line.expandtabs(4)) for line in text.split("\n"))
+
+
+def _spelt(character: str) -> str:
+    if character in TURNING or unicodedata.category(character) in ("Cc", "Cs"):
+        return character.encode("unicode_escape").decode()
+    return character

@@ -1,0 +1,127 @@
+"""The stream of records in a pytest session: attached to reports where checks run, collected where reports are written.
+
+A record travels as plain data in the test's report, so that it comes through pytest-xdist and does without a terminal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pytest_quarry.report.record import Record
+from pytest_quarry.report.targets import Target
+
+RECORD = "_quarry_record"  # of an item: what its run noted
+WIDTH = "quarry_width"  # of an xdist worker's input: the terminal's width, which it cannot see
+
+
+def attach(item: pytest.Item, check_id: str, call: pytest.CallInfo[Any], report: pytest.TestReport) -> None:
+    """Give a report its record, once it is known how the item ended; and JUnit's properties."""
+    if report.when == "setup":
+        found = _properties(check_id)
+        item.user_properties += found
+        report.user_properties += found
+    if report.when == "call" or (report.when == "setup" and not report.passed):
+        record = getattr(item, RECORD, None) or _unknown(item, check_id)
+        ended = _ended(record, report)
+        report.quarry = replace(ended, seconds=round(call.duration, 3)).to_json()  # type: ignore[attr-defined]
+
+
+def _properties(check_id: str) -> list[tuple[str, object]]:
+    from pytest_quarry.report.story import docs_of
+
+    check = _check(check_id)
+    return [("quarry_check", check.title), ("quarry_severity", check.severity), ("quarry_docs", docs_of(check.id))]
+
+
+def _check(check_id: str) -> Any:
+    from pytest_quarry.checks.catalogue import BY_ID
+    from pytest_quarry.checks.fuzzing import FUZZ
+
+    return FUZZ if check_id == FUZZ.id else BY_ID[check_id]
+
+
+def _unknown(item: pytest.Item, check_id: str) -> Record:
+    """The record of an item that never came to its check."""
+    from pytest_quarry.report.story import record_of_check
+
+    owner = item.nodeid.rpartition("::")[0]
+    return record_of_check(_check(check_id), consumer=owner, item=item.nodeid, status="inconclusive")
+
+
+def _ended(record: Record, report: pytest.TestReport) -> Record:
+    """The record as pytest's own outcome has it: marks of the team's may have the last word."""
+    xfail = getattr(report, "wasxfail", None)
+    if report.skipped:
+        reason = str(xfail).removeprefix("reason: ") if xfail is not None else _skipped(report)
+        return replace(record, status="known" if xfail is not None else "skipped", reason=reason)
+    if report.passed:
+        return record if record.status == "passed" else replace(record, status="passed", reason=record.reason)
+    if record.status in ("passed", "skipped"):  # it should have failed, or must not be left out
+        return replace(record, status="failed", reason=str(report.longrepr))
+    if not record.reason and record.failure is None:
+        where = "before the check: " if report.when == "setup" else ""
+        return replace(record, reason=where + _last_line(str(report.longrepr)))
+    return record
+
+
+def _skipped(report: pytest.TestReport) -> str:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return reason.removeprefix("Skipped: ")
+
+
+def _last_line(text: str) -> str:
+    errors = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
+    return errors[0] if errors else text.strip().rpartition("\n")[2]
+
+
+class Stream:
+    """Collects the records of a session, and has the wanted reports written at its end."""
+
+    def __init__(self, config: pytest.Config, targets: list[Target]) -> None:
+        self._config, self._targets = config, targets
+        self._found: dict[str, Any] = {}
+        self._unwritten: list[str] = []
+
+    @property
+    def records(self) -> list[Record]:
+        """Every record so far, by consumer, in the catalogue's order."""
+        from pytest_quarry.checks.catalogue import BY_ID
+
+        places = {check_id: place for place, check_id in enumerate(BY_ID)}
+        records = [Record.from_json(data) for data in self._found.values()]
+        return sorted(records, key=lambda record: (record.consumer, places.get(record.id, len(places)), record.item))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        data = getattr(report, "quarry", None)
+        if data is not None:
+            self._found[report.nodeid] = data
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if not self._targets or self._config.getoption("collectonly", False):
+            return
+        from pytest_quarry.report.session import session_of
+
+        seen = session_of(self._config, self.records)
+        for target in self._targets:
+            try:
+                target.write(seen)
+            except OSError as error:
+                self._unwritten.append(f"--quarry-report {target.given}: cannot be written: {error.strerror or error}")
+        if self._unwritten and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self._found:
+            from pytest_quarry.report import summary
+
+            summary.write(terminalreporter, self.records)
+            if summary.in_actions():
+                from pytest_quarry.report import github
+
+                github.write(terminalreporter, self.records)
+        for words in self._unwritten:
+            terminalreporter.line(words, red=True)

@@ -1,0 +1,111 @@
+"""Makes a failing schedule smaller, until no step, run, copy, switch or crash can go without losing the failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from pytest_quarry.simulation.schedule import Deliver, Notify, Overlap, Poll, Publish, Schedule, Step, Write
+
+# Schedules of a hundred runs take seconds each: they are halved, and then left alone.
+MANY_RUNS = 8
+MOST, MOST_OF_MANY = 400, 12
+
+
+def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
+    """The smallest schedule found that still fails: nothing `smaller` leaves out can go, but of more than eight runs."""
+    known: set[Schedule] = {schedule}
+    tried = of_many = 0
+    again = True
+    while again:
+        again = False
+        for candidate in smaller(schedule):
+            if candidate in known:
+                continue
+            known.add(candidate)
+            tried += 1
+            of_many += len(schedule.runs) > MANY_RUNS
+            if tried > MOST or (of_many > MOST_OF_MANY and len(schedule.runs) > MANY_RUNS):
+                return schedule
+            if fails(candidate):
+                schedule, again = candidate, True
+                break
+    return schedule
+
+
+def smaller(schedule: Schedule) -> Iterator[Schedule]:
+    """The schedule with one thing less: half of many runs, a run, a step, a copy in a batch, a switch, a crash, items."""
+    for half in (schedule.runs[::2], schedule.runs[1::2]) if len(schedule.runs) > MANY_RUNS else ():
+        left = schedule
+        for run in half:
+            left = _without_run(left, run.run_id)
+        yield left
+    for run in schedule.runs if len(schedule.runs) > 1 else ():
+        yield _without_run(schedule, run.run_id)
+    for at in range(len(schedule.steps)):
+        yield without_step(schedule, at)
+    for at, step in enumerate(schedule.steps):
+        for less in _less(step):
+            yield replace(schedule, steps=(*schedule.steps[:at], less, *schedule.steps[at + 1 :]))
+    for at, run in enumerate(schedule.runs):
+        if run.items > 1:
+            fewer_items = replace(run, items=1, logs=0)
+            yield replace(schedule, runs=(*schedule.runs[:at], fewer_items, *schedule.runs[at + 1 :]))
+
+
+def without_step(schedule: Schedule, at: int) -> Schedule:
+    """The schedule without one of its steps; without a notification, also without its deliveries."""
+    steps = (*schedule.steps[:at], *schedule.steps[at + 1 :])
+    if not isinstance(schedule.steps[at], Notify):
+        return replace(schedule, steps=steps)
+    gone = sum(isinstance(step, Notify) for step in schedule.steps[: at + 1])
+    accepted = sum(isinstance(step, Notify) for step in schedule.steps)
+    numbers = {number: number - (number > gone) for number in range(1, accepted + 1) if number != gone}
+    return replace(schedule, steps=tuple(_renumbered(steps, numbers)))
+
+
+def _less(step: Step) -> Iterator[Step]:
+    if isinstance(step, Deliver) and len(step.messages) > 1:
+        for place in range(len(step.messages)):
+            yield replace(step, messages=step.messages[:place] + step.messages[place + 1 :])
+    if isinstance(step, (Deliver, Poll)) and step.crash is not None:
+        yield replace(step, crash=None)
+    if isinstance(step, Overlap):
+        yield Deliver(step.first) if step.first else Poll()
+        for place in range(len(step.switches)):
+            yield replace(step, switches=step.switches[:place] + step.switches[place + 1 :])
+        if step.crash is not None:
+            yield replace(step, crash=None, crash_second=False)
+        if len(step.second) > 1:
+            yield replace(step, second=step.second[:-1], pause=0)
+
+
+def _without_run(schedule: Schedule, run_id: str) -> Schedule:
+    """Leave out a run, its notifications and their deliveries; the rest of the messages get new numbers."""
+    numbers: dict[int, int] = {}
+    accepted = 0
+    for step in schedule.steps:
+        if isinstance(step, Notify):
+            accepted += 1
+            if step.run != run_id:
+                numbers[accepted] = len(numbers) + 1
+    kept = (step for step in schedule.steps if not (isinstance(step, (Write, Notify, Publish)) and step.run == run_id))
+    runs = tuple(other for other in schedule.runs if other.run_id != run_id)
+    return replace(schedule, runs=runs, steps=tuple(_renumbered(kept, numbers)))
+
+
+def _renumbered(steps: Iterator[Step] | tuple[Step, ...], numbers: dict[int, int]) -> Iterator[Step]:
+    """The steps with new numbers of messages, without those that are left with none."""
+    for step in steps:
+        if isinstance(step, Deliver):
+            kept = tuple(numbers[message] for message in step.messages if message in numbers)
+            if kept:
+                yield replace(step, messages=kept)
+        elif isinstance(step, Overlap) and step.first:
+            first, second = (tuple(numbers[n] for n in told if n in numbers) for told in (step.first, step.second))
+            if first and second:
+                yield replace(step, first=first, second=second)
+            elif first or second:
+                yield Deliver(first or second)
+        else:
+            yield step

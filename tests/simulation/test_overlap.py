@@ -1,0 +1,632 @@
+"""Two workers at once: who goes on is the schedule's to say, locks are real, and waiting takes no real time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import queue
+import select
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from fcntl import lockf as lock_by_name
+from typing import Any
+
+import pytest
+
+from pytest_quarry.checks.oracles import judge
+from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.simulation.shrink import shrink
+from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.run import simulate
+from pytest_quarry.simulation.schedule import (
+    Crash,
+    Deliver,
+    Notify,
+    Overlap,
+    PlannedRun,
+    Poll,
+    Schedule,
+    ScheduleError,
+    Switch,
+    Write,
+)
+from pytest_quarry.simulation.world import World
+
+Work = Callable[[World], None]
+MOST_REAL_SECONDS = 8
+
+
+@pytest.fixture(autouse=True)
+def _nothing_waits_in_real_time() -> Iterator[None]:
+    before = time.monotonic()
+    yield
+    assert time.monotonic() - before < MOST_REAL_SECONDS
+
+
+def consumer(first: Work, second: Work | None = None, **details: Any) -> Consumer:
+    """A poller whose first process does `first` in its first turn, the second `second` (or the same), later ones nothing."""
+
+    class Worker:
+        def __init__(self, world: World) -> None:
+            number = 1
+            while (world.disk / f"started-{number}").exists():
+                number += 1
+            os.mkdir(world.disk / f"started-{number}")
+            self.world, self.work = world, {1: [first], 2: [second or first]}.get(number, [])
+
+        def poll(self) -> None:
+            while self.work:
+                self.work.pop()(self.world)
+
+    kept: dict[str, Any] = {"rows": lambda world: [], **details}
+    return Consumer(name="Worker", kind="poller", start=Worker, **kept)
+
+
+def meet(first: Work, second: Work | None = None, *switches: Switch, **overlap: Any) -> History:
+    """What happens when two workers do this at once."""
+    schedule = Schedule(runs=(), steps=(Overlap(switches=switches, **overlap),))
+    return simulate(schedule, consumer(first, second))
+
+
+def words(history: History, what: str) -> list[str]:
+    return [entry.text for entry in history.entries if entry.what == what]
+
+
+def said(history: History) -> list[str]:
+    """The boundaries that the workers name themselves, with their number."""
+    found = [entry for entry in history.entries if entry.what == "crossed" and entry.text.startswith("boundary ")]
+    return [f"{entry.worker} {entry.text.removeprefix('boundary ')}" for entry in found]
+
+
+def says(*texts: str) -> Work:
+    def work(world: World) -> None:
+        for text in texts:
+            world.boundary(text)
+
+    return work
+
+
+class TestSwitches:
+    def test_without_any_one_follows_the_other(self) -> None:
+        assert said(meet(says("a", "b"), says("x", "y"))) == ["1 a", "1 b", "2 x", "2 y"]
+
+    def test_the_other_goes_on_before_the_boundary_that_a_switch_names(self) -> None:
+        history = meet(says("a", "b", "c"), says("x", "y"), Switch("boundary b"))
+        assert said(history) == ["1 a", "2 x", "2 y", "1 b", "1 c"]
+        assert not history.unreached
+
+    def test_and_back(self) -> None:
+        history = meet(says("a", "b", "c"), says("x", "y"), Switch("boundary b"), Switch("boundary y"))
+        assert said(history) == ["1 a", "2 x", "1 b", "1 c", "2 y"]
+
+    def test_the_occurrence_counts_in_the_turn_of_one_worker(self) -> None:
+        history = meet(says("a", "a", "a"), says("a"), Switch("boundary a", 3))
+        assert said(history) == ["1 a", "1 a", "2 a", "1 a"]
+
+    def test_a_switch_may_come_while_the_first_starts(self) -> None:
+        history = meet(says("a"), says("b"), Switch("mkdir started-1"))
+        assert [entry.worker for entry in history.entries if entry.what in ("started", "polled")][:3] == [1, 2, 2]
+        assert "FileExistsError" in words(history, "raised")[0]
+
+    def test_what_is_never_met_is_said(self) -> None:
+        history = meet(says("a"), says("x"), Switch("boundary never", 2))
+        assert history.unreached == ("step 1: a switch at boundary never (occurrence 2)",)
+
+    def test_after_many_boundaries_in_a_row_the_other_goes_on_unasked(self) -> None:
+        history = meet(says(*"a" * 300), says("x"))
+        assert 150 < said(history).index("2 x") < 250
+
+    def test_they_share_no_memory(self) -> None:
+        kept: list[str] = []
+
+        def work(world: World) -> None:
+            kept.append("x")
+            world.boundary(f"holds {len(kept)}")
+            world.boundary("end")
+
+        assert said(meet(work, None, Switch("boundary end"))) == ["1 holds 1", "2 holds 1", "2 end", "1 end"]
+        assert kept == []
+
+    def test_outside_an_overlap_nobody_has_a_number(self) -> None:
+        history = meet(says("a"), says("x"))
+        assert {entry.worker for entry in history.entries if entry.what == "polled"} == {0, 1, 2}
+        assert history.entries[-1].worker == 0
+
+    def test_each_may_be_killed_while_the_other_goes_on(self) -> None:
+        where = Switch("boundary b")
+        history = meet(says("a", "b"), says("x", "y"), where, crash=Crash("boundary b"))
+        assert said(history) == ["1 a", "2 x", "2 y"]
+        assert words(history, "killed") == ["before boundary b"]
+        history = meet(says("a", "b"), says("x", "y"), where, crash=Crash("boundary y"), crash_second=True)
+        assert said(history) == ["1 a", "2 x", "1 b"]
+        assert words(history, "killed") == ["before boundary y"]
+
+    def test_a_sleep_lets_the_other_go_on_and_ends_at_its_time(self) -> None:
+        def first(world: World) -> None:
+            time.sleep(10)
+            world.boundary(f"{time.time() % 1000:.0f}")
+
+        def second(world: World) -> None:
+            for _ in range(3):
+                time.sleep(2)
+                world.boundary("awake")
+
+        texts = said(meet(first, second))
+        assert texts[:3] == ["2 awake"] * 3
+        assert texts[3].startswith("1 ")
+        assert len(texts) == 4
+
+    def test_the_same_schedule_gives_the_same_history(self) -> None:
+        def work(world: World) -> None:
+            with open(world.disk / "log", "a") as log:
+                fcntl.flock(log, fcntl.LOCK_EX)
+                log.write(f"{os.urandom(4).hex()} {time.time()}\n")
+
+        schedule = Schedule(runs=(), steps=(Overlap(switches=(Switch("write log"),)),))
+        first, again = (simulate(schedule, consumer(work)) for _ in range(2))
+        assert first.difference(again) is None
+        assert first == again
+
+
+class TestFileLocks:
+    @pytest.mark.parametrize(
+        "lock",
+        [
+            lambda file: fcntl.flock(file, fcntl.LOCK_EX),
+            lambda file: fcntl.flock(file.fileno(), fcntl.LOCK_EX),
+            lambda file: fcntl.lockf(file, fcntl.LOCK_EX),
+            lambda file: lock_by_name(file.fileno(), fcntl.LOCK_EX, 1, 0, 0),
+            lambda file: os.lockf(file.fileno(), os.F_LOCK, 1),
+        ],
+        ids=["flock-object", "flock-fd", "lockf-object", "lockf-by-name", "os-lockf"],
+    )
+    def test_who_would_block_lets_the_holder_go_on(self, lock: Callable[[Any], None]) -> None:
+        def work(world: World) -> None:
+            with open(world.disk / "a.lock", "w") as file:
+                lock(file)
+                world.boundary("in")
+                world.boundary("out")
+
+        history = meet(work, None, Switch("boundary out"))
+        assert said(history) == ["1 in", "1 out", "2 in", "2 out"]
+        waits = [entry.worker for entry in history.entries if entry.text == "wait for the lock of a.lock"]
+        assert set(waits) == {2}
+        assert not words(history, "raised")
+
+    def test_who_does_not_want_to_wait_does_not(self) -> None:
+        def work(world: World) -> None:
+            with open(world.disk / "a.lock", "w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    world.boundary("no")
+                else:
+                    world.boundary("yes")
+
+        assert said(meet(work, None, Switch("boundary yes"))) == ["2 no", "1 yes"]
+
+    def test_who_is_killed_holds_nothing(self) -> None:
+        def work(world: World) -> None:
+            file = os.open(world.disk / "a.lock", os.O_CREAT | os.O_RDWR)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            world.boundary("in")
+
+        history = meet(work, None, Switch("boundary in"), crash=Crash("boundary in"))
+        assert said(history) == ["2 in"]
+        assert words(history, "killed") == ["before boundary in"]
+        assert history.entries[-1].what == "settled"
+
+    @pytest.mark.parametrize("seconds", [0.1, None], ids=["sleeps", "spins"])
+    def test_a_lock_file_is_waited_for(self, seconds: float | None) -> None:
+        def work(world: World) -> None:
+            path = world.disk / "a.lock"
+            while True:
+                try:
+                    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+                    break
+                except FileExistsError:
+                    if seconds:
+                        time.sleep(seconds)
+            world.boundary("in")
+            world.boundary("out")
+            path.unlink()
+
+        history = meet(work, None, Switch("boundary out"))
+        assert said(history) == ["1 in", "1 out", "2 in", "2 out"]
+
+    @pytest.mark.parametrize("standby", ["flock", "sleep"])
+    def test_who_stands_by_until_the_other_is_gone_is_not_accused(self, standby: str) -> None:
+        kept = []
+
+        def work(world: World) -> None:
+            kept.append(open(world.disk / "a.lock", "w"))  # noqa: SIM115 - for as long as the process lives
+            if standby == "flock":
+                fcntl.flock(kept[0], fcntl.LOCK_EX)
+            while standby == "sleep":
+                try:
+                    fcntl.flock(kept[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(5)
+            world.boundary("leads")
+
+        history = meet(work)
+        assert said(history) == ["1 leads"]
+        assert words(history, "killed") == ["the second worker is not needed any more"]
+        assert judge(history, "VDL", told_only=False) is None
+        second_leads = meet(work, None, Switch("open a.lock"))
+        assert said(second_leads) == ["2 leads", "1 leads"]
+        assert judge(second_leads, "VDL", told_only=False) is None
+
+
+class TestDeadlocks:
+    def test_two_locks_in_two_orders(self) -> None:
+        def takes(*names: str) -> Work:
+            def work(world: World) -> None:
+                files = [open(world.disk / name, "w") for name in names]  # noqa: SIM115
+                for file in files:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    world.boundary("has one")
+
+            return work
+
+        history = meet(takes("a", "b"), takes("b", "a"), Switch("boundary has one"), Switch("boundary has one"))
+        verdict = judge(history, "V", told_only=False)
+        assert verdict is not None
+        assert "a deadlock" in verdict.sentence
+        assert judge(meet(takes("a", "b"), takes("a", "b"), Switch("boundary has one")), "V", told_only=False) is None
+
+    def test_each_always_steps_back(self) -> None:
+        def takes(mine: str, other: str) -> Work:
+            def work(world: World) -> None:
+                while True:
+                    os.mkdir(world.disk / mine)
+                    time.sleep(1)
+                    both = (world.disk / other).exists()
+                    time.sleep(1)
+                    if not both:
+                        return
+                    os.rmdir(world.disk / mine)
+                    time.sleep(1)
+
+            return work
+
+        history = meet(takes("a", "b"), takes("b", "a"))
+        assert "a livelock" in words(history, "hung")[0]
+        verdict = judge(history, "V", told_only=False)
+        assert verdict is not None
+        assert "a livelock" in verdict.sentence
+
+    def test_a_lock_file_that_a_crash_left_behind(self) -> None:
+        def work(world: World) -> None:
+            while (world.disk / "a.lock").exists():
+                time.sleep(1)
+            (world.disk / "a.lock").touch()
+            world.boundary("in")
+            (world.disk / "a.lock").unlink()
+
+        history = meet(work, None, Switch("boundary in"), crash=Crash("boundary in"))
+        assert "boundaries in one turn" in words(history, "hung")[0]
+        assert "livelock" not in words(history, "hung")[0]
+
+    def test_a_process_that_waits_for_itself(self) -> None:
+        def work(world: World) -> None:
+            files = [open(world.disk / "a.lock", "w") for _ in range(2)]  # noqa: SIM115
+            for file in files:
+                fcntl.flock(file, fcntl.LOCK_EX)
+
+        schedule = Schedule(runs=(), steps=(Poll(),))
+        assert words(simulate(schedule, consumer(work)), "hung") == [
+            "wait for the lock of a.lock: nobody will release it"
+        ]
+
+
+def connect(world: World, **details: Any) -> Any:
+    return sqlite3.connect(world.disk / "a.sqlite", **details)
+
+
+def prepare(world: World) -> None:
+    with closing(connect(world)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+
+
+def values(world: World) -> list[dict[str, Any]]:
+    with closing(connect(world)) as connection:
+        return [{"run_id": str(x)} for (x,) in connection.execute("SELECT x FROM t")]
+
+
+def at_once(first: Work, second: Work, *switches: Switch) -> tuple[History, list[str]]:
+    """What happens when two workers do this to one database, and what it holds then."""
+    schedule = Schedule(runs=(), steps=(Overlap(switches=switches),))
+    history = simulate(schedule, consumer(first, second, prepare=prepare, rows=values))
+    return history, sorted(row.run_id for row in history.rows)
+
+
+def holds(world: World) -> None:
+    """Inserts 0 in a transaction, and stands still in it."""
+    connection = connect(world, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("INSERT INTO t VALUES (0)")
+    world.boundary("inside")
+    connection.execute("COMMIT")
+    world.boundary("done")
+
+
+class Logging(sqlite3.Connection):
+    executed = 0
+
+    def execute(self, *arguments: Any) -> Any:
+        Logging.executed += 1
+        return super().execute(*arguments)
+
+
+def begins_immediately(world: World) -> None:
+    connection = connect(world, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("INSERT INTO t VALUES (1)")
+    connection.execute("COMMIT")
+
+
+def inserts(world: World) -> None:
+    connection = connect(world)
+    connection.execute("INSERT INTO t VALUES (1)")
+    connection.commit()
+
+
+def inserts_with(world: World) -> None:
+    with connect(world) as connection:
+        connection.execute("INSERT INTO t VALUES (1)")
+
+
+def uses_a_cursor(world: World) -> None:
+    connection = connect(world)
+    connection.row_factory = sqlite3.Row
+    cursor = connection.cursor()
+    cursor.execute("INSERT INTO t VALUES (?)", (1,))
+    connection.commit()
+    assert [row["x"] for row in cursor.execute("SELECT x FROM t WHERE x > 0")] == [1]
+
+
+def uses_a_generator(world: World) -> None:
+    with connect(world) as connection:
+        connection.executemany("INSERT INTO t VALUES (?)", ((number,) for number in (1, 2)))
+
+
+def runs_a_script(world: World) -> None:
+    connection = connect(world)
+    connection.executescript("BEGIN; -- all; of it\nINSERT INTO t VALUES (1); INSERT INTO t VALUES ('2;'); COMMIT;\n -- end")
+    assert connection.isolation_level == ""
+    assert not connection.in_transaction
+
+
+def has_a_factory(world: World) -> None:
+    with connect(world, factory=Logging) as connection:
+        connection.execute("INSERT INTO t VALUES (1)")
+    assert isinstance(connection, Logging)
+    world.boundary(f"executed {Logging.executed}")
+
+
+def uses_sqlalchemy(world: World) -> None:
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    with sqlalchemy.create_engine(f"sqlite:///{world.disk / 'a.sqlite'}").begin() as connection:
+        connection.execute(sqlalchemy.text("INSERT INTO t VALUES (1)"))
+
+
+class TestBusy:
+    @pytest.mark.parametrize(
+        ("work", "loaded"),
+        [
+            (begins_immediately, ["0", "1"]),
+            (inserts, ["0", "1"]),
+            (inserts_with, ["0", "1"]),
+            (uses_a_cursor, ["0", "1"]),
+            (uses_a_generator, ["0", "1", "2"]),
+            (runs_a_script, ["0", "1", "2;"]),
+            (has_a_factory, ["0", "1"]),
+            (uses_sqlalchemy, ["0", "1"]),
+        ],
+    )
+    def test_who_meets_a_lock_waits_for_its_holder(self, work: Work, loaded: list[str]) -> None:
+        history, found = at_once(holds, work, Switch("boundary inside"))
+        assert not words(history, "raised"), history.stack
+        assert found == loaded
+        assert {e.worker for e in history.entries if e.text == "wait for the lock of a.sqlite"} == {2}
+        if work is has_a_factory:
+            assert "2 executed 1" in said(history)
+
+    def test_a_commit_waits_for_a_reader(self) -> None:
+        def reads(world: World) -> None:
+            connection = connect(world, isolation_level=None)
+            connection.execute("BEGIN")
+            connection.execute("SELECT * FROM t").fetchall()
+            world.boundary("inside")
+            connection.execute("COMMIT")
+
+        history, found = at_once(reads, inserts, Switch("boundary inside"))
+        assert not words(history, "raised")
+        assert found == ["1"]
+        crossed = [entry.text for entry in history.entries if entry.worker == 2 and entry.what == "crossed"]
+        assert crossed[crossed.index("wait for the lock of a.sqlite") - 1] == "sqlite COMMIT a.sqlite"
+
+    @pytest.mark.parametrize("how", ["executemany", "executescript"])
+    def test_what_waits_in_the_middle_does_nothing_twice(self, how: str) -> None:
+        def many(world: World) -> None:
+            connection = connect(world, isolation_level=None)
+            if how == "executemany":
+                connection.executemany("INSERT INTO t VALUES (?)", iter([(1,), (2,), (3,)]))
+            else:
+                connection.executescript("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2); INSERT INTO t VALUES (3)")
+
+        def slowly(world: World) -> None:
+            connection = connect(world, isolation_level=None)
+            connection.execute("BEGIN IMMEDIATE")
+            time.sleep(1)
+            connection.execute("COMMIT")
+
+        history, found = at_once(many, slowly, Switch("sqlite INSERT t a.sqlite", 2))
+        assert not words(history, "raised"), history.stack
+        assert found == ["1", "2", "3"]
+        assert "wait for the lock of a.sqlite" in words(history, "crossed")
+
+    @pytest.mark.parametrize(
+        ("details", "pragma", "seconds"),
+        [
+            ({}, "", 5),
+            ({"timeout": 30}, "", 30),
+            ({"timeout": 0}, "", 0),
+            ({}, "PRAGMA busy_timeout = 2000", 2),
+            ({}, "PRAGMA busy_timeout(7000)", 7),
+            ({"factory": Logging, "timeout": 3}, "", 3),
+        ],
+    )
+    def test_patience_ends_in_virtual_time(self, details: dict[str, Any], pragma: str, seconds: float) -> None:
+        def slow(world: World) -> None:
+            connection = connect(world, isolation_level=None)
+            connection.execute("BEGIN IMMEDIATE")
+            time.sleep(1000)
+            connection.execute("COMMIT")
+
+        def impatient(world: World) -> None:
+            connection = connect(world, **details)
+            if pragma:
+                connection.execute(pragma)
+            before = time.monotonic()
+            try:
+                connection.execute("INSERT INTO t VALUES (1)")
+            except sqlite3.OperationalError as error:
+                world.boundary(f"{error} after {time.monotonic() - before:.0f}")
+
+        history, found = at_once(slow, impatient)
+        assert said(history) == [f"2 database is locked after {seconds}"]
+        assert found == []
+
+    def test_who_reads_and_then_writes_is_refused_at_once(self) -> None:
+        """SQLite does not wait for a second lock while it holds one: two that did would wait for ever."""
+
+        def reads_then_writes(world: World) -> None:
+            with closing(connect(world, isolation_level=None)) as connection:
+                connection.execute("BEGIN")
+                connection.execute("SELECT * FROM t").fetchall()
+                try:
+                    connection.execute("INSERT INTO t VALUES (1)")
+                except sqlite3.OperationalError as error:
+                    world.boundary(str(error))
+
+        history, _ = at_once(holds, reads_then_writes, Switch("boundary inside"))
+        assert said(history)[0] == "2 database is locked"
+        assert "wait for the lock of a.sqlite" not in words(history, "crossed")
+
+    def test_who_is_killed_in_a_transaction_holds_nothing(self) -> None:
+        overlap = Overlap(switches=(Switch("boundary inside"),), crash=Crash("boundary inside"))
+        schedule = Schedule(runs=(), steps=(overlap,))
+        history = simulate(schedule, consumer(holds, inserts, prepare=prepare, rows=values))
+        assert [row.run_id for row in history.rows] == ["1"]
+        assert not words(history, "raised")
+
+    def test_threads_of_one_process_wait_for_each_other(self) -> None:
+        def work(world: World) -> None:
+            inside = threading.Event()
+
+            def hold() -> None:
+                connection = connect(world, isolation_level=None)
+                connection.execute("BEGIN IMMEDIATE")
+                inside.set()
+                for _ in range(5):
+                    world.boundary("holds")
+                connection.execute("COMMIT")
+
+            thread = threading.Thread(target=hold)
+            thread.start()
+            inside.wait()
+            before = time.time()
+            inserts(world)
+            assert time.time() - before < 1
+            thread.join()
+
+        schedule = Schedule(runs=(), steps=(Poll(),))
+        history = simulate(schedule, consumer(work, says(), prepare=prepare, rows=values))
+        assert not words(history, "raised"), history.stack
+        assert [row.run_id for row in history.rows] == ["1"]
+
+
+class TestWaits:
+    @pytest.mark.parametrize(
+        "wait",
+        [
+            lambda: queue.Queue[int]().get(timeout=100),
+            lambda: threading.Event().wait(100),
+            lambda: threading.Semaphore(0).acquire(timeout=100),
+            lambda: select.select([], [], [], 100),
+            lambda: select.select(socket.socketpair(), [], [], 100),
+            lambda: select.poll().poll(100_000),
+        ],
+        ids=["queue", "event", "semaphore", "select", "select-socket", "poll"],
+    )
+    def test_a_wait_with_a_timeout_takes_virtual_time(self, wait: Callable[[], Any]) -> None:
+        def work(world: World) -> None:
+            before = time.time()
+            try:
+                wait()
+            except queue.Empty:
+                pass
+            world.boundary(f"{time.time() - before:.0f}")
+
+        assert said(meet(work, says("x")))[:2] == ["2 x", "1 100"]
+
+    def test_what_is_ready_is_not_waited_for(self) -> None:
+        def work(world: World) -> None:
+            one, other = socket.socketpair()
+            other.send(b"x")
+            assert select.select([one], [], [], 100)[0] == [one]
+            poll = select.poll()
+            poll.register(one, select.POLLIN)
+            assert poll.poll(100_000) == [(one.fileno(), select.POLLIN)]
+            world.boundary(f"{time.time() % 1000:.0f}")
+
+        history = meet(work, says())
+        assert "sleep" not in words(history, "crossed")
+        assert not words(history, "raised"), history.stack
+
+
+class TestSchedules:
+    def test_there_and_back_through_json(self) -> None:
+        overlap = Overlap((1,), (1, 2), (Switch("a"), Switch("b", 3)), Crash("c", 2), crash_second=True, pause=31)
+        runs = tuple(PlannedRun(run_id=name) for name in "AB")
+        schedule = Schedule(runs=runs, steps=(Write("A"), Notify("A"), Notify("B"), overlap, Overlap()))
+        text = json.dumps(schedule.to_json())
+        assert Schedule.from_json(json.loads(text)) == schedule
+        assert schedule.to_json()["steps"][-1] == {"do": "overlap"}
+
+    @pytest.mark.parametrize(
+        ("step", "words"),
+        [
+            ({"first": [2], "second": [1]}, "delivers"),
+            ({"first": [1], "second": []}, "delivers"),
+            ({"switches": [{"label": 3}]}, "label"),
+            ({"switches": [{"at": "x"}]}, "unknown at"),
+            ({"crash_second": 1}, "crash_second"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, step: dict[str, Any], words: str) -> None:
+        steps = [{"do": "notify", "run": "A"}, {"do": "overlap", **step}]
+        with pytest.raises(ScheduleError, match=words):
+            Schedule.from_json({"version": 1, "runs": [{"run_id": "A"}], "steps": steps})
+
+    def test_a_failing_one_is_made_smaller(self) -> None:
+        runs = tuple(PlannedRun(run_id=name) for name in "AB")
+        told = (Write("A"), Notify("A"), Write("B"), Notify("B"))
+        overlap = Overlap((1,), (2, 2), (Switch("a"), Switch("b")), Crash("c"), pause=31)
+        schedule = Schedule(runs=runs, steps=(*told, overlap))
+
+        def only_one_switch_matters(smaller: Schedule) -> bool:
+            steps = [step for step in smaller.steps if isinstance(step, Overlap)]
+            return bool(steps) and Switch("b") in steps[0].switches
+
+        assert shrink(schedule, only_one_switch_matters).steps[-1] == Overlap((1,), (2,), (Switch("b"),))
+        without = shrink(schedule, lambda smaller: any(step == Notify("B") for step in smaller.steps))
+        assert without.steps[-1] == Deliver((1, 1)) or without.steps == (Notify("B"),)
