@@ -19,8 +19,8 @@ import pytest
 from measure import Ratio, report, seconds
 
 from pytest_quarry.bus.aws import MockedAws
+from pytest_quarry.bus.calls import DUMMY_ENVIRONMENT
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.consumers.hooks.aws import DUMMY_ENVIRONMENT
 from pytest_quarry.simulation import places
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Schedule, Step, Write

@@ -14,11 +14,11 @@ import pytest
 from measure import Ratio, pairs, report, seconds
 
 from pytest_quarry.bus.aws import MockedAws
+from pytest_quarry.bus.calls import DUMMY_ENVIRONMENT
 from pytest_quarry.checks.catalogue import of_kind
 from pytest_quarry.checks.conduct import Conductor
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.consumers.hooks.aws import DUMMY_ENVIRONMENT
 from pytest_quarry.samples.demo import RepairedOrders
 from pytest_quarry.simulation import explore, places
 from pytest_quarry.simulation.run import simulate

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_quarry.consumers.command import Command
     from pytest_quarry.consumers.consumer import ConsumerError
     from pytest_quarry.duplicates import Duplicates
     from pytest_quarry.simulation.world import World
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Command",
     "ConsumerError",
     "Duplicates",
     "EventBusConformance",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Command": "pytest_quarry.consumers.command",
     "ConsumerError": "pytest_quarry.consumers.consumer",
     "Duplicates": "pytest_quarry.duplicates",
     "EventBusConformance": "pytest_quarry.suites",

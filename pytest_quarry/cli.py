@@ -9,7 +9,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-CONFORMS, VIOLATES, USAGE, INTERNAL = 0, 1, 2, 4
+from pytest_quarry.commandline import check, options, words
+from pytest_quarry.commandline.check import CONFORMS, INTERNAL, USAGE
+from pytest_quarry.commandline.settings import UsageError
+from pytest_quarry.consumers.consumer import ConsumerError
 
 DEMO = '''"""Written by `quarry-conformance demo`: a consumer with a mistake, and its repaired twin."""
 
@@ -26,15 +29,53 @@ class TestRepaired(RepairedOrders):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code: 0 conforms, 1 violates, 2 usage, 4 internal."""
+    """Run the command line; the exit code: 0 conforms, 1 violates, 2 usage, 3 inconclusive, 4 internal."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    at = given.index("--") if "--" in given else len(given)
+    chosen = _parser().parse_args(given[:at])
+    for_pytest = given[at + 1 :]
+    if for_pytest and chosen.command not in ("check", "replay"):
+        _parser().error("options for pytest, after --, are for check and replay")
+    try:
+        return _run_command(chosen, for_pytest)
+    except (UsageError, ConsumerError) as error:
+        print(f"quarry-conformance {chosen.command}: {error}", file=sys.stderr)
+        return USAGE
+
+
+def _run_command(chosen: argparse.Namespace, for_pytest: list[str]) -> int:
+    if chosen.command == "demo":
+        return demo()
+    if chosen.command == "list":
+        return list_checks()
+    if chosen.command == "explain":
+        print(words.explain(chosen.check))
+        return CONFORMS
+    settings = options.chosen(chosen, Path.cwd())
+    if chosen.command == "boundaries":
+        print(words.boundaries(settings))
+        return CONFORMS
+    if chosen.command == "replay":
+        return check.replay(chosen.file, settings, for_pytest)
+    return check.check(settings, for_pytest)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="quarry-conformance", description="Conformance checks for consumers of Quarry's runs."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("demo", help="convict a broken sample step by step, and clear its repaired twin")
     commands.add_parser("list", help="list the checks with their ids")
-    chosen = parser.parse_args(arguments)
-    return {"demo": demo, "list": list_checks}[chosen.command]()
+    explained = commands.add_parser("explain", help="say what a check states, what the world does, what the usual fix is")
+    explained.add_argument("check", metavar="ID", help="EB05, or crash-duplicates-nothing")
+    after = "Options for pytest come after --: quarry-conformance check … -- -x -n 2"
+    options.add(commands.add_parser("check", help="check a consumer, in any language", epilog=after))
+    options.add(commands.add_parser("boundaries", help="show at which operations a consumer can be stopped"))
+    replayed = commands.add_parser("replay", help="execute a saved schedule again", epilog=after)
+    replayed.add_argument("file", metavar="FILE", help="as a failing check saved it, in .quarry/")
+    options.add(replayed)
+    return parser
 
 
 def list_checks() -> int:

@@ -250,7 +250,7 @@ def quarry_world(request: pytest.FixtureRequest, tmp_path: Path, quarry_topology
     from pytest_quarry.storage.places import wanted_place_of_world
 
     storage = wanted_place_of_world(request)
-    seed: int = request.config.getoption("--quarry-seed")
+    seed = int(request.config.getoption("--quarry-seed") or 0)
     with world_of_test(tmp_path / "quarry-world", storage=storage, seed=seed, topology=quarry_topology) as world:
         yield world
 
@@ -270,7 +270,7 @@ def _quarry_aws(
     """The mocked AWS of this test, which quarry_bus and quarry_storage share."""
     from pytest_quarry.bus.of_test import aws_of_test
 
-    seed: int = request.config.getoption("--quarry-seed")
+    seed = int(request.config.getoption("--quarry-seed") or 0)
     with aws_of_test(quarry_clock, seed=seed, topology=quarry_topology) as aws:
         yield aws
 

@@ -161,7 +161,8 @@ def _save(result: Result, node: Any) -> tuple[str | None, Path | None]:
         file.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         return f"not saved: {error}", None
-    command = f"pytest {shlex.quote(node.nodeid.split('::', 1)[0])} --quarry-replay={shlex.quote(_from_root(file, node))}"
+    module, saved = node.nodeid.split("::", 1)[0], shlex.quote(_from_root(file, node))
+    command = f"pytest {shlex.quote(module)} --quarry-replay={saved}" if module else f"quarry-conformance replay {saved} …"
     return command, file
 
 

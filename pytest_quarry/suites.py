@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pytest
 
 from pytest_quarry.checks.catalogue import BY_ID, Check, of_kind
 from pytest_quarry.checks.fuzzing import FUZZ
+from pytest_quarry.checks.sampled import sample_data
+from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError, Kind
 from pytest_quarry.fuzz import fuzz_item
 from pytest_quarry.runner import run_item
@@ -27,6 +30,7 @@ class Conformance:
 
     kind: ClassVar[Kind]
 
+    sample_run: str | Path | None = None
     sources: tuple[str, ...] = ("shop", "shop-eu")
     categories: tuple[str, ...] = ("products", "default")
     storage: Literal["fs", "s3"] = "fs"
@@ -40,6 +44,7 @@ class Conformance:
     batch_size: int = 10
     reports_batch_item_failures: bool | None = None
     wraps_run: bool = False
+    command: Command | None = None
     known_failures: Mapping[str, str] = {}
 
     def start(self, world: World) -> Any:
@@ -57,7 +62,12 @@ class Conformance:
         """Make tables, buckets, whatever the consumer expects to be there: once per world, before the first start."""
 
     def item_data(self, n: int) -> Mapping[str, Any]:
-        """The `data` of the n-th item, in the shape this consumer parses."""
+        """The `data` of the n-th item, in the shape this consumer parses.
+
+        Without an override: that of the items of the run stored at `sample_run`, over and over; else a small record.
+        """
+        if self.sample_run is not None:
+            return sample_data(type(self).__name__, str(self.sample_run), n)
         return {"sku": f"sku-{n}", "price": n}
 
     def item_key(self, event: Any) -> Any:
@@ -82,7 +92,7 @@ class Conformance:
     def consumer(self) -> Consumer:
         """This suite's hooks and declarations as a value. Raises ConsumerError naming what is wrong with them."""
         name = type(self).__name__
-        if type(self).start is Conformance.start:
+        if type(self).start is Conformance.start and self.command is None:
             raise ConsumerError(
                 f"{name} has no start(world). Add it: it returns the consumer, at the start and again after every crash."
             )
@@ -114,6 +124,7 @@ class Conformance:
             batch_size=self.batch_size,
             reports_batch_item_failures=self.reports_batch_item_failures,
             wraps_run=self.wraps_run,
+            command=self.command if type(self).start is Conformance.start else None,
         )
 
 
@@ -188,6 +199,10 @@ def _filters(value: Any) -> bool:
 _RULES: dict[str, _Rule] = {
     "sources": (_texts, "a tuple of strings, at least one"),
     "categories": (_texts, "a tuple of strings, at least one"),
+    "sample_run": (
+        lambda value: value is None or isinstance(value, (str, Path)),
+        "the path of a storage root with a run in it, or None",
+    ),
     "storage": (lambda value: value in ("fs", "s3"), '"fs" or "s3"'),
     "layout": (lambda value: value in ("lode", "flat"), '"lode" or "flat"'),
     "failed_runs": (lambda value: value in ("skip", "load"), '"skip" or "load"'),
@@ -202,6 +217,7 @@ _RULES: dict[str, _Rule] = {
         "True, False, or None: as its answers suggest",
     ),
     "wraps_run": (lambda value: isinstance(value, bool), "True or False"),
+    "command": (lambda value: value is None or isinstance(value, Command), "a Command, or None"),
     "known_failures": (lambda value: isinstance(value, Mapping), 'a mapping like {"EB02": "reason"}'),
 }
 

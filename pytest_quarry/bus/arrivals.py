@@ -7,8 +7,8 @@ import json
 import re
 from urllib.parse import urlsplit
 
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 from pytest_quarry.bus.operations import Found, Request, Unknown, find
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
 
 # They belong to the connection, not to the call (RFC 9110, section 7.6.1), or name the address that was dialled.
 OF_CONNECTION = frozenset(

@@ -22,12 +22,12 @@ from moto.sqs.exceptions import ReceiptHandleIsInvalid, SQSException
 from moto.sqs.models import sqs_backends
 
 from pytest_quarry.bus import names
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 from pytest_quarry.bus.documented import as_documented
 from pytest_quarry.bus.event_source import MOST_OF_A_RECEIVE
 from pytest_quarry.bus.queue import Queue
 from pytest_quarry.bus.stubbed import by_moto
 from pytest_quarry.bus.topology import Topology
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
 
 # What these operations do changes nothing that outlives a crash (by AWS's own verbs).
 READING = ("Get", "List", "Head", "Describe", "Query", "Scan", "BatchGet", "Lookup", "Filter")

@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
+from pytest_quarry.bus.calls import AwsCall, describe
 from pytest_quarry.bus.delivery import failed_identifiers
 from pytest_quarry.bus.event_source import MOST_OF_A_RECEIVE, EventSource, Handler
 from pytest_quarry.bus.faults import ANSWER_LOST, NO_EFFECT, SLOW, SLOW_SECONDS, Fault, FaultPlan
 from pytest_quarry.bus.topology import Topology
-from pytest_quarry.consumers.hooks.aws import describe
-from pytest_quarry.consumers.protocol import AwsCall
 from pytest_quarry.contract import lambda_record
 from pytest_quarry.contract.envelopes import message_attributes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from pytest_quarry.consumers.hooks.aws import DUMMY_ENVIRONMENT
+from pytest_quarry.bus.calls import DUMMY_ENVIRONMENT
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody answers there
 

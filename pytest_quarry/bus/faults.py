@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 
 # The call has no effect: AWS refuses it, or nothing comes back.
 REFUSED = ("503", "500", "404", "throttle")

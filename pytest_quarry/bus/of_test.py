@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_quarry.bus import names
 from pytest_quarry.bus.aws import MockedAws
 from pytest_quarry.bus.bus import CALL_SECONDS, Bus, Place
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
 from pytest_quarry.bus.faults import SLOW, SLOW_SECONDS, Apply, FaultPlan, Unanswered, carry_out
 from pytest_quarry.bus.topology import Topology
-from pytest_quarry.consumers.hooks.aws import Transport, describe
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
+from pytest_quarry.consumers.hooks.aws import Transport
 
 if TYPE_CHECKING:
     from pytest_quarry.storage import VirtualClock

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 from xml.etree import ElementTree
 
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 
 # The query protocol numbers what is in a list from 1 (AWS Query: "MessageAttributes.entry.N.Name").
 BATCH = "PublishBatchRequestEntries.member."

@@ -19,11 +19,10 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from pytest_quarry.bus import arrivals
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
 from pytest_quarry.bus.endpoint import Endpoint
 from pytest_quarry.bus.faults import Apply, FaultPlan, Unanswered, carry_out
 from pytest_quarry.bus.operations import Request, Unknown
-from pytest_quarry.consumers.hooks.aws import describe
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
 
 Gate = Callable[[str, AwsCall, Apply], AwsAnswer]
 HOST = "127.0.0.1"

@@ -17,7 +17,7 @@ from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.utils import get_equivalent_url_in_aws_domain
 from moto.moto_api._internal import mock_random
 
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 
 NOT_IMPLEMENTED = (404, "Not yet implemented")  # moto, of services that it does not have
 

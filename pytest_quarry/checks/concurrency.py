@@ -6,14 +6,14 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
 
 from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.simulation.history import Entry, History
 from pytest_quarry.simulation.schedule import Break, Crash, Overlap, Schedule, Step, Switch, Write
 
 MOST_POINTS = 16  # at which one worker stands still
-MOST_OF_TWO = 60  # interleavings of two switches; more are sampled
+MOST_OF_TWO = 48  # interleavings of two switches; more are sampled
+MOST_KILLED = 40  # of those between operations that changed something: the second worker is killed where it stands
 VISIBILITY = 31  # seconds after which the bus delivers again what nobody acknowledged
 
 
@@ -64,18 +64,19 @@ def _interleavings(stage: Stage, base: Schedule) -> Iterator[Schedule]:
         yield _with(base, replace(overlap, switches=(point,)))
     for point in points:
         yield _with(base, replace(overlap, switches=(point,), crash=Crash(point.label, point.occurrence)))
-    twice = [
-        replace(overlap, switches=(point, back))
-        for point in points
-        for back in _points(stage.history(_with(base, replace(overlap, switches=(point,)))), worker=2)
-    ]
+    twice: list[Overlap] = []
+    killed: list[Overlap] = []
+    durable = set(_durable(stage.history(base), worker=1))
+    for point in points:
+        once = stage.history(_with(base, replace(overlap, switches=(point,))))
+        twice += [replace(overlap, switches=(point, back)) for back in _points(once, worker=2)]
+        for back in _durable(once, worker=2) if point in durable else ():
+            crash = Crash(back.label, back.occurrence)
+            killed.append(replace(overlap, switches=(point, back), crash=crash, crash_second=True))
     luck = random.Random(f"{base.fingerprint}/{len(twice)}")
-    chosen = twice if len(twice) <= MOST_OF_TWO else luck.sample(twice, MOST_OF_TWO)
-    for each in chosen:
-        yield _with(base, each)
-    for each in islice(chosen, MOST_OF_TWO // 4):
-        back = each.switches[-1]
-        yield _with(base, replace(each, crash=Crash(back.label, back.occurrence), crash_second=True))
+    for found, most in ((twice, MOST_OF_TWO), (killed, MOST_KILLED)):
+        for each in found if len(found) <= most else luck.sample(found, most):
+            yield _with(base, each)
 
 
 def _with(base: Schedule, overlap: Overlap) -> Schedule:
@@ -84,9 +85,18 @@ def _with(base: Schedule, overlap: Overlap) -> Schedule:
 
 def _points(history: History, *, worker: int) -> list[Switch]:
     """Where a worker may stand still: before each operation of its turn, those that changed something first."""
+    durable = _durable(history, worker=worker)
+    others = [point for point, _ in _stands(history, worker) if point not in durable]
+    return [*durable, *others][:MOST_POINTS]
+
+
+def _durable(history: History, *, worker: int) -> list[Switch]:
+    return [point for point, entry in _stands(history, worker) if entry.changed or entry.rows is not None]
+
+
+def _stands(history: History, worker: int) -> Iterator[tuple[Switch, Entry]]:
+    """Each operation of a worker, as the place before it."""
     crossed: Counter[str] = Counter()
-    durable: list[Switch] = []
-    others: list[Switch] = []
     waited = False
     for entry in history.entries:
         if entry.worker != worker or entry.what != "crossed":
@@ -94,10 +104,5 @@ def _points(history: History, *, worker: int) -> list[Switch]:
         crossed[entry.text] += 1
         # What follows a wait is the same operation once more: it already stood still before that.
         if not waited and not entry.text.startswith("wait for "):
-            (durable if _counts(entry) else others).append(Switch(entry.text, crossed[entry.text]))
+            yield Switch(entry.text, crossed[entry.text]), entry
         waited = entry.text.startswith("wait for ")
-    return [*durable, *others][:MOST_POINTS]
-
-
-def _counts(entry: Entry) -> bool:
-    return entry.changed or entry.rows is not None

@@ -13,6 +13,7 @@ from pytest_quarry.checks.oracles import due, judge
 from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.consumers.outside import clock
 from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
@@ -37,6 +38,7 @@ class Result:
     schedule: Schedule | None = None
     history: History | None = None
     reason: str = ""
+    not_exercised: tuple[str, ...] = ()  # what of the consumer no schedule could reach, and why
 
 
 class Conductor:
@@ -55,6 +57,7 @@ class Conductor:
         self._watch = watch  # told before each schedule: how many are done, how many known, whether those are all
         self._consumer, self._limits = consumer, limits
         self._executions = 0
+        self._not_exercised: dict[str, None] = {}
         self._again: History | None = None  # the undisturbed execution, a second time
         self._stage = Stage(consumer, seed, self._execute)
         self._told_only = consumer.kind == "event-bus" and not consumer.reconciles
@@ -66,9 +69,10 @@ class Conductor:
         """
         self._executions = 0
         try:
-            return self._conduct(check, self._stage, known)
+            result = self._conduct(check, self._stage, known)
         except NotApplicable as words:
-            return Result(check=check, status="skipped", schedules=0, executions=self._executions, reason=str(words))
+            result = Result(check=check, status="skipped", schedules=0, executions=self._executions, reason=str(words))
+        return replace(result, not_exercised=tuple(self._not_exercised))
 
     def doubt(self, check: Check) -> Result | None:
         """Why nothing can be said of this consumer, if so."""
@@ -82,6 +86,8 @@ class Conductor:
         doubtful = self.doubt(check)
         if doubtful is not None:
             return doubtful
+        if check.id in clock.CHECKS and clock.MISSING in self._not_exercised:
+            raise NotApplicable(f"this check needs {clock.MISSING}")
         for schedule in known:
             found = self.replay(check, schedule)
             if found.status == "failed":
@@ -138,7 +144,9 @@ class Conductor:
             reads=reads or any(isinstance(step, Break) and step.at.startswith("read") for step in schedule.steps),
             power=any(crash.power for crash in crashes),
         )
-        return simulate(schedule, self._consumer, play, peek=peek)
+        history = simulate(schedule, self._consumer, play, peek=peek)
+        self._not_exercised.update(dict.fromkeys(history.not_exercised))
+        return history
 
     def _undisturbed(self, schedule: Schedule, stage: Stage) -> Verdict | None:
         """Why nothing can be said of this consumer, if so: it does nothing, or not the same thing twice."""

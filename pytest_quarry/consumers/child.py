@@ -19,22 +19,13 @@ import types
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.drive import Driver
 from pytest_quarry.consumers.hooks import aws, clocks, files, locks, names, no_escape, randomness, sqlite
 from pytest_quarry.consumers.hooks.aio import answers
 from pytest_quarry.consumers.link import Link
-from pytest_quarry.consumers.protocol import (
-    AwsAnswer,
-    AwsCall,
-    Boundary,
-    Call,
-    Peek,
-    Raised,
-    Returned,
-    Started,
-    Unusable,
-)
+from pytest_quarry.consumers.protocol import Boundary, Call, Peek, Raised, Returned, Started, Unusable
 
 STACK_SIGNAL = signal.SIGUSR2
 HERE = os.path.dirname(__file__) + os.sep
@@ -99,7 +90,7 @@ def _become(birth: Birth, connection: socket.socket) -> Link:
     no_escape.shut()
     tempfile.tempdir = birth.temporary
     aws.route(lambda call: _aws(link, call))
-    answers.announce = lambda call: link.boundary(Boundary(aws.describe(call)))  # carried out by the endpoint
+    answers.announce = lambda call: link.boundary(Boundary(describe(call)))  # carried out by the endpoint
     os.register_at_fork(after_in_child=lambda: _grandchild(link))
     birth.world._enter_child(link)
     return link
@@ -153,7 +144,7 @@ def _grandchild(link: Link) -> None:
 
 
 def _aws(link: Link, call: AwsCall) -> AwsAnswer:
-    answer: AwsAnswer = link.boundary(Boundary(aws.describe(call), call=call))
+    answer: AwsAnswer = link.boundary(Boundary(describe(call), call=call))
     return answer
 
 

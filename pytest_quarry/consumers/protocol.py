@@ -11,25 +11,9 @@ import socket
 import struct
 from typing import Any, NamedTuple
 
+from pytest_quarry.bus.calls import AwsCall
+
 LENGTH = struct.Struct("!I")
-
-
-class AwsCall(NamedTuple):
-    """One prepared AWS request, as botocore would have put it on the wire."""
-
-    operation: str
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-
-class AwsAnswer(NamedTuple):
-    """What the mocked AWS answered: HTTP status, headers, body."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
 
 
 class Sleep(NamedTuple):
@@ -39,9 +23,13 @@ class Sleep(NamedTuple):
 
 
 class Blocked(NamedTuple):
-    """The consumer waits for a lock that somebody else holds, until this virtual time (µs); None: for ever."""
+    """The consumer waits for a lock that somebody else holds, until this virtual time (µs); None: for ever.
+
+    `detects`: a deadlock is an error to one of those who wait, as POSIX has it of `lockf`.
+    """
 
     until: int | None
+    detects: bool = False
 
 
 class TargetCall(NamedTuple):

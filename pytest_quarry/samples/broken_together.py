@@ -26,7 +26,7 @@ from pytest_quarry.samples.pollers import Checkpoint, OrderPoller, SqlitePollerS
 from pytest_quarry.samples.reading import FinishedRun, Item, Storage
 from pytest_quarry.samples.sound_aws import dynamo
 from pytest_quarry.samples.sound_files import FileLoader, as_lines, read_rows, replace_file
-from pytest_quarry.samples.sound_handlers import Leased, LeasedSuite, StillLeased
+from pytest_quarry.samples.sound_handlers import StillLeased
 from pytest_quarry.samples.sound_lambdas import DynamoRowsSuite, KeyedRows, as_attributes
 from pytest_quarry.samples.sound_pollers import AtomicCheckpoint
 from pytest_quarry.samples.sound_together import UNKEYED_TABLES, WaitsItsTurn
@@ -79,13 +79,25 @@ class ClaimsBySelectSuite(SqliteHandlerSuite):
     tables = UNKEYED_TABLES + "CREATE TABLE claims (run_id TEXT NOT NULL, until REAL NOT NULL);"
 
 
-class ClaimsTooBriefly(Leased):
-    """Claims a run for ten seconds, which is enough on a good day."""
+class ClaimsTooBriefly(OneTransaction):
+    """Claims a run for ten seconds, which is enough on a good day; looks and loads while it has the claim."""
 
     seconds = 10
 
+    def load(self, run_id: str, notification: Notification) -> None:
+        now = time.time()
+        with self.database:
+            self.database.execute("DELETE FROM claims WHERE run_id = ? AND until <= ?", (run_id, now))
+            claim = "INSERT OR IGNORE INTO claims VALUES (?, ?)"
+            claimed = self.database.execute(claim, (run_id, now + self.seconds)).rowcount
+        if not claimed:
+            raise StillLeased(run_id)
+        super().load(run_id, notification)
+        with self.database:
+            self.database.execute("DELETE FROM claims WHERE run_id = ?", (run_id,))
 
-class ClaimsTooBrieflySuite(LeasedSuite):
+
+class ClaimsTooBrieflySuite(SqliteHandlerSuite):
     """A claim that ends before the work does."""
 
     loader = ClaimsTooBriefly

@@ -39,7 +39,7 @@ BROKEN_TOGETHER: tuple[Sample, ...] = (
         "claims-by-select",
         "Looks for a claim in one commit and makes its own in another.",
         "broken_together:ClaimsBySelectSuite",
-        "EB02 EB08",
+        "EB02",
     ),
     broken(
         "claims-too-briefly",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from pytest_quarry.bus.calls import DUMMY_ENVIRONMENT
 from pytest_quarry.consumers import protocol
 from pytest_quarry.consumers.child import Birth
 from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
-from pytest_quarry.consumers.hooks.aws import DUMMY_ENVIRONMENT
 from pytest_quarry.consumers.outside.process import CommandProcess
 from pytest_quarry.consumers.process import ConsumerProcess, Hung
 from pytest_quarry.consumers.protocol import (
@@ -20,6 +22,7 @@ from pytest_quarry.consumers.protocol import (
     Boundary,
     Call,
     Ended,
+    Fail,
     Raised,
     Returned,
     Sleep,
@@ -66,6 +69,7 @@ class Turn:
     reached: bool = False
     retry: bool = False  # somebody else went on: what waits for a lock may try again
     wakes: int | None = None  # the virtual time (µs) at which its sleep ends, where another worker is at work meanwhile
+    refused: bool = False  # the lock it waits for is refused, as two that wait for each other would wait for ever
     besides: str = ""  # what to say of the other worker, should this one never come back
 
 
@@ -243,6 +247,12 @@ class Drive:
             return self._crash(boundary, turn.crash)
         if self._play.power:
             self._power.before(boundary)
+        if turn.refused:
+            turn.refused = False
+            words = f"{errno.EDEADLK} {os.strerror(errno.EDEADLK)}"
+            self._recorder.record("failed", f"{boundary.label}: a deadlock")
+            self._process.send(Fail(self._world.now, "OSError", words))
+            return None
         if isinstance(boundary.call, Blocked) and not turn.retry:
             if boundary.call.until is None:
                 return self._give_up(f"{boundary.label}: nobody will release it", self._process.stack())

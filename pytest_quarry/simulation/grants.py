@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 from pytest_quarry.bus.faults import SLOW, SLOW_SECONDS, Fault, Unanswered, carry_out
-from pytest_quarry.consumers.protocol import (
-    AwsAnswer,
-    AwsCall,
-    Boundary,
-    EndpointCall,
-    Fail,
-    Grant,
-    RunCall,
-    Sleep,
-    TargetCall,
-)
+from pytest_quarry.consumers.protocol import Boundary, EndpointCall, Fail, Grant, RunCall, Sleep, TargetCall
 from pytest_quarry.simulation.recorder import Recorder
 from pytest_quarry.simulation.trouble import Trouble, has_no_effect
 from pytest_quarry.simulation.world import World

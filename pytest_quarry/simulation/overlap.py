@@ -131,6 +131,8 @@ class Overlap:
             victim = self._lanes[min(finite)[1]]
             victim.turn.retry = False
             self._now = self._lanes.index(victim)
+        elif not other.done and all(each.waits is not None and each.waits.detects for each in self._lanes):
+            lane.turn.refused = True
         elif not other.done:
             self._recorder.record("gave-up", "each worker waits for a lock that the other holds: a deadlock")
             lane.turn.retry = False

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 from pytest_quarry.bus.published import published
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
 from pytest_quarry.consumers.wrapped import RunArgument
 from pytest_quarry.contract import Layout, Run
 from pytest_quarry.contract.layout import PartitionKey, flat_path, partition_path, storage_path

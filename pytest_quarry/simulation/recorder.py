@@ -90,7 +90,11 @@ class Recorder:
         self._families.clear()
 
     def _is_explained(self, name: str) -> bool:
-        return self.blind or name in self._families or any(name == path or name.startswith(path + "/") for path in self._explained)
+        return (
+            self.blind
+            or name in self._families
+            or any(name == path or name.startswith(path + "/") for path in self._explained)
+        )
 
     def _number(self) -> int:
         key = (self._disk_state, self._world.versions, self._mailbox.state)

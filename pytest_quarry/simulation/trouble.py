@@ -9,8 +9,9 @@ import errno
 import os
 from dataclasses import dataclass
 
+from pytest_quarry.bus.calls import AwsCall
 from pytest_quarry.bus.faults import NO_EFFECT, SLOW, SLOW_SECONDS, Fault, FaultPlan, matches
-from pytest_quarry.consumers.protocol import AwsCall, Boundary, Fail
+from pytest_quarry.consumers.protocol import Boundary, Fail
 from pytest_quarry.simulation.schedule import FILE_ERRORS, Break
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_quarry.bus import names
 from pytest_quarry.bus.bus import Bus
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 from pytest_quarry.bus.faults import SLOW, SLOW_SECONDS, Apply, FaultPlan, carry_out
 from pytest_quarry.bus.topology import Topology
 from pytest_quarry.consumers import keeper
 from pytest_quarry.consumers.link import Link
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall, Boundary, EndpointCall
+from pytest_quarry.consumers.protocol import Boundary, EndpointCall
 from pytest_quarry.simulation.disk import DiskWatch
 from pytest_quarry.simulation.target import Target
 from pytest_quarry.storage import FileStore, QuarryWriter, Storage, StoredRun, read_runs

@@ -184,7 +184,8 @@ class FileStore:
     def _walk(self, folder: str, prefix: str) -> Iterator[str]:
         """The keys below ``folder`` ("" or with a slash at its end), sorted bytewise; one folder in memory at a time."""
         names: list[str] = []
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(f"{self._root}/{folder}") as entries:
+        # ValueError: a name with a NUL, which no folder has.
+        with suppress(FileNotFoundError, NotADirectoryError, ValueError), os.scandir(f"{self._root}/{folder}") as entries:
             names = sorted(f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries)
         for name in names:
             key = folder + name

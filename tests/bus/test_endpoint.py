@@ -19,11 +19,10 @@ import pytest
 from botocore.config import Config
 from clients import ONCE, client, is_refused, program, raw
 
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
 from pytest_quarry.bus.endpoint import Endpoint
 from pytest_quarry.bus.server import EndpointServer
 from pytest_quarry.consumers.hooks import no_escape
-from pytest_quarry.consumers.hooks.aws import describe
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
 from pytest_quarry.simulation.world import World
 
 

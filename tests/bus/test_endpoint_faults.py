@@ -14,10 +14,9 @@ import pytest
 from botocore.config import Config
 from clients import ONCE, client, raw
 
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
 from pytest_quarry.bus.faults import ERRORS, Fault
 from pytest_quarry.consumers.hooks import no_escape
-from pytest_quarry.consumers.hooks.aws import describe
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
 from pytest_quarry.simulation.world import World
 
 

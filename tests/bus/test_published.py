@@ -10,9 +10,9 @@ import pytest
 
 from pytest_quarry.bus import names
 from pytest_quarry.bus.aws import MockedAws
+from pytest_quarry.bus.calls import DUMMY_ENVIRONMENT, AwsAnswer, AwsCall
 from pytest_quarry.bus.published import Attribute, Published, published
 from pytest_quarry.consumers.hooks import aws
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
 
 NOW = 1_770_019_200_000_000
 TEXT = '{"run_id": "say \\"hi\\" & naïve\\n+1%"}'
@@ -23,7 +23,7 @@ def sns(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, list[Published]]
     """A client of the mocked SNS, and what was published through it."""
     import boto3
 
-    for name, value in aws.DUMMY_ENVIRONMENT.items():
+    for name, value in DUMMY_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     assert os.environ["AWS_DEFAULT_REGION"] == names.REGION
     mocked, found = MockedAws(seed=0, now=NOW), []

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
-import queue
-import select
-import socket
-import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from fcntl import lockf as lock_by_name
 from typing import Any
 
 import pytest
+from together import Work, consumer, meet, said, says, words
 
 from pytest_quarry.checks.oracles import judge
-from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.simulation.shrink import shrink
-from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.drive import Limits
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import (
     Crash,
@@ -35,9 +29,9 @@ from pytest_quarry.simulation.schedule import (
     Switch,
     Write,
 )
+from pytest_quarry.simulation.shrink import shrink
 from pytest_quarry.simulation.world import World
 
-Work = Callable[[World], None]
 MOST_REAL_SECONDS = 8
 
 
@@ -46,49 +40,6 @@ def _nothing_waits_in_real_time() -> Iterator[None]:
     before = time.monotonic()
     yield
     assert time.monotonic() - before < MOST_REAL_SECONDS
-
-
-def consumer(first: Work, second: Work | None = None, **details: Any) -> Consumer:
-    """A poller whose first process does `first` in its first turn, the second `second` (or the same), later ones nothing."""
-
-    class Worker:
-        def __init__(self, world: World) -> None:
-            number = 1
-            while (world.disk / f"started-{number}").exists():
-                number += 1
-            os.mkdir(world.disk / f"started-{number}")
-            self.world, self.work = world, {1: [first], 2: [second or first]}.get(number, [])
-
-        def poll(self) -> None:
-            while self.work:
-                self.work.pop()(self.world)
-
-    kept: dict[str, Any] = {"rows": lambda world: [], **details}
-    return Consumer(name="Worker", kind="poller", start=Worker, **kept)
-
-
-def meet(first: Work, second: Work | None = None, *switches: Switch, **overlap: Any) -> History:
-    """What happens when two workers do this at once."""
-    schedule = Schedule(runs=(), steps=(Overlap(switches=switches, **overlap),))
-    return simulate(schedule, consumer(first, second))
-
-
-def words(history: History, what: str) -> list[str]:
-    return [entry.text for entry in history.entries if entry.what == what]
-
-
-def said(history: History) -> list[str]:
-    """The boundaries that the workers name themselves, with their number."""
-    found = [entry for entry in history.entries if entry.what == "crossed" and entry.text.startswith("boundary ")]
-    return [f"{entry.worker} {entry.text.removeprefix('boundary ')}" for entry in found]
-
-
-def says(*texts: str) -> Work:
-    def work(world: World) -> None:
-        for text in texts:
-            world.boundary(text)
-
-    return work
 
 
 class TestSwitches:
@@ -281,6 +232,23 @@ class TestDeadlocks:
         assert "a deadlock" in verdict.sentence
         assert judge(meet(takes("a", "b"), takes("a", "b"), Switch("boundary has one")), "V", told_only=False) is None
 
+    def test_the_system_ends_a_deadlock_of_lockf(self) -> None:
+        def upgrades(world: World) -> None:
+            with open(world.disk / "a.lock", "a+") as file:
+                fcntl.lockf(file, fcntl.LOCK_SH)
+                world.boundary("reads")
+                try:
+                    fcntl.lockf(file, fcntl.LOCK_EX)
+                except OSError as error:
+                    world.boundary(str(error))
+                    return
+                world.boundary("writes")
+
+        history = meet(upgrades, None, Switch("boundary reads"))
+        refused = f"[Errno {errno.EDEADLK}] {os.strerror(errno.EDEADLK)}"
+        assert sorted(text[2:] for text in said(history)) == sorted(["reads", "reads", "writes", refused])
+        assert judge(history, "V", told_only=False) is None
+
     def test_each_always_steps_back(self) -> None:
         def takes(mine: str, other: str) -> Work:
             def work(world: World) -> None:
@@ -296,7 +264,7 @@ class TestDeadlocks:
 
             return work
 
-        history = meet(takes("a", "b"), takes("b", "a"))
+        history = meet(takes("a", "b"), takes("b", "a"), limits=Limits(boundaries=400))
         assert "a livelock" in words(history, "hung")[0]
         verdict = judge(history, "V", told_only=False)
         assert verdict is not None
@@ -310,7 +278,8 @@ class TestDeadlocks:
             world.boundary("in")
             (world.disk / "a.lock").unlink()
 
-        history = meet(work, None, Switch("boundary in"), crash=Crash("boundary in"))
+        where, limits = Switch("boundary in"), Limits(boundaries=1_000)
+        history = meet(work, None, where, crash=Crash("boundary in"), limits=limits)
         assert "boundaries in one turn" in words(history, "hung")[0]
         assert "livelock" not in words(history, "hung")[0]
 
@@ -324,273 +293,6 @@ class TestDeadlocks:
         assert words(simulate(schedule, consumer(work)), "hung") == [
             "wait for the lock of a.lock: nobody will release it"
         ]
-
-
-def connect(world: World, **details: Any) -> Any:
-    return sqlite3.connect(world.disk / "a.sqlite", **details)
-
-
-def prepare(world: World) -> None:
-    with closing(connect(world)) as connection:
-        connection.execute("CREATE TABLE t (x)")
-
-
-def values(world: World) -> list[dict[str, Any]]:
-    with closing(connect(world)) as connection:
-        return [{"run_id": str(x)} for (x,) in connection.execute("SELECT x FROM t")]
-
-
-def at_once(first: Work, second: Work, *switches: Switch) -> tuple[History, list[str]]:
-    """What happens when two workers do this to one database, and what it holds then."""
-    schedule = Schedule(runs=(), steps=(Overlap(switches=switches),))
-    history = simulate(schedule, consumer(first, second, prepare=prepare, rows=values))
-    return history, sorted(row.run_id for row in history.rows)
-
-
-def holds(world: World) -> None:
-    """Inserts 0 in a transaction, and stands still in it."""
-    connection = connect(world, isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("INSERT INTO t VALUES (0)")
-    world.boundary("inside")
-    connection.execute("COMMIT")
-    world.boundary("done")
-
-
-class Logging(sqlite3.Connection):
-    executed = 0
-
-    def execute(self, *arguments: Any) -> Any:
-        Logging.executed += 1
-        return super().execute(*arguments)
-
-
-def begins_immediately(world: World) -> None:
-    connection = connect(world, isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("INSERT INTO t VALUES (1)")
-    connection.execute("COMMIT")
-
-
-def inserts(world: World) -> None:
-    connection = connect(world)
-    connection.execute("INSERT INTO t VALUES (1)")
-    connection.commit()
-
-
-def inserts_with(world: World) -> None:
-    with connect(world) as connection:
-        connection.execute("INSERT INTO t VALUES (1)")
-
-
-def uses_a_cursor(world: World) -> None:
-    connection = connect(world)
-    connection.row_factory = sqlite3.Row
-    cursor = connection.cursor()
-    cursor.execute("INSERT INTO t VALUES (?)", (1,))
-    connection.commit()
-    assert [row["x"] for row in cursor.execute("SELECT x FROM t WHERE x > 0")] == [1]
-
-
-def uses_a_generator(world: World) -> None:
-    with connect(world) as connection:
-        connection.executemany("INSERT INTO t VALUES (?)", ((number,) for number in (1, 2)))
-
-
-def runs_a_script(world: World) -> None:
-    connection = connect(world)
-    connection.executescript("BEGIN; -- all; of it\nINSERT INTO t VALUES (1); INSERT INTO t VALUES ('2;'); COMMIT;\n -- end")
-    assert connection.isolation_level == ""
-    assert not connection.in_transaction
-
-
-def has_a_factory(world: World) -> None:
-    with connect(world, factory=Logging) as connection:
-        connection.execute("INSERT INTO t VALUES (1)")
-    assert isinstance(connection, Logging)
-    world.boundary(f"executed {Logging.executed}")
-
-
-def uses_sqlalchemy(world: World) -> None:
-    sqlalchemy = pytest.importorskip("sqlalchemy")
-    with sqlalchemy.create_engine(f"sqlite:///{world.disk / 'a.sqlite'}").begin() as connection:
-        connection.execute(sqlalchemy.text("INSERT INTO t VALUES (1)"))
-
-
-class TestBusy:
-    @pytest.mark.parametrize(
-        ("work", "loaded"),
-        [
-            (begins_immediately, ["0", "1"]),
-            (inserts, ["0", "1"]),
-            (inserts_with, ["0", "1"]),
-            (uses_a_cursor, ["0", "1"]),
-            (uses_a_generator, ["0", "1", "2"]),
-            (runs_a_script, ["0", "1", "2;"]),
-            (has_a_factory, ["0", "1"]),
-            (uses_sqlalchemy, ["0", "1"]),
-        ],
-    )
-    def test_who_meets_a_lock_waits_for_its_holder(self, work: Work, loaded: list[str]) -> None:
-        history, found = at_once(holds, work, Switch("boundary inside"))
-        assert not words(history, "raised"), history.stack
-        assert found == loaded
-        assert {e.worker for e in history.entries if e.text == "wait for the lock of a.sqlite"} == {2}
-        if work is has_a_factory:
-            assert "2 executed 1" in said(history)
-
-    def test_a_commit_waits_for_a_reader(self) -> None:
-        def reads(world: World) -> None:
-            connection = connect(world, isolation_level=None)
-            connection.execute("BEGIN")
-            connection.execute("SELECT * FROM t").fetchall()
-            world.boundary("inside")
-            connection.execute("COMMIT")
-
-        history, found = at_once(reads, inserts, Switch("boundary inside"))
-        assert not words(history, "raised")
-        assert found == ["1"]
-        crossed = [entry.text for entry in history.entries if entry.worker == 2 and entry.what == "crossed"]
-        assert crossed[crossed.index("wait for the lock of a.sqlite") - 1] == "sqlite COMMIT a.sqlite"
-
-    @pytest.mark.parametrize("how", ["executemany", "executescript"])
-    def test_what_waits_in_the_middle_does_nothing_twice(self, how: str) -> None:
-        def many(world: World) -> None:
-            connection = connect(world, isolation_level=None)
-            if how == "executemany":
-                connection.executemany("INSERT INTO t VALUES (?)", iter([(1,), (2,), (3,)]))
-            else:
-                connection.executescript("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2); INSERT INTO t VALUES (3)")
-
-        def slowly(world: World) -> None:
-            connection = connect(world, isolation_level=None)
-            connection.execute("BEGIN IMMEDIATE")
-            time.sleep(1)
-            connection.execute("COMMIT")
-
-        history, found = at_once(many, slowly, Switch("sqlite INSERT t a.sqlite", 2))
-        assert not words(history, "raised"), history.stack
-        assert found == ["1", "2", "3"]
-        assert "wait for the lock of a.sqlite" in words(history, "crossed")
-
-    @pytest.mark.parametrize(
-        ("details", "pragma", "seconds"),
-        [
-            ({}, "", 5),
-            ({"timeout": 30}, "", 30),
-            ({"timeout": 0}, "", 0),
-            ({}, "PRAGMA busy_timeout = 2000", 2),
-            ({}, "PRAGMA busy_timeout(7000)", 7),
-            ({"factory": Logging, "timeout": 3}, "", 3),
-        ],
-    )
-    def test_patience_ends_in_virtual_time(self, details: dict[str, Any], pragma: str, seconds: float) -> None:
-        def slow(world: World) -> None:
-            connection = connect(world, isolation_level=None)
-            connection.execute("BEGIN IMMEDIATE")
-            time.sleep(1000)
-            connection.execute("COMMIT")
-
-        def impatient(world: World) -> None:
-            connection = connect(world, **details)
-            if pragma:
-                connection.execute(pragma)
-            before = time.monotonic()
-            try:
-                connection.execute("INSERT INTO t VALUES (1)")
-            except sqlite3.OperationalError as error:
-                world.boundary(f"{error} after {time.monotonic() - before:.0f}")
-
-        history, found = at_once(slow, impatient)
-        assert said(history) == [f"2 database is locked after {seconds}"]
-        assert found == []
-
-    def test_who_reads_and_then_writes_is_refused_at_once(self) -> None:
-        """SQLite does not wait for a second lock while it holds one: two that did would wait for ever."""
-
-        def reads_then_writes(world: World) -> None:
-            with closing(connect(world, isolation_level=None)) as connection:
-                connection.execute("BEGIN")
-                connection.execute("SELECT * FROM t").fetchall()
-                try:
-                    connection.execute("INSERT INTO t VALUES (1)")
-                except sqlite3.OperationalError as error:
-                    world.boundary(str(error))
-
-        history, _ = at_once(holds, reads_then_writes, Switch("boundary inside"))
-        assert said(history)[0] == "2 database is locked"
-        assert "wait for the lock of a.sqlite" not in words(history, "crossed")
-
-    def test_who_is_killed_in_a_transaction_holds_nothing(self) -> None:
-        overlap = Overlap(switches=(Switch("boundary inside"),), crash=Crash("boundary inside"))
-        schedule = Schedule(runs=(), steps=(overlap,))
-        history = simulate(schedule, consumer(holds, inserts, prepare=prepare, rows=values))
-        assert [row.run_id for row in history.rows] == ["1"]
-        assert not words(history, "raised")
-
-    def test_threads_of_one_process_wait_for_each_other(self) -> None:
-        def work(world: World) -> None:
-            inside = threading.Event()
-
-            def hold() -> None:
-                connection = connect(world, isolation_level=None)
-                connection.execute("BEGIN IMMEDIATE")
-                inside.set()
-                for _ in range(5):
-                    world.boundary("holds")
-                connection.execute("COMMIT")
-
-            thread = threading.Thread(target=hold)
-            thread.start()
-            inside.wait()
-            before = time.time()
-            inserts(world)
-            assert time.time() - before < 1
-            thread.join()
-
-        schedule = Schedule(runs=(), steps=(Poll(),))
-        history = simulate(schedule, consumer(work, says(), prepare=prepare, rows=values))
-        assert not words(history, "raised"), history.stack
-        assert [row.run_id for row in history.rows] == ["1"]
-
-
-class TestWaits:
-    @pytest.mark.parametrize(
-        "wait",
-        [
-            lambda: queue.Queue[int]().get(timeout=100),
-            lambda: threading.Event().wait(100),
-            lambda: threading.Semaphore(0).acquire(timeout=100),
-            lambda: select.select([], [], [], 100),
-            lambda: select.select(socket.socketpair(), [], [], 100),
-            lambda: select.poll().poll(100_000),
-        ],
-        ids=["queue", "event", "semaphore", "select", "select-socket", "poll"],
-    )
-    def test_a_wait_with_a_timeout_takes_virtual_time(self, wait: Callable[[], Any]) -> None:
-        def work(world: World) -> None:
-            before = time.time()
-            try:
-                wait()
-            except queue.Empty:
-                pass
-            world.boundary(f"{time.time() - before:.0f}")
-
-        assert said(meet(work, says("x")))[:2] == ["2 x", "1 100"]
-
-    def test_what_is_ready_is_not_waited_for(self) -> None:
-        def work(world: World) -> None:
-            one, other = socket.socketpair()
-            other.send(b"x")
-            assert select.select([one], [], [], 100)[0] == [one]
-            poll = select.poll()
-            poll.register(one, select.POLLIN)
-            assert poll.poll(100_000) == [(one.fileno(), select.POLLIN)]
-            world.boundary(f"{time.time() % 1000:.0f}")
-
-        history = meet(work, says())
-        assert "sleep" not in words(history, "crossed")
-        assert not words(history, "raised"), history.stack
 
 
 class TestSchedules:

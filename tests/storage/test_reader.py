@@ -12,7 +12,7 @@ from made_runs import START, calm, check_same, run_of, writer
 from misstated import misstate, odd
 
 from pytest_quarry.contract import Artifact, Outcome, Policy, Run, Sidecar, encode_line, number_events
-from pytest_quarry.storage import FileStore, MemoryStore, Stop, StoredRun, read_runs
+from pytest_quarry.storage import FileStore, MemoryStore, Stop, Storage, StoredRun, read_runs
 
 FOLDER = "source=shop/category=default/day=2026-02-01/run_id=run-1"
 PARTS = f"datasets/quarry/partitions/{FOLDER}"
@@ -273,3 +273,12 @@ def test_a_number_that_is_none_is_described(value: str) -> None:
     run = only(store)
     assert [one.seq for one in run.items] == [2]
     assert any("lacks or misstates seq" in words and key in words for words in run.damage)
+
+
+def test_a_run_id_with_a_nul_is_read_from_a_store_as_from_its_folder(tmp_path: Path) -> None:
+    storage = Storage.on_disk(tmp_path)
+    run = storage.run("run\0x")
+    run.item({"sku": 1})
+    run.complete()
+    assert [run.run_id for run in read_runs(FileStore(tmp_path))] == ["run\0x"]
+    assert [run.run_id for run in read_runs(tmp_path)] == ["run\0x"]

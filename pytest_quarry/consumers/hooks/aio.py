@@ -14,8 +14,8 @@ from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
+from pytest_quarry.bus.calls import AwsCall
 from pytest_quarry.consumers.hooks import aws
-from pytest_quarry.consumers.protocol import AwsCall
 
 REMEDY = "give its client endpoint_url=world.endpoint.url, which is answered by this world's mocked AWS"
 

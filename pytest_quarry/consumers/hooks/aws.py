@@ -9,28 +9,15 @@ from __future__ import annotations
 import importlib.abc
 import importlib.machinery
 import io
-import json
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 
 Transport = Callable[[AwsCall], AwsAnswer]
-DUMMY_ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_SESSION_TOKEN": "testing",
-    "AWS_SECURITY_TOKEN": "testing",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_REGION": "us-east-1",
-    "AWS_CONFIG_FILE": "/dev/null",
-    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
 
 _calling = threading.local()
 _transport: Transport | None = None
@@ -131,31 +118,6 @@ class _Raw(io.BytesIO):
     def stream(self, amt: int = 65536, decode_content: bool | None = None) -> Any:
         while part := self.read(amt):
             yield part
-
-
-def describe(call: AwsCall) -> str:
-    """`sqs.SendMessage orders`: the operation and what it works on, without its data."""
-    service = call.operation.split(".", 1)[0]
-    path = unquote(urlsplit(call.url).path).strip("/")
-    if service == "s3":
-        host = urlsplit(call.url).netloc.split(".s3", 1)
-        return f"{call.operation} {'/'.join(filter(None, [host[0] if len(host) > 1 else '', path]))}".strip()
-    of_path = path.rsplit("/", 1)[-1] if service == "sqs" else ""  # the older protocol names the queue there
-    return f"{call.operation} {_resource(call) or of_path}".strip()
-
-
-def _resource(call: AwsCall) -> str:
-    try:
-        values = json.loads(call.body)
-    except ValueError:
-        values = {name: found[0] for name, found in parse_qs(call.body.decode("utf-8", "replace")).items()}
-    if not isinstance(values, dict):
-        return ""
-    for name in ("QueueUrl", "TopicArn", "TableName", "FunctionName", "SecretId", "Name"):
-        value = values.get(name)
-        if isinstance(value, str):
-            return value.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
-    return ""
 
 
 class _WhenImported(importlib.abc.MetaPathFinder):

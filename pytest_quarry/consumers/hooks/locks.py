@@ -8,15 +8,12 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pytest_quarry.consumers.hooks.clocks import GRACE, while_others_work
+from pytest_quarry.consumers.hooks.clocks import pause, while_others_work
 from pytest_quarry.consumers.link import Link, shown
 from pytest_quarry.consumers.protocol import Blocked, Boundary
-
-real_sleep = time.sleep
 
 
 def install(link: Link) -> dict[int, Any]:
@@ -24,17 +21,17 @@ def install(link: Link) -> dict[int, Any]:
     replacements: dict[int, Any] = {}
     for name in ("flock", "lockf"):
         original = getattr(fcntl, name)
-        replacements[id(original)] = _patient(original, link)
+        replacements[id(original)] = _patient(original, link, detects=name == "lockf")
         setattr(fcntl, name, replacements[id(original)])
     replacements[id(os.lockf)] = os.lockf = _patient_os_lockf(os.lockf, link)
     return replacements
 
 
-def _patient(original: Callable[..., Any], link: Link) -> Callable[..., Any]:
+def _patient(original: Callable[..., Any], link: Link, *, detects: bool) -> Callable[..., Any]:
     def lock(fd: Any, operation: int, /, *rest: Any) -> Any:
         if link.inside or operation & (fcntl.LOCK_NB | fcntl.LOCK_UN):
             return original(fd, operation, *rest)
-        return _patiently(lambda: original(fd, operation | fcntl.LOCK_NB, *rest), fd, link)
+        return _patiently(lambda: original(fd, operation | fcntl.LOCK_NB, *rest), fd, link, detects=detects)
 
     return lock
 
@@ -43,12 +40,13 @@ def _patient_os_lockf(original: Callable[..., None], link: Link) -> Callable[...
     def lockf(fd: int, command: int, length: int, /) -> None:
         if link.inside or command != os.F_LOCK:
             return original(fd, command, length)
-        return _patiently(lambda: original(fd, os.F_TLOCK, length), fd, link)
+        _patiently(lambda: original(fd, os.F_TLOCK, length), fd, link, detects=True)
+        return None
 
     return lockf
 
 
-def _patiently(attempt: Callable[[], Any], fd: Any, link: Link) -> Any:
+def _patiently(attempt: Callable[[], Any], fd: Any, link: Link, *, detects: bool) -> Any:
     waiting: Iterator[None] | None = None
     while True:
         try:
@@ -58,19 +56,17 @@ def _patiently(attempt: Callable[[], Any], fd: Any, link: Link) -> Any:
                 raise
         if waiting is None:
             name = link.name_of(fd if isinstance(fd, int) else fd.fileno())
-            waiting = waits(link, shown(name or "a file"), None)
+            waiting = waits(link, shown(name or "a file"), Blocked(None, detects))
         next(waiting)
 
 
-def waits(link: Link, name: str, until: int | None) -> Iterator[None]:
-    """What comes between tries for a lock, again and again: this process's other threads get on, then the world is told.
-
-    `until`: the virtual time (µs) at which its patience ends; None: never.
-    """
+def waits(link: Link, name: str, blocked: Blocked) -> Iterator[None]:
+    """What comes between tries for a lock, again and again: this process's other threads get on, then the world is told."""
     if threading.active_count() > 1:  # one of them may hold it
         for _ in while_others_work(link):
-            real_sleep(GRACE)
+            with link.yields():
+                pause()
             yield
     while True:
-        link.boundary(Boundary(f"wait for the lock of {name}", call=Blocked(until)))
+        link.boundary(Boundary(f"wait for the lock of {name}", call=blocked))
         yield

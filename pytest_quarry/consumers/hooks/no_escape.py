@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pytest_quarry.bus.calls import DUMMY_ENVIRONMENT
 from pytest_quarry.consumers.hooks import aws
 from pytest_quarry.consumers.hooks.aio import REMEDY, AwsEscape
 
@@ -90,7 +91,7 @@ def hide_environment() -> None:
     """Dummy credentials, no configuration files, and no variable that leads to real ones or to another endpoint."""
     for name in [name for name in os.environ if LEADS_OUT.fullmatch(name)]:
         del os.environ[name]
-    os.environ.update(aws.DUMMY_ENVIRONMENT)
+    os.environ.update(DUMMY_ENVIRONMENT)
     if any(os.environ.get(form) for name in PROXIES for form in (name, name.upper())):
         # Through a proxy, the name of the host would never be looked up here, and so never be seen.
         direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
@@ -101,7 +102,7 @@ def hide_environment() -> None:
 
 def _restore(environment: dict[str, str]) -> None:
     """Put back what `hide_environment` touches, and leave alone what a hook of the suite set otherwise."""
-    touched = {*aws.DUMMY_ENVIRONMENT, "no_proxy", "NO_PROXY"}
+    touched = {*DUMMY_ENVIRONMENT, "no_proxy", "NO_PROXY"}
     touched |= {name for name in (*environment, *os.environ) if LEADS_OUT.fullmatch(name)}
     for name in touched:
         if name in environment:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_quarry.consumers.hooks.locks import waits
 from pytest_quarry.consumers.link import Link, shown
+from pytest_quarry.consumers.protocol import Blocked
 
 BUSY = 5  # sqlite3.h: SQLITE_BUSY
 BUSY_SNAPSHOT = 517  # … with an extended code: what it read is out of date, and waiting does not help
@@ -48,7 +49,7 @@ def patient(link: Link, name_of: Callable[[Any], str | None]) -> type[sqlite3.Co
                         raise
                     if waiting is None:
                         until = link.now + round(self._patience * 1_000_000)
-                        waiting = waits(link, shown(self._world_name or ""), until)
+                        waiting = waits(link, shown(self._world_name or ""), Blocked(until))
                     if link.now >= until:
                         raise
                 else:

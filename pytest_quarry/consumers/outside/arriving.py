@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 from pytest_quarry.bus.faults import Apply, Unanswered
 from pytest_quarry.bus.server import EndpointServer
-from pytest_quarry.consumers.protocol import AwsAnswer, AwsCall, Boundary, Fail, Grant
+from pytest_quarry.consumers.protocol import Boundary, Fail, Grant
 
 
 class Request:

@@ -5,8 +5,8 @@ Whatever it asks of the endpoint, and whatever system call may change a file of 
 
 from __future__ import annotations
 
-import queue
 import math
+import queue
 from collections import deque
 from pathlib import Path
 from typing import Any

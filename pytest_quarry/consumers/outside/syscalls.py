@@ -65,9 +65,7 @@ class Deed:
 class Seen:
     """Finds out what a call is about. `name_of` gives the world's name of a path, or None for what is not the world's."""
 
-    def __init__(
-        self, listener: Listener, name_of: Callable[[str], str | None], *, reads: bool, network: bool
-    ) -> None:
+    def __init__(self, listener: Listener, name_of: Callable[[str], str | None], *, reads: bool, network: bool) -> None:
         self._listener, self._name_of, self._reads, self._network = listener, name_of, reads, network
         self.elsewhere: list[str] = []  # other machines it wanted to reach
 
@@ -295,7 +293,11 @@ def _opening(called: Called) -> tuple[str, int, int]:
     """The path, flags and mode of a call that opens a file."""
     tid, arguments = called.tid, called.arguments
     if called.name == "creat":
-        path, flags, mode = memory.path_at(tid, memory.AT_FDCWD, arguments[0]), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, arguments[1]
+        path, flags, mode = (
+            memory.path_at(tid, memory.AT_FDCWD, arguments[0]),
+            os.O_CREAT | os.O_WRONLY | os.O_TRUNC,
+            arguments[1],
+        )
     elif called.name == "open":
         path, flags, mode = memory.path_at(tid, memory.AT_FDCWD, arguments[0]), arguments[1], arguments[2]
     else:

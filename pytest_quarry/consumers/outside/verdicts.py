@@ -7,7 +7,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from pytest_quarry.consumers.protocol import AwsAnswer, Boundary, Grant
+from pytest_quarry.bus.calls import AwsAnswer
+from pytest_quarry.consumers.protocol import Boundary, Grant
 
 BLIND = (
     "its operations on files: the system does not let us see them (Linux 5.5 or newer is needed, and leave to use seccomp); "

@@ -1,0 +1,63 @@
+"""AWS calls as values: what botocore would have put on the wire, and what came back."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+# What every client in a world has for credentials and configuration.
+DUMMY_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_SECURITY_TOKEN": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": "us-east-1",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+class AwsCall(NamedTuple):
+    """One prepared AWS request, as botocore would have put it on the wire."""
+
+    operation: str
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class AwsAnswer(NamedTuple):
+    """What the mocked AWS answered: HTTP status, headers, body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def describe(call: AwsCall) -> str:
+    """`sqs.SendMessage orders`: the operation and what it works on, without its data."""
+    service = call.operation.split(".", 1)[0]
+    path = unquote(urlsplit(call.url).path).strip("/")
+    if service == "s3":
+        host = urlsplit(call.url).netloc.split(".s3", 1)
+        return f"{call.operation} {'/'.join(filter(None, [host[0] if len(host) > 1 else '', path]))}".strip()
+    of_path = path.rsplit("/", 1)[-1] if service == "sqs" else ""  # the older protocol names the queue there
+    return f"{call.operation} {_resource(call) or of_path}".strip()
+
+
+def _resource(call: AwsCall) -> str:
+    try:
+        values = json.loads(call.body)
+    except ValueError:
+        values = {name: found[0] for name, found in parse_qs(call.body.decode("utf-8", "replace")).items()}
+    if not isinstance(values, dict):
+        return ""
+    for name in ("QueueUrl", "TopicArn", "TableName", "FunctionName", "SecretId", "Name"):
+        value = values.get(name)
+        if isinstance(value, str):
+            return value.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+    return ""

@@ -1,0 +1,1 @@
+"""`quarry-conformance`: the kit for projects without Python, and for CI."""

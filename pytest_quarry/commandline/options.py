@@ -1,0 +1,97 @@
+"""The options of `quarry-conformance check`: the same names as in TOML."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_quarry.commandline import settings
+from pytest_quarry.commandline.settings import CHOICES, ROWS, Settings, UsageError, option
+
+HELP = {
+    "poller": "a consumer that finds runs by itself: a command that is run once per poll, or a Python reference",
+    "worker": "a consumer that receives from {queue_url} itself: a command that goes on, or a Python reference",
+    "publisher": "what announces runs: a command that is run once per run, with {run_id} {source} {outcome} {storage_path}",
+    "lambda_": "a Lambda function: file.mjs:handler, file.ts:handler, file.py:handler, or module:handler in Python",
+    "handler": "a function or class of Python that handles one notification: module:name",
+    "rows_from_stdout": "a regular expression with the group run_id and, where it can, item, for what the command prints",
+    "rows_from_sqlite": "FILE:QUERY, the file under {disk}",
+    "rows_from_jsonl": "files of JSON lines under {disk}",
+    "rows_from_command": "a command that prints JSON lines",
+    "layout": "where a run's files are (lode)",
+    "storage": "where Quarry's storage is (fs)",
+    "failed_runs": "whether runs that ended in an error are wanted (skip)",
+    "sources": "the sources it wants, with commas",
+    "categories": "the categories it wants, with commas",
+    "workers": "1: it never runs twice at once",
+    "batch_size": "the most messages of one Lambda event (10)",
+    "raw_delivery": "SNS raw message delivery",
+    "reconciles": "it finds runs nobody notified it of",
+    "working_directory": "where a command runs; without it, an empty folder of the world's",
+    "timeout": "real seconds without a sign of life that count as hung",
+    "stop_signal": "what ends a worker (SIGTERM)",
+    "network": "it may reach other machines",
+    "only": "these checks and no other, with commas",
+    "fail_on": "the least severity that fails (advice)",
+}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is checked."""
+    group = parser.add_argument_group("the consumer, one of")
+    for name in settings.CONSUMERS:
+        group.add_argument(option(name), dest=name, metavar="COMMAND" if name != "handler" else "REF", help=HELP[name])
+    group = parser.add_argument_group("what its target holds, one of")
+    for name in ROWS:
+        group.add_argument(option(name), dest=name, metavar=name.rpartition("_")[2].upper(), help=HELP[name])
+    group = parser.add_argument_group("what it declares")
+    defaults = Settings()
+    for name in HELP:
+        default = getattr(defaults, name)
+        if name in (*settings.CONSUMERS, *ROWS):
+            continue
+        if isinstance(default, bool):
+            group.add_argument(option(name), dest=name, action="store_true", default=None, help=HELP[name])
+        else:
+            kind: Any = _list if isinstance(default, tuple) else type(default)
+            group.add_argument(option(name), dest=name, type=kind, choices=CHOICES.get(name), help=HELP[name])
+    group.add_argument("--env", action="append", metavar="NAME=VALUE", help="a variable of a command's environment")
+    group.add_argument(
+        "--known-failure",
+        action="append",
+        nargs=3,
+        metavar=("ID", "REASON", "EXPIRES"),
+        help="a check that may fail until a date: EB05 'ticket 12' 2026-12-31",
+    )
+    parser.add_argument("--config", metavar="FILE", help=f"a TOML file in place of {' or '.join(settings.FILES)}")
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def chosen(arguments: argparse.Namespace, folder: Path) -> Settings:
+    """The file's settings, and over them those of the command line. Raises UsageError."""
+    found = settings.read(folder, arguments.config)
+    given = {name: getattr(arguments, name) for name in HELP if getattr(arguments, name) is not None}
+    for names in (settings.CONSUMERS, ROWS):
+        if any(name in given for name in names):  # another consumer than the file's
+            found = replace(found, **dict.fromkeys(names, ""))
+    found = replace(found, **given)
+    if arguments.env:
+        found = replace(found, environment=(*found.environment, *_variables(arguments.env)))
+    if arguments.known_failure:
+        entries = [dict(zip(("id", "reason", "expires"), each, strict=True)) for each in arguments.known_failure]
+        known = tuple(settings.known_failure(each, "--known-failure") for each in entries)
+        found = replace(found, known_failures=(*found.known_failures, *known))
+    return found
+
+
+def _variables(pairs: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    for pair in pairs:
+        if "=" not in pair or pair.startswith("="):
+            raise UsageError(f"--env {pair!r} is not NAME=VALUE")
+    return tuple((name, value) for name, _, value in (pair.partition("=") for pair in pairs))

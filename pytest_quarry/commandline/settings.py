@@ -1,0 +1,188 @@
+"""What is to be checked, and how: from the command line, from `[tool.pytest-quarry]`, from `quarry-conformance.toml`."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+CONSUMERS = ("poller", "worker", "publisher", "lambda_", "handler")
+ROWS = ("rows_from_stdout", "rows_from_sqlite", "rows_from_jsonl", "rows_from_command")
+SEVERITIES = ("critical", "high", "medium", "advice")
+FILES = ("quarry-conformance.toml", "pyproject.toml")
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; the words say which part, and what would do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownFailure:
+    """A check that is known to fail, why, and until when that is tolerated."""
+
+    id: str
+    reason: str
+    expires: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its date is past."""
+        return datetime.date.fromisoformat(self.expires) < datetime.date.today()  # noqa: DTZ011 - the developer's day
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One consumer and how it is checked. Names are those of the options and of the keys in TOML, with underscores."""
+
+    poller: str = ""
+    worker: str = ""
+    publisher: str = ""
+    lambda_: str = ""
+    handler: str = ""
+    rows_from_stdout: str = ""
+    rows_from_sqlite: str = ""
+    rows_from_jsonl: str = ""
+    rows_from_command: str = ""
+    layout: str = "lode"
+    storage: str = "fs"
+    failed_runs: str = "skip"
+    sources: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    workers: int = 2
+    batch_size: int = 10
+    raw_delivery: bool = False
+    reconciles: bool = False
+    working_directory: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+    timeout: float = 0.0
+    stop_signal: str = "SIGTERM"
+    network: bool = False
+    only: tuple[str, ...] = ()
+    fail_on: str = "advice"
+    known_failures: tuple[KnownFailure, ...] = ()
+
+    @property
+    def given(self) -> str:
+        """Which kind of consumer it names. Raises UsageError where it names none, or several."""
+        found = [name for name in CONSUMERS if getattr(self, name)]
+        if len(found) != 1:
+            options = ", ".join(option(name) for name in CONSUMERS)
+            what = f"{' and '.join(map(option, found))} are both given" if found else "no consumer is given"
+            raise UsageError(f"{what}: name one, by {options}, or in {' or '.join(FILES)}")
+        return found[0]
+
+    def to_json(self) -> str:
+        """As text, for the process that runs the checks."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Settings:
+        """What `to_json` wrote."""
+        data = json.loads(text)
+        data["known_failures"] = tuple(KnownFailure(**each) for each in data["known_failures"])
+        for name in ("sources", "categories", "only"):
+            data[name] = tuple(data[name])
+        data["environment"] = tuple((name, value) for name, value in data["environment"])
+        return Settings(**data)
+
+
+def option(name: str) -> str:
+    """A setting's name as an option."""
+    return "--" + key(name)
+
+
+def key(name: str) -> str:
+    """A setting's name in TOML."""
+    return name.rstrip("_").replace("_", "-")
+
+
+KEYS = {key(field.name): field for field in fields(Settings)}
+CHOICES = {
+    "layout": ("lode", "flat"),
+    "storage": ("fs", "s3"),
+    "failed_runs": ("skip", "load"),
+    "fail_on": SEVERITIES,
+}
+
+
+def read(folder: Path, file: str | None) -> Settings:
+    """The settings of a project. Raises UsageError naming what is wrong with its file."""
+    for path in [folder / file] if file else [folder / name for name in FILES]:
+        if not path.exists():
+            if file:
+                raise UsageError(f"{file}: no such file")
+            continue
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path.name} is no TOML: {error}") from None
+        found = data.get("tool", {}).get("pytest-quarry") if path.name == "pyproject.toml" else data
+        if found is not None:
+            return _of_table(found, "[tool.pytest-quarry]" if path.name == "pyproject.toml" else path.name)
+    return Settings()
+
+
+def _of_table(table: Any, where: str) -> Settings:
+    if not isinstance(table, Mapping):
+        raise UsageError(f"{where} is {table!r}, not a table")
+    unknown = sorted(set(table) - set(KEYS))
+    if unknown:
+        raise UsageError(f"{where} has unknown {', '.join(unknown)}; the keys are {', '.join(sorted(KEYS))}")
+    values = {KEYS[name].name: _value(KEYS[name].name, value, f"{where}: {name}") for name, value in table.items()}
+    return replace(Settings(), **values)
+
+
+def _value(name: str, value: Any, where: str) -> Any:
+    """A value of TOML as the setting has it."""
+    if name == "environment":
+        if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
+            raise UsageError(f"{where} is {value!r}; it must be a table of texts")
+        return tuple(value.items())
+    if name == "known_failures":
+        return _known_failures(value, where)
+    default = getattr(Settings(), name)
+    if isinstance(default, tuple):
+        if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+            raise UsageError(f"{where} is {value!r}; it must be a list of texts")
+        return tuple(value)
+    if isinstance(default, float) and type(value) in (int, float):
+        return float(value)
+    if type(value) is not type(default):
+        words = {str: "text", int: "a whole number", bool: "true or false", float: "a number"}[type(default)]
+        raise UsageError(f"{where} is {value!r}; it must be {words}")
+    return checked(name, value, where)
+
+
+def checked(name: str, value: Any, where: str) -> Any:
+    """A value that is of the right type. Raises UsageError where it is none of those there are."""
+    if name in CHOICES and value not in CHOICES[name]:
+        raise UsageError(f"{where} is {value!r}; it must be one of {', '.join(CHOICES[name])}")
+    return value
+
+
+def _known_failures(value: Any, where: str) -> tuple[KnownFailure, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
+        raise UsageError(f"{where} is {value!r}; it must be a list of tables with id, reason and expires")
+    return tuple(known_failure(each, f"{where}, entry {number}") for number, each in enumerate(value, 1))
+
+
+def known_failure(entry: Mapping[str, Any], where: str) -> KnownFailure:
+    """One entry of the list. Raises UsageError for what is missing or wrong."""
+    from pytest_quarry.checks.catalogue import BY_ID
+
+    if set(entry) != {"id", "reason", "expires"}:
+        raise UsageError(f"{where} has {', '.join(sorted(entry)) or 'nothing'}; it must have id, reason and expires")
+    if entry["id"] not in BY_ID:
+        raise UsageError(f"{where} is about {entry['id']!r}, which is no check; there are {', '.join(BY_ID)}")
+    if not isinstance(entry["reason"], str) or not entry["reason"].strip():
+        raise UsageError(f"{where} has the reason {entry['reason']!r}; give it in words")
+    day = entry["expires"].isoformat() if isinstance(entry["expires"], datetime.date) else entry["expires"]
+    try:
+        datetime.date.fromisoformat(day)
+    except (TypeError, ValueError):
+        raise UsageError(f"{where} expires {day!r}; it must be a date, 2026-12-31") from None
+    return KnownFailure(id=entry["id"], reason=entry["reason"], expires=day)

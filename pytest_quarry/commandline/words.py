@@ -1,0 +1,49 @@
+"""`quarry-conformance explain` and `boundaries`: what a check is about, and what of a consumer the kit sees."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from pytest_quarry.commandline.settings import Settings, UsageError
+
+WIDTH = 100
+
+
+def explain(check_id: str) -> str:
+    """A check in words. Raises UsageError for an id that is none."""
+    from pytest_quarry.checks.catalogue import BY_ID, CATALOGUE
+
+    check = BY_ID.get(check_id.upper()) or next((each for each in CATALOGUE if each.slug == check_id), None)
+    if check is None:
+        raise UsageError(f"{check_id!r} is no check; there are {', '.join(BY_ID)}")
+    parts = [
+        f"{check.title}   {check.severity}, for {' and '.join(check.kinds)} consumers",
+        "",
+        check.states,
+        "",
+        f"The world {check.disturbance}.",
+        "",
+        f"The usual fix: {check.fix}",
+    ]
+    return "\n".join(textwrap.fill(part, WIDTH) for part in parts)
+
+
+def boundaries(settings: Settings) -> str:
+    """The operations of the undisturbed consumer at which it can be stopped, in order, and what cannot be seen."""
+    from pytest_quarry.checks.stage import Stage
+    from pytest_quarry.commandline.suite import made
+    from pytest_quarry.simulation.run import simulate
+
+    consumer = made(settings, Path.cwd())().consumer()
+    stage = Stage(consumer, 0, lambda schedule: simulate(schedule, consumer))
+    history = stage.history(stage.loaded(stage.run("A")))
+    lines = ["One run is written and loaded; a * marks what changed something durable.", ""]
+    for entry in history.entries:
+        if entry.what in ("crossed", "returned"):
+            lines.append(f"{'*' if entry.changed or entry.rows is not None else ' '} {entry.text}")
+        elif entry.what in ("polled", "delivered", "asked", "settling", "raised", "hung", "failed"):
+            lines.append(f"— {entry.what} {entry.text}")
+    lines += ["", f"rows at the end: {len(history.rows)}", *(f"not seen: {name}" for name in history.unexplained)]
+    lines += [f"not exercised: {words}" for words in history.not_exercised]
+    return "\n".join(lines)
