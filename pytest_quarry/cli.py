@@ -67,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("demo", help="convict a broken sample step by step, and clear its repaired twin")
     commands.add_parser("list", help="list the checks with their ids")
-    explained = commands.add_parser("explain", help="say what a check states, what the world does, what the usual fix is")
+    explained = commands.add_parser(
+        "explain", help="say what a check states, what the world does, what the usual fix is"
+    )
     explained.add_argument("check", metavar="ID", help="EB05, or crash-duplicates-nothing")
     after = "Options for pytest come after --: quarry-conformance check … -- -x -n 2"
     options.add(commands.add_parser("check", help="check a consumer, in any language", epilog=after))

@@ -143,6 +143,7 @@ class Conductor:
             observe=everything or not (crashes or any(isinstance(step, Overlap) for step in schedule.steps)),
             reads=reads or any(isinstance(step, Break) and step.at.startswith("read") for step in schedule.steps),
             power=any(crash.power for crash in crashes),
+            trees=everything,
         )
         history = simulate(schedule, self._consumer, play, peek=peek)
         self._not_exercised.update(dict.fromkeys(history.not_exercised))

@@ -26,6 +26,7 @@ RECEIVE, DELETE = "sqs.ReceiveMessage quarry-runs-consumer", "sqs.DeleteMessage*
 POISON = ("missing-fields", "wrong-types", "no-such-path", "not-json")
 MANY = 12  # more than SQS hands over at once
 NOW_AND_THEN = 6
+SOME_READS = 4
 THROTTLES = (("throttle", 6), ("timeout", 6), ("throttle", 12), ("lost", 1), ("dropped", 1))
 MOST_ATTEMPTS = 12  # more than any AWS client makes of one call by default (DynamoDB's: ten)
 
@@ -190,13 +191,17 @@ def _each_operation(stage: Stage, schedule: Schedule) -> Iterator[Break]:
 
 
 def _operations(stage: Stage, history: History) -> Iterator[tuple[str, int]]:
-    """The operations of an undisturbed execution that can fail, each with its occurrence."""
+    """The operations of an undisturbed execution that can fail, each with its occurrence; of reads of storage, some."""
     crossed: Counter[str] = Counter()
+    found: list[tuple[str, int]] = []
     for entry in history.entries:
         if entry.what != "crossed" or entry.text.startswith(("boundary ", "sleep", RECEIVE)):
             continue
         crossed[entry.text] += 1
-        yield entry.text, crossed[entry.text]
+        found.append((entry.text, crossed[entry.text]))
+    reads = [each for each in found if each[0].startswith("s3.") and f"/{stage.prefix}/" in each[0]]
+    wanted = set(reads[:: max(1, len(reads) // SOME_READS)])  # RD04 fails every one of them
+    yield from (each for each in found if each not in reads or each in wanted)
 
 
 def _is_aws(label: str) -> bool:

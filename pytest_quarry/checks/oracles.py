@@ -261,7 +261,9 @@ def settles(history: History, told_only: bool) -> Iterator[Verdict]:
             yield _unsettled(at, "The consumer does not settle: " + entry.text + ".", "It was killed at step {0}.")
         elif entry.what == "gave-up":
             sentence = f"The consumer does not settle: {entry.text}{_last_error(history)}."
-            yield _unsettled(at, sentence, "It had every turn it was owed before step {0}.")
+            stuck = "a deadlock" in entry.text
+            why = "At step {0} neither can go on." if stuck else "It had every turn it was owed before step {0}."
+            yield _unsettled(at, sentence, why)
         elif entry.what == "dead-lettered":
             run = history.notified.get(entry.messages[0], "")
             view = history.views.get(run)

@@ -26,7 +26,17 @@ def check(settings: Settings, pytest_options: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="quarry-check-") as folder:
         results = Path(folder, "results.jsonl")
         environment = {**os.environ, VARIABLE: settings.to_json(), RESULTS: str(results)}
-        words = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", ".", "-p", "pytest_quarry.commandline.gate"]
+        words = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-c",
+            os.devnull,
+            "--rootdir",
+            ".",
+            "-p",
+            "pytest_quarry.commandline.gate",
+        ]
         sys.stdout.flush()
         ended = subprocess.run(
             [*words, "-p", "no:cacheprovider", "--pyargs", SUITE, *pytest_options], env=environment, check=False
@@ -56,7 +66,9 @@ def conclude(settings: Settings, records: Sequence[Any], ended: int) -> int:
     over = [failure for failure in settings.known_failures if failure.is_over]
     unsure = [each for each in records if each["status"] == "inconclusive"]
     for failure in over:
-        print(f"known failure {failure.id} ({failure.reason}) expired on {failure.expires}: repair it, or set another date")
+        print(
+            f"known failure {failure.id} ({failure.reason}) expired on {failure.expires}: repair it, or set another date"
+        )
     for words in dict.fromkeys(line for each in records for line in each["not_exercised"] or ()):
         print(f"not exercised: {words}")
     if violates or over:

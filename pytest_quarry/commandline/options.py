@@ -79,12 +79,12 @@ def chosen(arguments: argparse.Namespace, folder: Path) -> Settings:
     given = {name: getattr(arguments, name) for name in HELP if getattr(arguments, name) is not None}
     for names in (settings.CONSUMERS, ROWS):
         if any(name in given for name in names):  # another consumer than the file's
-            found = replace(found, **dict.fromkeys(names, ""))
+            given = {**dict.fromkeys(names, ""), **given}
     found = replace(found, **given)
     if arguments.env:
         found = replace(found, environment=(*found.environment, *_variables(arguments.env)))
     if arguments.known_failure:
-        entries = [dict(zip(("id", "reason", "expires"), each, strict=True)) for each in arguments.known_failure]
+        entries = [{"id": name, "reason": why, "expires": day} for name, why, day in arguments.known_failure]
         known = tuple(settings.known_failure(each, "--known-failure") for each in entries)
         found = replace(found, known_failures=(*found.known_failures, *known))
     return found

@@ -31,7 +31,7 @@ class KnownFailure:
     @property
     def is_over(self) -> bool:
         """Whether its date is past."""
-        return datetime.date.fromisoformat(self.expires) < datetime.date.today()  # noqa: DTZ011 - the developer's day
+        return datetime.date.fromisoformat(self.expires) < datetime.date.today()  # the developer's day
 
 
 @dataclass(frozen=True, kw_only=True)

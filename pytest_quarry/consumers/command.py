@@ -73,14 +73,16 @@ class Command:
             raise ConsumerError(f"the command {self.argv!r} names no program. Give its words: ['bash', 'poll.sh']")
         object.__setattr__(self, "argv", words)
         pairs = self.environment.items() if isinstance(self.environment, Mapping) else self.environment
-        object.__setattr__(self, "environment", tuple((str(name), str(value)) for name, value in pairs))
+        pairs = self.environment.items() if isinstance(self.environment, Mapping) else self.environment
+        variables = tuple((str(name), str(value)) for name, value in pairs)
+        object.__setattr__(self, "environment", variables)
         if self.kind not in (None, "poller", "worker", "publisher", "lambda"):
             raise ConsumerError(f"{self.kind!r} is no kind of command; there are poller, worker, publisher, lambda")
         if not isinstance(getattr(signal, self.stop, None), signal.Signals):
             raise ConsumerError(f"stop is {self.stop!r}, which is no signal; the usual ones are SIGTERM and SIGINT")
         if self.timeout is not None and not 0 < self.timeout < float("inf"):
             raise ConsumerError(f"timeout is {self.timeout!r}; it must be a number of seconds above 0")
-        for word in (*words, *(value for _, value in self.environment)):
+        for word in (*words, *(value for _, value in variables)):
             _check_places(word)
 
     @property

@@ -26,7 +26,9 @@ from pytest_quarry.consumers.protocol import Ended
 
 STACK_WAIT = 1.0  # real seconds a hung process has to print its stack
 FLOOD_BYTES = 32 << 20
-BELOW = os.path.join(os.path.dirname(__file__), "drive.py")  # takes the turns
+HERE = os.path.dirname(__file__)
+BELOW = os.path.join(HERE, "drive.py")  # takes the turns
+START = os.path.join(HERE, "child.py")  # calls `start`, in _start
 LOOK_EVERY = 0.25  # real seconds between looks at a process that says nothing
 
 
@@ -175,10 +177,14 @@ def _own_frames(stack: str) -> str:
     lines: list[str] = []
     below = False
     for line in stack.splitlines():
-        below = line.startswith("  ") and (below or (BELOW in line and bool(lines)))
+        below = line.startswith("  ") and (below or (_is_base(line) and bool(lines)))
         if not below:
             lines.append(line)
     return "\n".join(lines)
+
+
+def _is_base(line: str) -> bool:
+    return BELOW in line or (START in line and line.endswith(" in _start"))
 
 
 def kill_all() -> None:

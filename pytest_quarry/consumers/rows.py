@@ -89,9 +89,9 @@ def from_command(command: str) -> Rows:
         from pytest_quarry.consumers.outside import surroundings
 
         server = EndpointServer(world.aws, lambda label, call, apply: apply(call))
+        places = surroundings.values(world, server.endpoint)
+        words = [fill(word, places) for word in program.words]
         try:
-            places = surroundings.values(world, server.endpoint)
-            words = [fill(word, places) for word in program.words]
             environment = {**os.environ, **server.endpoint.environment()}
             done = subprocess.run(
                 words, env=environment, cwd=world.disk, capture_output=True, timeout=SECONDS, check=False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pytest_quarry.checks.check import Check
@@ -91,7 +90,7 @@ def steps_of(history: History, here: int | None) -> tuple[tuple[Step, ...], int]
     lines = {
         at: (number, line) for number, line in enumerate(terminal.lines_of(history.entries), 1) for at in line.entries
     }
-    trees: Mapping[int, frozenset[str]] = getattr(history, "trees", {})
+    trees = history.trees
     rows: tuple[Row, ...] = ()
     keys: frozenset[str] = frozenset()
     steps: list[Step] = []

@@ -157,7 +157,7 @@ def lines_of(entries: tuple[Entry, ...]) -> list[Line]:
 
 def _line(entry: Entry, lines: list[Line]) -> Line | None:
     """The line an entry belongs to, a new one or the last, or None where it says nothing."""
-    if entry.what in QUIET or (entry.what in ("crossed", "returned") and not _shows(entry, lines)):
+    if entry.what in QUIET or (entry.what in ("crossed", "returned") and not (entry.changed or entry.rows is not None)):
         return None
     if entry.what == "waited" and lines and lines[-1].world.startswith("waits"):
         lines[-1].world, lines[-1].time = f"{lines[-1].world}, {entry.text}", entry.time
@@ -196,13 +196,6 @@ def _line(entry: Entry, lines: list[Line]) -> Line | None:
         _name_worker(line, entry)
     lines.append(line)
     return line
-
-
-def _shows(entry: Entry, lines: list[Line]) -> bool:
-    """Whether it changed anything, or the first of two workers begins to wait for the other."""
-    if entry.changed or entry.rows is not None:
-        return True
-    return entry.text.startswith("wait for ") and bool(lines) and not lines[-1].consumer.endswith(entry.text)
 
 
 def _name_worker(line: Line, entry: Entry) -> None:

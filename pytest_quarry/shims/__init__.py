@@ -30,7 +30,9 @@ def words_for(reference: str, folder: Path) -> list[str]:
         raise ConsumerError(f"the Lambda {reference!r} cannot be run: {file.suffix!r} is none of {known}")
     node = shutil.which("node")
     if node is None:
-        raise ConsumerError(f"the Lambda {reference!r} cannot be run: Node is not installed (there is no node on the PATH)")
+        raise ConsumerError(
+            f"the Lambda {reference!r} cannot be run: Node is not installed (there is no node on the PATH)"
+        )
     options = _for_typescript(node, file) if file.suffix in TYPESCRIPT else []
     return [node, *options, str(HERE / "lambda_shim.mjs"), str(file), export]
 

@@ -57,6 +57,7 @@ class Play:
     observe: bool = True  # read the target at every durable change, not only between turns and after kills
     reads: bool = False  # opening a file for reading is a boundary too
     power: bool = False  # keep the log that a power loss needs
+    trees: bool = False  # note which keys storage holds, whenever the world wrote some
 
 
 @dataclass
@@ -153,6 +154,11 @@ class Drive:
             self._lingers = True
             yield from self._go_on(turn)
             self._lingers = False
+
+    def alone(self) -> None:
+        """From now on it is the only worker."""
+        self.lane = 0
+        self._speak()
 
     def _speak(self) -> None:
         """What is recorded from now on is this process's."""

@@ -127,6 +127,8 @@ class History:
     takes: str = ""
     peeked: int | None = None
     truths: dict[str, Truth] = field(default_factory=dict)
+    # What storage held after an entry at which the world wrote to it: its keys, where a play asks for them.
+    trees: dict[int, frozenset[str]] = field(default_factory=dict, compare=False)
     output: str = field(default="", compare=False)
     stack: str = field(default="", compare=False)
 

@@ -57,7 +57,7 @@ class Overlap:
             if boundary is None:
                 self._switch()
             elif isinstance(boundary.call, Blocked):
-                self._wait(lane, other, boundary.call)
+                self._wait(lane, other, boundary.label, boundary.call)
             elif isinstance(boundary.call, Sleep) and self._stands_by(lane, other):
                 self._end_a_standby(lane, other)
             elif not other.done and self._is_time(lane, boundary):
@@ -111,8 +111,10 @@ class Overlap:
     def _switch(self) -> None:
         self._now, self._in_a_row = 1 - self._now, 0
 
-    def _wait(self, lane: Lane, other: Lane, call: Blocked) -> None:
+    def _wait(self, lane: Lane, other: Lane, label: str, call: Blocked) -> None:
         """It waits for a lock: it tries again after anything happened; where nothing can, its patience ends."""
+        if lane.waits is None:
+            self._recorder.record("switched", label.replace("wait", "waits", 1))
         lane.tried, lane.waits, lane.turn.retry = self._happened, call, True
         if other.done or (other.waits is not None and other.tried == self._happened):
             self._end_a_wait(lane, other)

@@ -82,6 +82,7 @@ class _Simulation:
         self.views: dict[str, RunView] = {}
         self.begun: dict[str, int] = {}
         self.written: list[Write] = []
+        self.trees: dict[int, frozenset[str]] = {}
         self.versions: dict[str, list[bytes]] = {
             step.file: [] for step in self.schedule.steps if isinstance(step, Damage) and step.how == "older"
         }
@@ -117,6 +118,7 @@ class _Simulation:
             takes=self.drive.takes or "",
             peeked=peeked,
             truths=truths,
+            trees=self.trees,
             output=self.drive.output,
             stack=self.drive.stack,
         )
@@ -150,6 +152,7 @@ class _Simulation:
             case Litter():
                 self.world.litter(step.key, step.content.encode())
                 self.recorder.record("littered", step.key)
+                self._note_tree()
 
     def write(self, step: Write) -> None:
         """The writer goes on with a run."""
@@ -168,6 +171,11 @@ class _Simulation:
         new = tuple(view for view in seen if self.views.get(view.run_id) != view)
         self.views.update((view.run_id, view) for view in new)
         self.recorder.record("wrote", _written(plan, step, self.views), runs=new)
+        self._note_tree()
+
+    def _note_tree(self) -> None:
+        if self.play.trees:
+            self.trees[len(self.recorder.entries) - 1] = self.world.storage_keys()
 
     def _views(self) -> tuple[RunView, ...]:
         """What a correct reader sees now: the same for every schedule that writes the same."""
@@ -232,7 +240,7 @@ class _Simulation:
         finally:
             self.drive.hung |= extra.hung
             self.drive.stack = self.drive.stack or extra.stack
-            self.drive.lane = self.recorder.worker = 0
+            self.drive.alone()
             extra.kill()
             self.drive.output += extra.output
         where = f"step {self.recorder.step}"

@@ -128,6 +128,10 @@ class World:
         """The keys of all objects in its bucket now."""
         return frozenset(self._open_aws().keys(self.bucket))
 
+    def storage_keys(self) -> frozenset[str]:
+        """The keys of all that Quarry's storage holds now."""
+        return frozenset(self._store.list(""))
+
     def litter(self, key: str, content: bytes) -> None:
         """Put somebody else's file into storage."""
         self._store.put(key, content)

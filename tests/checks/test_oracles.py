@@ -245,3 +245,23 @@ class TestNoLossOrLoud:
 def violated_as_loss(found: History) -> bool:
     got = verdict(found, "U", told_only=False)
     return got is not None and got.oracle == "L"
+
+
+class TestTwoWorkersRace:
+    """Why a run was loaded twice, where two workers were at work."""
+
+    def twice(self, *between: Entry, second: int = 2) -> str:
+        first = entry("crossed", worker=1, rows=rows("i1"))
+        again = entry("crossed", worker=second, rows=rows("i1", "i1"))
+        one = entry("wrote", runs=(view(items=("i1",)),))
+        return violated(history(one, *between, first, again, held=rows("i1", "i1")), "D").why
+
+    def test_who_had_begun_before(self) -> None:
+        why = "At step {0} worker 1 loaded it; at step {1} worker 2, which had begun before that, loaded it again."
+        assert self.twice(entry("crossed", worker=2)) == why
+
+    def test_who_began_later(self) -> None:
+        assert "nothing that was durable kept worker 2 from" in self.twice()
+
+    def test_one_alone(self) -> None:
+        assert "worker" not in self.twice(second=1)

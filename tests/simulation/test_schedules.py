@@ -24,12 +24,14 @@ from pytest_quarry.simulation.schedule import (
     Crash,
     Deliver,
     Notify,
+    Overlap,
     PlannedRun,
     Poll,
     Restart,
     Schedule,
     ScheduleError,
     Step,
+    Switch,
     Wait,
     Write,
 )
@@ -72,7 +74,17 @@ def _run(draw: Callable[..., Any], name: str) -> PlannedRun:
 def _step(messages: int, told: bool) -> st.SearchStrategy[Step]:
     deliveries = st.lists(st.integers(1, messages), min_size=1, max_size=3).map(tuple)
     turn: Any = st.builds(Deliver, deliveries, CRASHES) if told else st.builds(Poll, CRASHES)
-    return st.one_of(turn, turn, st.just(Restart()), st.builds(Wait, st.integers(0, 90_000)))
+    return st.one_of(turn, turn, _two(messages, told), st.just(Restart()), st.builds(Wait, st.integers(0, 90_000)))
+
+
+def _two(messages: int, told: bool) -> st.SearchStrategy[Overlap]:
+    """Two workers at once; `first` and `second` are messages, or nothing for pollers."""
+    nothing: Any = st.just(())
+    given = st.lists(st.integers(1, messages), min_size=1, max_size=2).map(tuple) if told else nothing
+    labels = st.sampled_from(["target UPSERT", "target BEGIN", "never there"])
+    switches = st.lists(st.builds(Switch, labels, st.integers(1, 3)), max_size=3).map(tuple)
+    first = given.map(lambda numbers: numbers[:1])
+    return st.builds(Overlap, first, given, switches, CRASHES, st.booleans(), st.integers(0, 60))
 
 
 def everything(kind: type, **fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -84,7 +96,8 @@ def everything(kind: type, **fixed: st.SearchStrategy[Any]) -> st.SearchStrategy
 
 BY_ITSELF = [kind for kind in STEPS.values() if not {"run", "messages"} & {field.name for field in fields(kind)}]
 ERRORS = st.sampled_from([*FILE_ERRORS, *AWS_ERRORS])
-STEPS_BY_THEMSELVES = st.one_of([everything(kind, error=ERRORS, crash=CRASHES) for kind in BY_ITSELF])
+UNTOLD = {"first": st.just(()), "second": st.just(())}
+STEPS_BY_THEMSELVES = st.one_of([everything(kind, error=ERRORS, crash=CRASHES, **UNTOLD) for kind in BY_ITSELF])
 ODD = st.builds(
     Schedule,
     runs=st.tuples(everything(PlannedRun, run_id=st.just("run-A"))),
@@ -126,7 +139,7 @@ def _same_twice(schedule: Schedule, consumer: Any) -> None:
 def _is_in_order(history: History) -> None:
     times = [entry.time for entry in history.entries]
     assert times == sorted(times)
-    incarnations = [entry.incarnation for entry in history.entries]
+    incarnations = [entry.incarnation for entry in history.entries if not entry.worker]
     assert incarnations == sorted(incarnations)
     assert history.entries[-1].what == "settled"
 

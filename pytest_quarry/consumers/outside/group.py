@@ -55,7 +55,7 @@ class Group:
                 stderr=err,
                 process_group=0,
                 pass_fds=descriptors,
-                preexec_fn=prepare,
+                preexec_fn=prepare,  # noqa: PLW1509 - it takes no lock that another thread may hold
             )
         self.pid = self._process.pid
         keeper.remember_group(self.pid)
@@ -66,8 +66,8 @@ class Group:
     def _wait(self) -> None:
         with contextlib.suppress(ChildProcessError):
             found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-            exited = found is not None and found.si_code == os.CLD_EXITED
-            self._ended(found.si_status if exited or found is None else -found.si_status)
+            if found is not None:
+                self._ended(found.si_status if found.si_code == os.CLD_EXITED else -found.si_status)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the program itself."""

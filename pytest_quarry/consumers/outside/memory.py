@@ -24,6 +24,13 @@ def read(tid: int, address: int, size: int) -> bytes:
         return memory.read(size)
 
 
+def write(tid: int, address: int, data: bytes) -> None:
+    """Put so many bytes into its memory. Raises OSError where they cannot be."""
+    with open(f"/proc/{tid}/mem", "r+b", 0) as memory:
+        memory.seek(address)
+        memory.write(data)
+
+
 def text(tid: int, address: int) -> str:
     """A C string of its memory, as a path."""
     found = b""
@@ -72,6 +79,14 @@ def process_of(tid: int) -> int:
     return int(status(tid, "Tgid") or tid)
 
 
+def lineage(tid: int) -> list[int]:
+    """The process a thread belongs to, and its ancestors up to this one."""
+    found = [process_of(tid)]
+    while (parent := int(status(found[-1], "PPid") or 0)) > 1 and parent != os.getpid():
+        found.append(parent)
+    return found
+
+
 def umask(tid: int) -> int:
     """The mode bits it does not want in what it makes."""
     return int(status(tid, "Umask") or "22", 8)
@@ -87,7 +102,7 @@ def gathered(tid: int, address: int, count: int) -> bytes:
 def seconds(tid: int, address: int) -> float:
     """A timespec of its memory."""
     whole, nanoseconds = struct.unpack("=qq", read(tid, address, 16))
-    return float(whole) + nanoseconds / 1e9
+    return float(whole + nanoseconds / 1e9)
 
 
 def elsewhere(tid: int, address: int, size: int) -> str | None:

@@ -53,7 +53,7 @@ class CommandProcess:
         self._waiting: Request | Deed | None = None  # for the answer to the boundary that was received last
         self._again: Boundary | None = None
         self._held: tuple[Request, Any] | None = None
-        self._idle = self._written = 0
+        self._idle = self._written = self._turns = 0
         self._stopped = False
         self.blind = False  # its system calls cannot be seen
         self._out, self._err = self._output_files()
@@ -212,8 +212,10 @@ class CommandProcess:
         )
         folder = fill(command.cwd, places) or str(world.disk)
         program = surroundings.program(command, words, environment, folder)
-        self._listener = listener = Listener(self._hear, reads=self._birth.reads)
-        self._seen = Seen(listener, self._name_of, reads=self._birth.reads, network=command.network)
+        self._listener = listener = Listener(lambda called: self._hear(called, listener, seen), reads=self._birth.reads)
+        self._seen = seen = Seen(
+            listener, self._name_of, reads=self._birth.reads, network=command.network, seed=self._luck()
+        )
         if self._kind == "lambda":
             self._shim = Shim(self._events.put)
             environment |= self._shim.environment()
@@ -235,6 +237,11 @@ class CommandProcess:
             if self._shim is not None:
                 self._shim.started()
 
+    def _luck(self) -> int:
+        """Another seed for each turn of each process: the same one twice would give the same ids twice."""
+        self._turns += 1
+        return self._birth.seed * 1_009 + self._turns
+
     def _heard(self, request: Request) -> None:
         self._events.put(request)
 
@@ -246,14 +253,18 @@ class CommandProcess:
         if clock.library() is not None:
             self._clock_file.write_text(clock.offset(now) + "\n", encoding="ascii")
 
-    def _hear(self, called: Called) -> None:
+    def _hear(self, called: Called, listener: Listener, seen: Seen) -> None:
         """In the listener's thread: a system call waits."""
-        listener, seen = self._listener, self._seen
-        assert listener is not None
-        assert seen is not None
         error = seen.refused(called)
         if error:
             listener.answer(called, error=error)
+            return
+        if called.name == "getrandom":
+            size = seen.lucky(called)
+            if size is None:
+                listener.go_on(called)
+            else:
+                listener.answer(called, size)
             return
         deed = seen.deed(called)
         if deed is None:

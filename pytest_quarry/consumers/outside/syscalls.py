@@ -10,6 +10,8 @@ import contextlib
 import errno
 import fcntl
 import os
+import random
+import re
 import struct
 import time
 from collections.abc import Callable
@@ -22,6 +24,8 @@ from pytest_quarry.consumers.outside.seccomp import WRITING, Called, Listener, d
 from pytest_quarry.consumers.protocol import Blocked, Boundary, Fail, Sleep, Tear
 
 AT_REMOVEDIR, AT_SYMLINK_FOLLOW, TIMER_ABSTIME, O_TMPFILE = 0x200, 0x400, 1, 0o20000000
+MOST_RANDOM = 1 << 20
+NUMBER = re.compile(r"\d{2,}")
 SHORT = 0.01  # seconds; runtimes take naps of their own, which are nobody's business
 MOST_WRITTEN = 1 << 26
 PRINTED = "printed/"
@@ -65,16 +69,37 @@ class Deed:
 class Seen:
     """Finds out what a call is about. `name_of` gives the world's name of a path, or None for what is not the world's."""
 
-    def __init__(self, listener: Listener, name_of: Callable[[str], str | None], *, reads: bool, network: bool) -> None:
+    def __init__(
+        self, listener: Listener, name_of: Callable[[str], str | None], *, reads: bool, network: bool, seed: int
+    ) -> None:
         self._listener, self._name_of, self._reads, self._network = listener, name_of, reads, network
+        self._luck = random.Random(seed)
+        self._processes: set[int] = set()
         self.elsewhere: list[str] = []  # other machines it wanted to reach
 
     def deed(self, called: Called) -> Deed | None:
         """The call as something to wait for; None where it is none of the world's business."""
         with contextlib.suppress(OSError, ValueError, struct.error):  # it is gone, or names nothing
             report: Callable[[Called], Deed | None] | None = getattr(self, f"_{REPORTERS.get(called.name, '')}", None)
-            return report(called) if report is not None else None
+            deed = report(called) if report is not None else None
+            if deed is not None:
+                self._processes.update(memory.lineage(called.tid))
+                deed.boundary = deed.boundary._replace(label=NUMBER.sub(self._nameless, deed.boundary.label))
+            return deed
         return None
+
+    def _nameless(self, number: re.Match[str]) -> str:
+        """Names that tell a process's number would be others the next time."""
+        return "PID" if int(number[0]) in self._processes else number[0]
+
+    def lucky(self, called: Called) -> int | None:
+        """Give it seeded bytes for random ones; how many, None where that cannot be."""
+        address, size, _ = called.arguments[:3]
+        try:
+            memory.write(called.tid, address, self._luck.randbytes(min(size, MOST_RANDOM)))
+        except OSError:
+            return None
+        return min(size, MOST_RANDOM)
 
     def refused(self, called: Called) -> int:
         """The error number with which a call is refused, whatever the world says; 0 where it is not."""
@@ -143,11 +168,8 @@ class Seen:
 
     def _truncate(self, called: Called) -> Deed | None:
         tid, arguments = called.tid, called.arguments
-        if called.name == "ftruncate":
-            name = self._of_descriptor(tid, arguments[0])
-        else:
-            path = memory.path_at(tid, memory.AT_FDCWD, arguments[0])
-            name = self._name_of(path)
+        path = "" if called.name == "ftruncate" else memory.path_at(tid, memory.AT_FDCWD, arguments[0])
+        name = self._name_of(path) if path else self._of_descriptor(tid, arguments[0])
         if name is None:
             return None
 

@@ -16,4 +16,6 @@ for end in sorted(root.glob("source=*/category=*/day=*/run_id=*/event_type=run_c
     lines = items.read_text(encoding="utf-8").splitlines() if items.exists() else []
     found = [json.loads(line) for line in lines]
     with connection:
-        connection.executemany("INSERT OR IGNORE INTO rows VALUES (?, ?)", [(e["run_id"], e["event_id"]) for e in found])
+        connection.executemany(
+            "INSERT OR IGNORE INTO rows VALUES (?, ?)", [(e["run_id"], e["event_id"]) for e in found]
+        )
