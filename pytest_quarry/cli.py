@@ -48,6 +48,10 @@ def _run_command(chosen: argparse.Namespace, for_pytest: list[str]) -> int:
         return demo()
     if chosen.command == "list":
         return list_checks()
+    if chosen.command == "diff":
+        from pytest_quarry.report import diff
+
+        return diff.run(chosen.old, chosen.new)
     if chosen.command == "explain":
         print(words.explain(chosen.check))
         return CONFORMS
@@ -71,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
         "explain", help="say what a check states, what the world does, what the usual fix is"
     )
     explained.add_argument("check", metavar="ID", help="EB05, or crash-duplicates-nothing")
+    compared = commands.add_parser("diff", help="say what fails now, what is fixed, what became slower")
+    compared.add_argument("old", metavar="OLD.json", help="a report written by pytest --quarry-report json:FILE")
+    compared.add_argument("new", metavar="NEW.json", help="a later one")
     after = "Options for pytest come after --: quarry-conformance check … -- -x -n 2"
     options.add(commands.add_parser("check", help="check a consumer, in any language", epilog=after))
     options.add(commands.add_parser("boundaries", help="show at which operations a consumer can be stopped"))

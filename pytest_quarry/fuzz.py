@@ -43,6 +43,7 @@ class Fuzzer:
         """One example. Ends in pytest's own fail where it is a counterexample."""
         if self._conductor is None:
             self._runner.cannot(self._node, FUZZ, self._words or "")
+            return
         if not self._ended:
             self._begin(self._conductor)
         if self._ended and (getattr(self._node.config, "_quarry_replay", None) or self._conductor.is_over()):

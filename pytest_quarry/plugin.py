@@ -90,7 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_quarry.report.stream import Stream
         from pytest_quarry.report.targets import targets
 
-        wanted = targets(config.getoption("--quarry-report"), config.invocation_params.dir)
+        wanted = targets(config.getoption("--quarry-report") or (), config.invocation_params.dir)
         config.pluginmanager.register(Stream(config, wanted), "quarry-stream")
     saved: str | None = config.getoption("--quarry-replay")
     if saved:
@@ -129,7 +129,8 @@ def pytest_pycollect_makeitem(name: str, obj: object) -> list[pytest.Item] | Non
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     from pytest_quarry.budget import Budget
 
-    left_out = [item for item in items if not _in_profile(item, config.getoption("--quarry-profile"))]
+    profile: str = config.getoption("--quarry-profile") or "full"
+    left_out = [item for item in items if not _in_profile(item, profile)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

@@ -91,7 +91,9 @@ def conductor(suite: Conformance, config: Any, progress: Progress | None = None)
     limits = Limits(seconds=guard_seconds(config))
     share = config._quarry_budget.next_share()
     watch = Progress(config, "").watch if progress is None else progress.watch
-    return Conductor(suite.consumer(), seed=config.getoption("--quarry-seed"), limits=limits, is_over=share, watch=watch)
+    return Conductor(
+        suite.consumer(), seed=config.getoption("--quarry-seed"), limits=limits, is_over=share, watch=watch
+    )
 
 
 def failing(result: Result, node: Any, suite: Conformance) -> tuple[str, Path | None]:
@@ -162,7 +164,9 @@ def _save(result: Result, node: Any) -> tuple[str | None, Path | None]:
     except OSError as error:
         return f"not saved: {error}", None
     module, saved = node.nodeid.split("::", 1)[0], shlex.quote(_from_root(file, node))
-    command = f"pytest {shlex.quote(module)} --quarry-replay={saved}" if module else f"quarry-conformance replay {saved} …"
+    command = (
+        f"pytest {shlex.quote(module)} --quarry-replay={saved}" if module else f"quarry-conformance replay {saved} …"
+    )
     return command, file
 
 

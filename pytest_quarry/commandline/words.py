@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 
 from pytest_quarry.commandline.settings import Settings, UsageError
 
-WIDTH = 100
-
 
 def explain(check_id: str) -> str:
-    """A check in words. Raises UsageError for an id that is none."""
-    from pytest_quarry.checks.catalogue import BY_ID, CATALOGUE
+    """The page of a check. Raises UsageError for an id that is none."""
+    from pytest_quarry.report.explain import checks, explanation
 
-    check = BY_ID.get(check_id.upper()) or next((each for each in CATALOGUE if each.slug == check_id), None)
+    known = checks()
+    check = known.get(check_id.upper()) or next((each for each in known.values() if each.slug == check_id), None)
     if check is None:
-        raise UsageError(f"{check_id!r} is no check; there are {', '.join(BY_ID)}")
-    parts = [
-        f"{check.title}   {check.severity}, for {' and '.join(check.kinds)} consumers",
-        "",
-        check.states,
-        "",
-        f"The world {check.disturbance}.",
-        "",
-        f"The usual fix: {check.fix}",
-    ]
-    return "\n".join(textwrap.fill(part, WIDTH) for part in parts)
+        raise UsageError(f"{check_id!r} is no check; there are {', '.join(known)}")
+    return explanation(check)
 
 
 def boundaries(settings: Settings) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from html import escape
@@ -19,7 +20,13 @@ from pytest_quarry.report.record import STATUSES, Record, plain
 from pytest_quarry.report.session import Session, words_of
 from pytest_quarry.report.shown import shown
 
-OUT_OF_JSON = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+OUT_OF_JSON: dict[str, int | str | None] = {
+    "<": "\\u003c",
+    ">": "\\u003e",
+    "&": "\\u0026",
+    "\u2028": "\\u2028",
+    "\u2029": "\\u2029",
+}
 
 
 def page(session: Session) -> str:
@@ -37,13 +44,9 @@ def page(session: Session) -> str:
         "checks": "".join(_consumer(name, records) for name, records in _by_consumer(session)),
         "data": in_script([asdict(record.failure) if record.failure else None for record in session.records]),
     }
-    text = _asset("page.html")
-    for name, value in values.items():
-        before, _, after = text.partition("{{" + name + "}}")
-        text = before + "\0" + name + "\0" + after
-    for name, value in values.items():
-        text = text.replace(f"\0{name}\0", value, 1)
-    return text
+    return re.sub(
+        r"\{\{(\w+)\}\}", lambda place: values[place[1]], _asset("page.html")
+    )  # in one go: no value is looked into
 
 
 def in_script(value: Any) -> str:

@@ -22,7 +22,7 @@ class Progress:
         self._capture: Any = config.pluginmanager.getplugin("capturemanager")
         verbose = config.get_verbosity()
         silent = self._reporter is None or verbose < 0 or hasattr(config, "workerinput")
-        self._live = not silent and bool(self._reporter.isatty)
+        self._live = not silent and bool(getattr(self._reporter, "isatty", False))
         self._lines = not silent and not self._live and verbose > 0
         self._began = self._last = time.monotonic()
         self._shown = False
@@ -35,7 +35,9 @@ class Progress:
         if now - self._began < FIRST or now - self._last < (OFTEN if self._live else SELDOM):
             return
         self._last = now
-        words = f"{self._title}: {done} of {planned}{'' if all_known else ' or more'} schedules, {now - self._began:.0f} s"
+        words = (
+            f"{self._title}: {done} of {planned}{'' if all_known else ' or more'} schedules, {now - self._began:.0f} s"
+        )
         if self._live:
             self._write_over(words)
         else:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 Status = Literal["passed", "failed", "known", "inconclusive", "skipped"]
+Mark = Literal["", "duplicate", "crash", "restart", "lost", "fault", "error", "stuck", "dead", "told", "effect", "note"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
@@ -24,7 +25,7 @@ class Step:
     """One happening of a history.
 
     `number` is its line in the failure's table, None where nothing durable changed. `world`, `consumer` and `target` are the
-    words of that line. `gained` and `lost` are rows, as [run_id, item]; `added` and `removed` are keys of the storage.
+    words of that line; `mark` says what to draw. `gained` and `lost` are rows, as [run_id, item]; `added` and `removed` are keys of the storage.
     """
 
     number: int | None
@@ -34,6 +35,7 @@ class Step:
     worker: int = 0
     incarnation: int = 0
     changed: bool = False
+    mark: Mark = ""
     here: bool = False
     world: str = ""
     consumer: str = ""

@@ -9,9 +9,20 @@ from pytest_quarry.checks.check import Check
 from pytest_quarry.checks.conduct import Result
 from pytest_quarry.checks.oracles import due
 from pytest_quarry.report import terminal
-from pytest_quarry.report.record import Failure, Message, Record, RowCount, Status, Step
+from pytest_quarry.report.record import Failure, Mark, Message, Record, RowCount, Status, Step
 from pytest_quarry.simulation.history import Entry, History, Row
 
+MARKS: dict[str, Mark] = {
+    "broke": "fault",
+    "damaged": "fault",
+    "raised": "error",
+    "ended": "error",
+    "hung": "stuck",
+    "gave-up": "stuck",
+    "dead-lettered": "dead",
+    "acknowledged": "told",
+    "published": "effect",
+}
 MOST_STEPS = 400
 MOST_ROWS = 200
 MOST_CHANGES = 50  # rows or keys of one step
@@ -78,7 +89,7 @@ def failure_of(result: Result, told: Told) -> Failure | None:
         schedule=result.schedule.to_json() if result.schedule is not None else None,
         steps=steps,
         steps_left_out=left_out,
-        rows=rows[:MOST_ROWS],
+        rows=tuple(rows[:MOST_ROWS]),
         rows_left_out=len(rows[MOST_ROWS:]),
         output=_cut(history.output),
         stack=_cut(history.stack),
@@ -93,9 +104,10 @@ def steps_of(history: History, here: int | None) -> tuple[tuple[Step, ...], int]
     trees = history.trees
     rows: tuple[Row, ...] = ()
     keys: frozenset[str] = frozenset()
+    delivered: set[int] = set()
     steps: list[Step] = []
     for at, entry in enumerate(history.entries):
-        step = _step(entry, here=at == here)
+        step = replace(_step(entry, here=at == here), mark=_mark(entry, delivered))
         if at in lines:
             number, line = lines[at]
             step = replace(step, number=number, world=line.world, consumer=line.consumer, target=line.target)
@@ -127,6 +139,24 @@ def _step(entry: Entry, *, here: bool) -> Step:
         here=here,
         message=message,
     )
+
+
+def _mark(entry: Entry, delivered: set[int]) -> Mark:
+    """What a happening is to somebody who looks at the whole; `delivered` keeps which messages were."""
+    if entry.what == "delivered":
+        again = bool(delivered & set(entry.messages))
+        delivered.update(entry.messages)
+        return "duplicate" if again else ""
+    if entry.what == "killed":
+        calm = entry.text == "between two turns" or entry.text.endswith("is not needed any more")
+        return "restart" if calm else "crash"
+    if entry.what == "failed":
+        return "lost" if "lost" in entry.text else "fault"
+    if entry.rows is not None:
+        return "effect"
+    if entry.what in ("crossed", "returned"):
+        return "note" if entry.changed else ""
+    return MARKS.get(entry.what, "")
 
 
 def _shortened(steps: list[Step]) -> tuple[tuple[Step, ...], int]:

@@ -83,7 +83,9 @@ def _check_file(target: Target) -> None:
     if not above.is_dir():
         raise _bad(target.given, f"cannot be made: {above} is no folder")
     if not os.access(target.file if target.file.exists() else above, os.W_OK):
-        raise _bad(target.given, f"cannot be written: no permission at {target.file if target.file.exists() else above}")
+        raise _bad(
+            target.given, f"cannot be written: no permission at {target.file if target.file.exists() else above}"
+        )
 
 
 def _bad(given: str, words: str) -> pytest.UsageError:

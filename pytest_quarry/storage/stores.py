@@ -185,7 +185,10 @@ class FileStore:
         """The keys below ``folder`` ("" or with a slash at its end), sorted bytewise; one folder in memory at a time."""
         names: list[str] = []
         # ValueError: a name with a NUL, which no folder has.
-        with suppress(FileNotFoundError, NotADirectoryError, ValueError), os.scandir(f"{self._root}/{folder}") as entries:
+        with (
+            suppress(FileNotFoundError, NotADirectoryError, ValueError),
+            os.scandir(f"{self._root}/{folder}") as entries,
+        ):
             names = sorted(f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries)
         for name in names:
             key = folder + name
