@@ -155,7 +155,7 @@ def warm_state(stage: Stage) -> Iterator[Schedule]:
 def throttled(stage: Stage) -> Iterator[Schedule]:
     """EB21: SQS, S3 and the target throttle or time out, now and then, for longer than a client retries."""
     two = stage.loaded(stage.run("A", items=2), stage.run("B", items=1))
-    labels = [label for label, _ in _operations(stage, stage.history(two))]
+    labels = [label for label, _ in _crossed(stage.history(two))]
     services = Counter(label.split(" ")[0].split(".")[0] + "." for label in labels if _is_aws(label))
     for service, calls in services.items():
         for error, times in THROTTLES:
@@ -192,16 +192,19 @@ def _each_operation(stage: Stage, schedule: Schedule) -> Iterator[Break]:
 
 def _operations(stage: Stage, history: History) -> Iterator[tuple[str, int]]:
     """The operations of an undisturbed execution that can fail, each with its occurrence; of reads of storage, some."""
-    crossed: Counter[str] = Counter()
-    found: list[tuple[str, int]] = []
-    for entry in history.entries:
-        if entry.what != "crossed" or entry.text.startswith(("boundary ", "sleep", RECEIVE)):
-            continue
-        crossed[entry.text] += 1
-        found.append((entry.text, crossed[entry.text]))
+    found = list(_crossed(history))
     reads = [each for each in found if each[0].startswith("s3.") and f"/{stage.prefix}/" in each[0]]
     wanted = set(reads[:: max(1, len(reads) // SOME_READS)])  # RD04 fails every one of them
     yield from (each for each in found if each not in reads or each in wanted)
+
+
+def _crossed(history: History) -> Iterator[tuple[str, int]]:
+    """Every operation of an execution that can fail, with its occurrence."""
+    crossed: Counter[str] = Counter()
+    for entry in history.entries:
+        if entry.what == "crossed" and not entry.text.startswith(("boundary ", "sleep", RECEIVE)):
+            crossed[entry.text] += 1
+            yield entry.text, crossed[entry.text]
 
 
 def _is_aws(label: str) -> bool:
