@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from pytest_quarry import explain
 from pytest_quarry.checks.check import Check
 from pytest_quarry.checks.conduct import Conductor, Result
-from pytest_quarry.report import explain, terminal
+from pytest_quarry.checks.production import checks_by_id
+from pytest_quarry.report import terminal
 
 FOLDER = Path(__file__).parent.parent / "docs" / "checks"
 
@@ -15,7 +17,7 @@ FOLDER = Path(__file__).parent.parent / "docs" / "checks"
 def main(arguments: list[str] | None = None) -> int:
     """Write the index and the pages of the checks that are named, or of all."""
     wanted = sys.argv[1:] if arguments is None else arguments
-    checks = explain.checks()
+    checks = checks_by_id()
     unknown = [name for name in wanted if name not in checks]
     if unknown:
         print(f"no check: {', '.join(unknown)}; there are {', '.join(checks)}", file=sys.stderr)
@@ -39,7 +41,7 @@ def index() -> str:
     """The list of all pages."""
     lines = [
         f"| [{check.id}]({check.id}.md) | {check.slug} | {check.states} | {check.severity} |"
-        for check in explain.checks().values()
+        for check in checks_by_id().values()
     ]
     head = ["# The checks", "", "Made by `python -m pytest_quarry.docs` from the catalogue and the samples.", ""]
     return "\n".join([*head, "| id | slug | states | severity |", "| --- | --- | --- | --- |", *lines]) + "\n"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, Literal, TypeVar, get_args, overload
 
-from pytest_quarry.bus import duplicates as bus
+from pytest_quarry.bus import copies as bus
 from pytest_quarry.contract import ContractError, Run, lambda_event
 
 __all__ = ["Duplicates", "EnvelopeKind"]

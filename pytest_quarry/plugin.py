@@ -10,9 +10,9 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_quarry.bus.bus import Bus
-    from pytest_quarry.bus.of_test import AwsOfTest
     from pytest_quarry.bus.topology import Topology
     from pytest_quarry.duplicates import Duplicates
+    from pytest_quarry.simulation.aws_of_test import AwsOfTest
     from pytest_quarry.simulation.world_of_test import WorldOfTest
     from pytest_quarry.storage import Storage, VirtualClock
 
@@ -85,6 +85,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "quarry(id, severity, storage): the conformance check an item runs (id and severity are set by the suites, for -m "
         "and reports); storage: where quarry_storage keeps its files: fs, fakefs, s3, memory",
     )
+    from pytest_quarry.real_time import guard_seconds
+
     guard_seconds(config)
     if not hasattr(config, "workerinput"):
         from pytest_quarry.report.stream import Stream
@@ -97,19 +99,6 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_quarry.runner import read_replay
 
         config._quarry_replay = read_replay(Path(config.invocation_params.dir, saved))  # type: ignore[attr-defined]
-
-
-def guard_seconds(config: pytest.Config) -> float:
-    """The option or the ini key as a number. Raises UsageError where it is none, or not above 0."""
-    option: float | None = config.getoption("--quarry-guard")
-    name, value = ("--quarry-guard", option) if option is not None else ("quarry_guard", config.getini("quarry_guard"))
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise pytest.UsageError(f"{name} is {value!r}; it must be a number of seconds above 0")
-    return seconds
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
@@ -127,7 +116,7 @@ def pytest_pycollect_makeitem(name: str, obj: object) -> list[pytest.Item] | Non
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    from pytest_quarry.budget import Budget
+    from pytest_quarry.real_time import Budget
 
     profile: str = config.getoption("--quarry-profile") or "full"
     left_out = [item for item in items if not _in_profile(item, profile)]
@@ -269,7 +258,7 @@ def _quarry_aws(
     request: pytest.FixtureRequest, quarry_clock: VirtualClock, quarry_topology: Topology
 ) -> Iterator[AwsOfTest]:
     """The mocked AWS of this test, which quarry_bus and quarry_storage share."""
-    from pytest_quarry.bus.of_test import aws_of_test
+    from pytest_quarry.simulation.aws_of_test import aws_of_test
 
     seed = int(request.config.getoption("--quarry-seed") or 0)
     with aws_of_test(quarry_clock, seed=seed, topology=quarry_topology) as aws:

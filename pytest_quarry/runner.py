@@ -15,7 +15,7 @@ import pytest
 from pytest_quarry.checks.catalogue import Check
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.consumers.consumer import ConsumerError
-from pytest_quarry.plugin import guard_seconds
+from pytest_quarry.real_time import guard_seconds
 from pytest_quarry.report import story, terminal
 from pytest_quarry.report.progress import Progress
 from pytest_quarry.report.stream import RECORD, WIDTH

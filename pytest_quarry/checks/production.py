@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+from pytest_quarry.checks.check import Check
+
 WHY: dict[str, str] = {
     "EB01": "SNS and SQS deliver at least once, and say so. A message is stored on several servers; if one of them is out when "
     "you delete it, that copy comes back minutes later. Retries of a publisher and a redrive from the dead-letter queue, done "
@@ -134,3 +138,20 @@ WHY: dict[str, str] = {
     "busy and one of them is killed. Nobody writes down these combinations. They are drawn, played, and made as small as "
     "they can be while they still fail.",
 }
+
+
+def in_short(check_id: str) -> str:
+    """What a check states, why, and the usual fix; empty for a check that is not of this catalogue."""
+    check = checks_by_id().get(check_id)
+    if check is None:
+        return ""
+    return "\n\n".join(part for part in (check.states, WHY.get(check.id, ""), f"The usual fix: {check.fix}") if part)
+
+
+@cache
+def checks_by_id() -> dict[str, Check]:
+    """Every check, FUZZ too, which imports Hypothesis."""
+    from pytest_quarry.checks.catalogue import BY_ID
+    from pytest_quarry.checks.fuzzing import FUZZ
+
+    return {**BY_ID, FUZZ.id: FUZZ}

@@ -9,9 +9,10 @@ from pytest_quarry.commandline.settings import Settings, UsageError
 
 def explain(check_id: str) -> str:
     """The page of a check. Raises UsageError for an id that is none."""
-    from pytest_quarry.report.explain import checks, explanation
+    from pytest_quarry.checks.production import checks_by_id
+    from pytest_quarry.explain import explanation
 
-    known = checks()
+    known = checks_by_id()
     check = known.get(check_id.upper()) or next((each for each in known.values() if each.slug == check_id), None)
     if check is None:
         raise UsageError(f"{check_id!r} is no check; there are {', '.join(known)}")

@@ -21,11 +21,11 @@ from typing import Any, NoReturn
 
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
-from pytest_quarry.consumers.drive import Driver
 from pytest_quarry.consumers.hooks import aws, clocks, files, locks, names, no_escape, randomness, sqlite
 from pytest_quarry.consumers.hooks.aio import answers
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import Boundary, Call, Peek, Raised, Returned, Started, Unusable
+from pytest_quarry.consumers.started_consumer import StartedConsumer
 
 STACK_SIGNAL = signal.SIGUSR2
 HERE = os.path.dirname(__file__) + os.sep
@@ -149,16 +149,16 @@ def _aws(link: Link, call: AwsCall) -> AwsAnswer:
 
 
 def _serve(birth: Birth, link: Link) -> None:
-    driver = _start(birth, link)
-    if driver is None:
+    consumer = _start(birth, link)
+    if consumer is None:
         return
-    message: Any = Started(driver.takes, callable(driver.reconcile), driver.command)
+    message: Any = Started(consumer.takes, callable(consumer.reconcile), consumer.command)
     while True:
         command = link.exchange(message)
         if isinstance(command, Call) and command.verb == "linger":
-            message = _linger(driver, link)
+            message = _linger(consumer, link)
         elif isinstance(command, Call):
-            message = _turn(driver, command, link)
+            message = _turn(consumer, command, link)
         elif isinstance(command, Peek):
             message = _peek(birth)
         else:
@@ -166,9 +166,9 @@ def _serve(birth: Birth, link: Link) -> None:
             return
 
 
-def _start(birth: Birth, link: Link) -> Driver | None:
+def _start(birth: Birth, link: Link) -> StartedConsumer | None:
     try:
-        return Driver(birth.consumer, birth.consumer.start(birth.world), link.boundary)
+        return StartedConsumer(birth.consumer, birth.consumer.start(birth.world), link.boundary)
     except ConsumerError as error:
         link.exchange(Unusable(str(error)))
     except Exception as error:
@@ -176,20 +176,20 @@ def _start(birth: Birth, link: Link) -> Driver | None:
     return None
 
 
-def _turn(driver: Driver, command: Call, link: Link) -> Any:
+def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
     threads = threading.active_count()
     try:
-        value = driver.do(command)
+        value = consumer.do(command)
     except Exception as error:
         return _raised(error)
-    return Returned(_plain(value), driver.tasks or (threading.active_count() > threads and clocks.others_work(link)))
+    return Returned(_plain(value), consumer.tasks or (threading.active_count() > threads and clocks.others_work(link)))
 
 
-def _linger(driver: Driver, link: Link) -> Any:
+def _linger(consumer: StartedConsumer, link: Link) -> Any:
     """The turn is over, and what it left to threads and tasks goes on."""
     clocks.let_work(link)
     with contextlib.suppress(Exception):
-        driver.finish_tasks()
+        consumer.finish_tasks()
     return Returned(None)
 
 

@@ -27,7 +27,7 @@ from pytest_quarry.consumers.protocol import Ended
 STACK_WAIT = 1.0  # real seconds a hung process has to print its stack
 FLOOD_BYTES = 32 << 20
 HERE = os.path.dirname(__file__)
-BELOW = os.path.join(HERE, "drive.py")  # takes the turns
+BELOW = os.path.join(HERE, "started_consumer.py")  # takes the turns
 START = os.path.join(HERE, "child.py")  # calls `start`, in _start
 LOOK_EVERY = 0.25  # real seconds between looks at a process that says nothing
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from pytest_quarry.checks.production import in_short
 from pytest_quarry.report.record import Record, plain
 from pytest_quarry.report.session import Session
 from pytest_quarry.report.shown import shown, shown_lines
@@ -43,8 +44,6 @@ def document(session: Session) -> dict[str, Any]:
 
 
 def _rule(record: Record) -> dict[str, Any]:
-    from pytest_quarry.report.explain import in_short
-
     return {
         "id": record.id,
         "name": "".join(part.capitalize() for part in record.slug.split("-")),

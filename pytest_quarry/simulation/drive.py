@@ -15,7 +15,7 @@ from pytest_quarry.consumers import protocol
 from pytest_quarry.consumers.child import Birth
 from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
-from pytest_quarry.consumers.outside.process import CommandProcess
+from pytest_quarry.consumers.outside.program import CommandProcess
 from pytest_quarry.consumers.process import ConsumerProcess, Hung
 from pytest_quarry.consumers.protocol import (
     Blocked,

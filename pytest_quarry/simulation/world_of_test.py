@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_quarry.bus.aws import MockedAws
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
-from pytest_quarry.bus.of_test import mocked, routed, with_faults
+from pytest_quarry.simulation.aws_of_test import mocked, routed, with_faults
 from pytest_quarry.simulation.world import World
 from pytest_quarry.storage import Storage, VirtualClock
 from pytest_quarry.storage.clock import moment

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from hypothesis import strategies as st
 
-from pytest_quarry.bus import duplicates, names
+from pytest_quarry.bus import copies, names
 from pytest_quarry.contract import (
     ContractError,
     Layout,
@@ -105,7 +105,7 @@ def _sns_envelopes(
     sent = datetime.fromisoformat(told.timestamp) + timedelta(milliseconds=draw(st.integers(0, 5000)))
     return sns_envelope(
         _text(message, draw(st.sampled_from([True, False]))),
-        message_id=duplicates.identifier(duplicates.number_of(message) + draw(_ids)),
+        message_id=copies.identifier(copies.number_of(message) + draw(_ids)),
         topic_arn=topic_arn,
         timestamp=_stamp(sent, 1),
         attributes={name: {"DataType": "String", "StringValue": value} for name, value in wanted.items()}
@@ -142,9 +142,7 @@ def _lambda_events(draw: st.DrawFn, of: st.SearchStrategy[Sequence[Message]], ra
     base = draw(_ids)
     receives = st.integers(1, 9)
     return lambda_event(
-        duplicates.record(
-            message, number=duplicates.number_of(message) + base + 2 * place, receives=draw(receives), raw=bare
-        )
+        copies.record(message, number=copies.number_of(message) + base + 2 * place, receives=draw(receives), raw=bare)
         for place, message in enumerate(draw(of))
     )
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, overload
 
 from hypothesis import strategies as st
 
-from pytest_quarry.bus import duplicates as bus
+from pytest_quarry.bus import copies
 from pytest_quarry.contract import ContractError, lambda_event
 from pytest_quarry.duplicates import ADDED, EnvelopeKind
 from pytest_quarry.strategies import arguments
@@ -56,19 +56,19 @@ def _duplicates(
         again = _copied(draw, messages[number], draw(st.sampled_from(kinds)))
         found.insert(draw(st.integers(first + 1, len(found))), (number, again))
     order: Any = [message for _, message in found]
-    return bus.recounted(order) if all(map(_is_message, order)) else copy.deepcopy(order)  # type: ignore[return-value]
+    return copies.recounted(order) if all(map(_is_message, order)) else copy.deepcopy(order)  # type: ignore[return-value]
 
 
 def _copied(draw: st.DrawFn, message: Any, kind: str) -> Any:
     if kind == "again" or not _is_message(message):
         return message
-    new = bus.New(
-        ids=bus.number_of(message) + 1000 + draw(st.integers(0, 1000)),
+    new = copies.New(
+        ids=copies.number_of(message) + 1000 + draw(st.integers(0, 1000)),
         seconds=draw(st.integers(1, 900)),
         turned=draw(st.integers(0, 6)),
         added=draw(st.sampled_from(({}, *ADDED))),
     )
-    return bus.renewed(message, new)
+    return copies.renewed(message, new)
 
 
 @overload
@@ -130,10 +130,10 @@ def _deliveries(
     if envelope == "none":
         return [[copy.deepcopy(messages[number]) for number in batch] for batch in found]
     records = [
-        bus.record(message, number=bus.number_of(message) + 2 * place, raw=envelope == "raw")
+        copies.record(message, number=copies.number_of(message) + 2 * place, raw=envelope == "raw")
         for place, message in enumerate(listed("deliveries", list(messages)))
     ]
-    return bus.recounted(lambda_event(records[number] for number in batch) for batch in found)
+    return copies.recounted(lambda_event(records[number] for number in batch) for batch in found)
 
 
 @st.composite
@@ -167,7 +167,7 @@ def _messages(where: str, of: object, most: int) -> st.SearchStrategy[Sequence[A
 
 def _is_message(value: object) -> bool:
     try:
-        bus.kind_of(value)
+        copies.kind_of(value)
     except ContractError:
         return False
     return True
@@ -177,4 +177,4 @@ def _identity(message: Any) -> object:
     """What makes two drawn messages different: the runs they are about."""
     if not _is_message(message):
         return repr(message)
-    return bus.run_ids(message)
+    return copies.run_ids(message)

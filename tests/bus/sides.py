@@ -17,9 +17,9 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from pytest_quarry.bus.bus import Bus
-from pytest_quarry.bus.of_test import aws_of_test
 from pytest_quarry.bus.queue import Queue
 from pytest_quarry.bus.topology import Topology
+from pytest_quarry.simulation.aws_of_test import aws_of_test
 from pytest_quarry.storage import VirtualClock
 
 START = datetime.datetime(2026, 2, 2, 8, tzinfo=datetime.UTC)

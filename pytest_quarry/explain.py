@@ -82,23 +82,6 @@ EXAMPLES: dict[str, Example] = {
 }
 
 
-@cache
-def checks() -> dict[str, Check]:
-    """Every check that has a page."""
-    from pytest_quarry.checks.catalogue import BY_ID
-    from pytest_quarry.checks.fuzzing import FUZZ
-
-    return {**BY_ID, FUZZ.id: FUZZ}
-
-
-def in_short(check_id: str) -> str:
-    """What a check states, why, and the usual fix; empty for a check that is not of this catalogue."""
-    check = checks().get(check_id)
-    if check is None:
-        return ""
-    return "\n\n".join(part for part in (check.states, WHY.get(check.id, ""), f"The usual fix: {check.fix}") if part)
-
-
 def explanation(check: Check) -> str:
     """The page as it was written with its reports, if it is there; else what can be said without playing anything."""
     text = written(check.id) or page(check, None)
@@ -107,7 +90,7 @@ def explanation(check: Check) -> str:
 
 def written(check_id: str) -> str | None:
     """The page with its reports: it comes with the package, or stands in the checkout it runs from."""
-    package = Path(__file__).parent.parent
+    package = Path(__file__).parent
     for folder in (package / "pages", package.parent / "docs" / "checks"):
         file = folder / f"{check_id}.md"
         if file.is_file():

@@ -14,7 +14,7 @@ from pytest_quarry.consumers.protocol import Boundary, Call
 from pytest_quarry.consumers.wrapped import WrappedRun
 
 
-class Driver:
+class StartedConsumer:
     """One started consumer: `do` makes it take one turn and returns what it returned."""
 
     def __init__(self, consumer: Consumer, started: Any, boundary: Callable[[Boundary], Any]) -> None:

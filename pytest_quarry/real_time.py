@@ -1,0 +1,39 @@
+"""Real seconds: what `--quarry-budget` gives to all checks together, and how long `--quarry-guard` waits for one consumer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+
+class Budget:
+    """`seconds` of real time for `items` checks, shared out among those still to come: what one leaves is for the others."""
+
+    def __init__(self, seconds: float | None, items: int) -> None:
+        self._seconds, self._left = seconds, items
+        self._began: float | None = None
+
+    def next_share(self) -> Callable[[], bool]:
+        """For the next check: tells whether its share is used up."""
+        if self._seconds is None:
+            return lambda: False
+        now = time.monotonic()
+        self._began = now if self._began is None else self._began
+        ends = now + max(0.0, self._began + self._seconds - now) / max(1, self._left)
+        self._left -= 1
+        return lambda: time.monotonic() >= ends
+
+
+def guard_seconds(config: pytest.Config) -> float:
+    """The option or the ini key as a number. Raises UsageError where it is none, or not above 0."""
+    option: float | None = config.getoption("--quarry-guard")
+    name, value = ("--quarry-guard", option) if option is not None else ("quarry_guard", config.getini("quarry_guard"))
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise pytest.UsageError(f"{name} is {value!r}; it must be a number of seconds above 0")
+    return seconds
