@@ -11,15 +11,17 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from html import escape
-from importlib.resources import files
+from importlib.resources import files as packaged
 from typing import Any
 
-from pytest_quarry.report.record import STATUSES, Record, plain
+from pytest_quarry.report.record import STATUSES, Record, Step, plain
 from pytest_quarry.report.session import Session, words_of
 from pytest_quarry.report.shown import shown
 
+STEP = tuple(field.name for field in fields(Step))
+USUAL = {field.name: field.default for field in fields(Step) if field.default is not MISSING}
 OUT_OF_JSON: dict[str, int | str | None] = {
     "<": "\\u003c",
     ">": "\\u003e",
@@ -39,10 +41,12 @@ def page(session: Session) -> str:
         "script": script,
         "title": "Quarry conformance",
         "verdict": _verdict(session),
+        "tone": "nothing" if not session.records else "good" if session.conforms else "bad",
         "about": _about(session),
+        "bar": _bar(session),
         "counts": "".join(_count(session, status) for status in STATUSES),
         "checks": "".join(_consumer(name, records) for name, records in _by_consumer(session)),
-        "data": in_script([asdict(record.failure) if record.failure else None for record in session.records]),
+        "data": in_script([_story(record) for record in session.records]),
     }
     return re.sub(
         r"\{\{(\w+)\}\}", lambda place: values[place[1]], _asset("page.html")
@@ -55,8 +59,25 @@ def in_script(value: Any) -> str:
     return text.translate(str.maketrans(OUT_OF_JSON))
 
 
+def _story(record: Record) -> dict[str, Any] | None:
+    """What the script draws of a record."""
+    if record.failure is None:
+        return None
+    failure = record.failure
+    story = {field.name: getattr(failure, field.name) for field in fields(failure)}
+    story["steps"] = [_short(step) for step in failure.steps]
+    story["rows"] = [asdict(row) for row in failure.rows]
+    return {**story, "check": {"id": record.id, "states": record.states, "docs": record.docs}}
+
+
+def _short(step: Step) -> dict[str, Any]:
+    """A step less what is as always, which the script knows: a page with hundreds of histories stays light."""
+    found = {name: value for name in STEP if (value := getattr(step, name)) != USUAL.get(name, MISSING)}
+    return found if step.message is None else {**found, "message": asdict(step.message)}
+
+
 def _asset(name: str) -> str:
-    return files("pytest_quarry.report").joinpath(name).read_text("utf-8")
+    return packaged("pytest_quarry.report").joinpath(name).read_text("utf-8")
 
 
 def _hash(text: str) -> str:
@@ -91,6 +112,17 @@ def _count(session: Session, status: Any) -> str:
     )
 
 
+def _bar(session: Session) -> str:
+    """How many checks ended how, as one bar; the filters below it say the same in words."""
+    total, at, parts = len(session.records), 0.0, []
+    for status in STATUSES:
+        share = 100 * session.counts[status] / total if total else 0
+        if share:
+            parts.append(f'<rect class="{status}" x="{at:.2f}%" width="{share:.2f}%" height="8"/>')
+        at += share
+    return f'<svg class="bar" height="8" aria-hidden="true">{"".join(parts)}</svg>' if parts else ""
+
+
 def _by_consumer(session: Session) -> Iterator[tuple[str, list[tuple[int, Record]]]]:
     found: dict[str, list[tuple[int, Record]]] = {}
     for number, record in enumerate(session.records):
@@ -114,7 +146,7 @@ def _row(number: int, record: Record) -> str:
         f'<span class="name"><b>{_text(record.id)}</b> {_text(record.slug)}</span>'
         f'<span class="what"><bdi>{_text(what)}</bdi>{"".join(f"<small><bdi>{_text(text)}</bdi></small>" for text in beside)}</span>'
         f'<span class="severity">{_text(record.severity)}</span>'
-        f'<span class="cost">{record.schedules:,} schedules, {record.seconds:.1f} s</span>'
+        f'<span class="cost">{record.schedules:,} schedule{"" if record.schedules == 1 else "s"}, {record.seconds:.1f} s</span>'
     )
     if record.failure is None:
         return f'<li class="check" data-status="{record.status}"><div class="head">{head}</div></li>'

@@ -10,10 +10,17 @@
     dead: "dead-lettered", told: "acknowledged", effect: "the target changes", note: "something else durable changes",
   };
   const TAGS = { duplicate: "again", lost: "answer lost", crash: "", fault: "fault", error: "error", stuck: "stuck", dead: "dead letter" };
+  const NARROW = matchMedia("(max-width: 56rem)");
   const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]/g;
 
   let parsed = null;
-  const failures = () => (parsed ??= JSON.parse(document.getElementById("data").textContent));
+  const USUAL = { worker: 0, incarnation: 0, changed: false, mark: "", here: false, world: "", consumer: "", target: "",
+    gained: [], lost: [], added: [], removed: [], message: null }; // what a step leaves out
+  function failureOf(number) {
+    parsed ??= JSON.parse(document.getElementById("data").textContent);
+    const failure = parsed[number];
+    return { ...failure, steps: failure.steps.map((step) => ({ ...USUAL, ...step })) };
+  }
 
   /** One line in which nothing unseen is left. Pairs of surrogates are a character; a single one is spelt out. */
   function shown(text) {
@@ -88,14 +95,18 @@
     const workers = [...new Set(lines.filter((line) => !WORLD.has(line.what)).map((line) => line.worker || 1))].sort();
     const names = ["world", ...(workers.length > 1 ? workers.map((n) => `worker ${n}`) : ["consumer"]), "checkpoint", publisher ? "topic" : "target"];
     const gap = 34;
-    const y = (lane) => 14 + lane * gap;
+    const y = (lane) => 28 + lane * gap; // below the numbers of the steps
     const last = names.length - 1;
     const laneOf = (line) => (WORLD.has(line.what) ? 0 : 1 + Math.max(0, workers.indexOf(line.worker || 1)));
     const x = (at) => `${((at + 0.5) / lines.length) * 100}%`;
     const label = `Timeline of ${lines.length} steps; the list below says the same in words.`;
-    const picture = drawn("svg", { height: y(last) + 22, role: "img", "aria-label": label });
+    const picture = drawn("svg", { height: y(last) + 28, role: "img", "aria-label": label });
     const cursor = drawn("rect", { y: 0, width: `${Math.max(100 / lines.length, 0.8)}%`, height: y(last) + 20, rx: 4, class: "cursor" });
     picture.append(cursor);
+    const every = lines.length <= 30 ? 5 : 10;
+    lines.forEach((line, at) => {
+      if (at === 0 || line.number % every === 0) picture.append(drawn("text", { x: x(at), y: 10, class: "tick" }, String(line.number)));
+    });
     names.forEach((_, lane) => picture.append(drawn("line", { x1: 0, x2: "100%", y1: y(lane), y2: y(lane), class: "lane" })));
     lives(lines, workers).forEach(({ lane, from, to }) =>
       picture.append(drawn("line", { x1: x(from), x2: x(to), y1: y(lane), y2: y(lane), class: "alive" })),
@@ -118,8 +129,15 @@
         picture.append(drawn("text", { x: x(at), y: y(last) + 22, class: "words", "text-anchor": anchor }, "first wrong effect"));
       }
     });
+    picture.style.minWidth = `${lines.length * 14}px`; // a long history is not squeezed: it scrolls
+    const drawing = element("div", { class: "drawing" }, picture);
+    const move = (at) => {
+      const left = (at / lines.length) * drawing.scrollWidth;
+      cursor.setAttribute("x", `${(at / lines.length) * 100}%`);
+      if (left < drawing.scrollLeft || left + 30 > drawing.scrollLeft + drawing.clientWidth) drawing.scrollLeft = left - drawing.clientWidth / 2;
+    };
     const labels = element("div", { class: "lanes", "aria-hidden": "true" }, ...names.map((name) => element("span", {}, name)));
-    return { picture, labels, move: (at) => cursor.setAttribute("x", `${(at / lines.length) * 100}%`) };
+    return { picture, drawing, labels, move };
   }
 
   /** From when to when each process was there. */
@@ -145,6 +163,9 @@
       element("li", {}, drawn("svg", { viewBox: "-9 -9 18 18" }, ...SHAPES[mark]()), LEGEND[mark]),
     ));
   }
+
+  const columns = () => element("div", { class: "columns", "aria-hidden": "true" },
+    ...[["n", "step"], ["t", "time"], ["w", "world"], ["c", "consumer"], ["g", "target"]].map(([name, words]) => element("span", { class: name }, words)));
 
   function stepButton(line) {
     const tag = TAGS[line.mark] ? element("span", { class: line.mark === "duplicate" ? "tag" : "tag bad" }, TAGS[line.mark]) : "";
@@ -204,7 +225,7 @@
   function player(failure) {
     const lines = linesOf(failure);
     if (!lines.length) return [];
-    const { picture, labels, move } = timeline(lines, lines.some((line) => line.what === "asked" || line.message));
+    const { picture, drawing, labels, move } = timeline(lines, lines.some((line) => line.what === "asked" || line.message));
     const buttons = lines.map(stepButton);
     const detail = element("section", { class: "detail", "aria-label": "The step in detail", tabindex: 0 });
     const at = element("span", { class: "at", "aria-live": "polite" });
@@ -226,6 +247,7 @@
         at.textContent = `Step ${lines[current].number} of ${lines.at(-1).number}`;
         detail.replaceChildren(...detailOf(lines[current]));
         detail.scrollTop = 0;
+        place();
         move(current);
         back.disabled = current === 0;
         forward.disabled = current === lines.length - 1;
@@ -237,11 +259,16 @@
     const forward = button("Forward ▶", "Step forward", () => go(current + 1));
     const steps = element("ol", { class: "steps", "aria-label": "Steps" }, ...buttons.map((one) => element("li", {}, one)));
     const all = element("div", { class: "play" },
-      element("figure", { class: "timeline" }, labels, picture, legend(lines)),
+      element("figure", { class: "timeline" }, labels, drawing, legend(lines)),
       element("div", { class: "controls", role: "group", "aria-label": "Move through the steps" }, back, forward, at,
         wrong >= 0 ? button("First wrong effect", "Go to the first wrong effect", () => go(wrong, true)) : null,
         element("span", { class: "keys" }, "arrow keys, Home, End")),
-      element("div", { class: "player" }, steps, detail));
+      element("div", { class: "player" }, element("div", {}, columns(), steps), detail));
+    const place = () => {
+      if (NARROW.matches) buttons[current].after(detail); // where the eye is
+      else if (detail.parentElement !== all.lastChild) all.lastChild.append(detail);
+    };
+    NARROW.addEventListener("change", () => all.isConnected && place());
     buttons.forEach((one, number) => one.addEventListener("click", () => go(number)));
     picture.addEventListener("click", (event) => {
       const box = picture.getBoundingClientRect();
@@ -255,6 +282,7 @@
       go(to, true);
     });
     go(wrong >= 0 ? wrong : 0);
+    queueMicrotask(() => move(current)); // once it is in the page and has a width
     return [all];
   }
 
@@ -295,16 +323,21 @@
     return [element("h3", {}, "Play it again"), element("div", { class: "replay" }, code, button)];
   }
 
+  const explained = (check) => [element("p", { class: "note" }, "Why it happens in production, and a repaired consumer: ",
+    element("code", {}, `quarry-conformance explain ${shown(check.id)}`), `, or ${shown(check.docs)} of the documentation`)];
+
   const more = (title, text) => (text ? [element("details", { class: "more" }, element("summary", {}, title), element("pre", { tabindex: 0 }, shownLines(text)))] : []);
 
   function draw(story, failure) {
     story.replaceChildren(
+      element("p", { class: "note" }, `${shown(failure.check.id)} states: ${shown(failure.check.states)}`),
       ...(failure.why ? [element("p", { class: "why" }, shownLines(failure.why))] : []),
       ...(failure.fix ? [element("p", { class: "fix" }, element("b", {}, "The usual fix: "), shown(failure.fix))] : []),
       ...player(failure),
       ...(failure.steps_left_out ? [element("p", { class: "note" }, `${failure.steps_left_out} steps of this long history are not shown.`)] : []),
       ...rowsTable(failure),
       ...replay(failure),
+      ...explained(failure.check),
       ...more("What the consumer printed", failure.output),
       ...more("Where it stood", failure.stack),
       ...more("The schedule", failure.schedule && JSON.stringify(failure.schedule, null, 2)),
@@ -317,7 +350,7 @@
     const number = details.dataset?.failure;
     if (number === undefined) return;
     const story = details.querySelector(".story");
-    if (details.open) draw(story, failures()[number]);
+    if (details.open) draw(story, failureOf(number));
     else story.replaceChildren(); // so that a page with hundreds of them stays light
   }, true);
 

@@ -88,6 +88,37 @@ def test_details_of_a_step_and_the_storage_then(browser: Any, tmp_path: Path) ->
     assert "manifest.json" in detail
 
 
+def test_on_a_phone_the_details_stand_below_their_step(browser: Any, tmp_path: Path) -> None:
+    page = opened(browser, written(tmp_path, *one_of_each()), **PHONE).page
+    page.locator(".step").nth(1).click()
+    assert page.locator("li:has([aria-current=step]) > .detail").count() == 1
+    assert page.locator(".detail").count() == 1
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.locator(".player > .detail").wait_for()
+    assert current(page) == "2"
+
+
+def test_a_long_history_scrolls_to_the_step_in_its_drawing_alone(browser: Any, tmp_path: Path) -> None:
+    long = record("EB05", "failed", failure=failure(steps=steps(150)))
+    page = opened(browser, written(tmp_path, long), **PHONE).page
+    page.locator(".steps").wait_for()
+    drawing = page.locator(".drawing")
+    assert drawing.evaluate("(one) => one.scrollWidth / one.clientWidth") > 5
+    assert drawing.evaluate("(one) => one.scrollLeft") > 1000, "it begins at the first wrong effect"
+    page.locator('[aria-current="step"]').focus()
+    page.keyboard.press("Home")
+    assert drawing.evaluate("(one) => one.scrollLeft") == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator(".tick").all_text_contents()[:3] == ["1", "10", "20"]
+
+
+def test_a_story_says_what_its_check_states_and_where_to_read_on(browser: Any, tmp_path: Path) -> None:
+    page = opened(browser, written(tmp_path, *one_of_each())).page
+    story = page.locator(f"{FAILED} .story").inner_text()
+    assert "EB05 states: A notification delivered again loads nothing again." in story
+    assert "quarry-conformance explain EB05" in story
+
+
 def test_it_can_be_used_with_the_keyboard_alone(browser: Any, tmp_path: Path) -> None:
     records = [record(f"EB{number:02}", "failed") for number in range(1, 6)]
     page = opened(browser, written(tmp_path, *records)).page

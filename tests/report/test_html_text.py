@@ -53,7 +53,12 @@ def test_hostile_texts_add_no_element_and_no_attribute() -> None:
 def test_the_data_comes_through_as_it_was() -> None:
     bad = hostile()
     data, _ = Elements(page(bad)).scripts
-    assert json.loads(data) == [plain(asdict(bad.failure))]
+    (found,) = json.loads(data)
+    wanted = plain({**asdict(bad.failure), "check": {"id": bad.id, "states": bad.states, "docs": bad.docs}})
+    usual = re.search(r"const USUAL = (\{.*?\});", html._asset("page.js"), re.DOTALL)
+    assert usual is not None
+    left_out = json.loads(re.sub(r"(\w+):", r'"\1":', usual[1]))
+    assert {**found, "steps": [{**left_out, **step} for step in found["steps"]]} == wanted
     assert not re.search(r"[<>&\u2028\u2029]", data)
 
 
