@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import statistics
 import sys
 import tempfile
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import moto
 from measure import Ratio, report, seconds
 
 from pytest_quarry import read_runs
 from pytest_quarry.storage import MotoStore, Storage
-from pytest_quarry.storage.places import BUCKET, mocked_bucket
 
 RUNS = 10_000
+BUCKET = "benchmark"
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+@contextlib.contextmanager
+def mocked_bucket() -> Iterator[None]:
+    """An empty bucket of moto, for as long as this lasts."""
+    with moto.mock_aws():
+        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
+        yield
 
 
 def bare(files: list[tuple[str, bytes]], root: Path) -> None:
@@ -53,7 +64,7 @@ def writing(base: Path) -> Ratio:
 def seeding() -> Ratio:
     """One object into moto, against `put_object` through boto3."""
     with mocked_bucket():
-        client, store = boto3.client("s3"), MotoStore(BUCKET, "seeded")
+        client, store = boto3.client("s3", region_name="us-east-1"), MotoStore(BUCKET, "seeded")
         ratios: list[float] = []
         for batch in range(9):
             slow = seconds(

@@ -82,8 +82,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "quarry(id, severity, storage): the conformance check an item runs (id and severity are set by the suites, for -m "
-        "and reports); storage: where quarry_storage keeps its files: fs, fakefs, s3, memory",
+        "quarry(id, severity, storage, layout, prefix): the conformance check an item runs (id and severity are set by the "
+        "suites, for -m and reports); storage: where quarry_storage keeps its files: fs, fakefs, s3, memory; layout: lode, "
+        "flat; prefix: of its keys in S3",
     )
     from pytest_quarry.real_time import guard_seconds
 
@@ -237,11 +238,12 @@ def quarry_world(request: pytest.FixtureRequest, tmp_path: Path, quarry_topology
     quarry_storage, quarry_bus and quarry_clock in the same test are this world's.
     """
     from pytest_quarry.simulation.world_of_test import world_of_test
-    from pytest_quarry.storage.places import wanted_place_of_world
+    from pytest_quarry.storage.places import wanted_layout, wanted_place_of_world
 
-    storage = wanted_place_of_world(request)
+    storage, layout = wanted_place_of_world(request), wanted_layout(request)
     seed = int(request.config.getoption("--quarry-seed") or 0)
-    with world_of_test(tmp_path / "quarry-world", storage=storage, seed=seed, topology=quarry_topology) as world:
+    details: dict[str, Any] = {"storage": storage, "layout": layout, "seed": seed, "topology": quarry_topology}
+    with world_of_test(tmp_path / "quarry-world", **details) as world:
         yield world
 
 

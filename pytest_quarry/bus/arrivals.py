@@ -7,7 +7,8 @@ import json
 import re
 from urllib.parse import urlsplit
 
-from pytest_quarry.bus.calls import AwsAnswer, AwsCall
+from pytest_quarry.bus import names
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall, resource
 from pytest_quarry.bus.operations import Found, Request, Unknown, find
 
 # They belong to the connection, not to the call (RFC 9110, section 7.6.1), or name the address that was dialled.
@@ -18,6 +19,10 @@ QUEUE_URLS = frozenset(
     ("sqs.CreateQueue", "sqs.GetQueueUrl", "sqs.ListQueues", "sqs.ListDeadLetterSourceQueues"),
 )
 QUEUE_URL = re.compile(rb"https?://[\w.-]*amazonaws\.com(?:\.cn)?(?=/\d{12}/)")
+AWS_REGION = re.compile(r"(?:sqs|sns)\.(?P<region>[\w-]+)\.amazonaws\.com")
+NAMED_REGION = re.compile(
+    r"https://sqs\.(?P<queue>[\w-]+)\.amazonaws\.com/.*|arn:aws:sns:(?P<topic>[\w-]+):.*", re.DOTALL
+)
 BUCKET_HOST = re.compile(r"(?P<bucket>.+?)\.(?:s3[.-].*|s3|localhost)(?::\d+)?")
 
 
@@ -49,6 +54,41 @@ def request_of(call: AwsCall) -> Request:
     parts = urlsplit(call.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Request(call.method, target, (*call.headers, ("Host", parts.netloc)), call.body)
+
+
+def at_its_resource(call: AwsCall) -> AwsCall:
+    """A call about a queue or topic in another region than the client's, at the region of that queue or topic.
+
+    AWS would know nothing of it there. But where a world's queue is, the world chose, and not who wrote the client.
+    """
+    if not call.operation.startswith(("sqs.", "sns.")) or f".{names.REGION}." in call.url:
+        return call
+    host = urlsplit(call.url).netloc
+    own, named = AWS_REGION.fullmatch(host), NAMED_REGION.fullmatch(resource(call))
+    if own is None or named is None:
+        return call
+    here, there = own["region"], named["queue"] or named["topic"]
+    # moto goes by the host, or by the scope of the signature.
+    headers = tuple(
+        (name, value.replace(f"/{here}/", f"/{there}/") if name.lower() == "authorization" else value)
+        for name, value in call.headers
+    )
+    return call._replace(url=call.url.replace(host, host.replace(here, there), 1), headers=headers)
+
+
+def at_its_service(call: AwsCall) -> AwsCall | None:
+    """A call to an address of the client's own choice, LocalStack's or MinIO's, at the address of its service.
+
+    None where that is no operation of AWS.
+    """
+    request = request_of(call)
+    bucket, _, _ = request.header("host").partition(".")  # where the bucket is named by the host, that is how it begins
+    for asked in (request, request._replace(target=f"/{bucket}{request.target}")):
+        with contextlib.suppress(Unknown):
+            found = call_of(asked)
+            if found.operation == call.operation:
+                return found
+    return None
 
 
 def with_queues_at(url: str, call: AwsCall, answer: AwsAnswer) -> AwsAnswer:

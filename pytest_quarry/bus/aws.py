@@ -22,6 +22,7 @@ from moto.sqs.exceptions import ReceiptHandleIsInvalid, SQSException
 from moto.sqs.models import sqs_backends
 
 from pytest_quarry.bus import names
+from pytest_quarry.bus.arrivals import at_its_resource
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 from pytest_quarry.bus.documented import as_documented
 from pytest_quarry.bus.event_source import MOST_OF_A_RECEIVE
@@ -59,7 +60,7 @@ class MockedAws:
         """Carry out one call at virtual time `now` (µs): what AWS would have answered, and how long that took (µs)."""
         from_sns = call.operation.startswith("sns.")
         with _at(now) as traveller, as_documented(self.queue, traveller, from_sns=from_sns) as waited:
-            answer = by_moto(call)
+            answer = by_moto(at_its_resource(call))
         if _changes(call.operation, answer.body):
             self.version += 1
         return answer, round(sum(waited) * 1_000_000)
@@ -129,6 +130,11 @@ class MockedAws:
         """The keys of all objects in a bucket."""
         s3: Any = s3_backends[names.ACCOUNT]["aws"]
         return list(s3.buckets[bucket].keys)
+
+    def all_keys(self) -> frozenset[str]:
+        """The keys of all objects in all buckets now."""
+        s3: Any = s3_backends[names.ACCOUNT]["aws"]
+        return frozenset(key for bucket in s3.buckets.values() for key in bucket.keys)
 
 
 def _changes(operation: str, body: bytes) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 from pytest_quarry.bus.calls import AwsCall, describe
 from pytest_quarry.bus.delivery import failed_identifiers
 from pytest_quarry.bus.event_source import MOST_OF_A_RECEIVE, EventSource, Handler
-from pytest_quarry.bus.faults import ANSWER_LOST, NO_EFFECT, SLOW, SLOW_SECONDS, Fault, FaultPlan
+from pytest_quarry.bus.faults import ANSWER_LOST, LAG, NO_EFFECT, SLOW, SLOW_SECONDS, Fault, FaultPlan
 from pytest_quarry.bus.topology import Topology
 from pytest_quarry.contract import lambda_record
 from pytest_quarry.contract.envelopes import message_attributes
@@ -206,13 +206,15 @@ class Bus:
     ) -> Fault:
         """Let AWS calls fail below the client's retries: those whose `service.Operation resource` contains `at`.
 
-        `error`: 503, 500, 404, throttle; timeout, reset (no effect); lost, dropped (an effect, no answer); cut, twice, slow.
+        `error`: 503, 500, 404, throttle; timeout, reset (no effect); lost, dropped (an effect, no answer); cut, twice, slow;
+        of listings of S3: lag (without what is newer than this), pieces (two keys a page).
         `times` of them (0: until `heal`), after the first `skip`; only those whose URL or body contains `containing` and for
         which `when(call)` holds. Raises ValueError for another error.
         """
         _at_least(times, 0, "times")
         _at_least(skip, 0, "skip")
-        fault = Fault(at=at, error=error, times=times, skip=skip, containing=containing, when=when)
+        listed = self._place.mocked.all_keys() if error == LAG else frozenset[str]()
+        fault = Fault(at=at, error=error, times=times, skip=skip, containing=containing, when=when, listed=listed)
         self._place.faults.begin(fault)
         return fault
 

@@ -46,10 +46,11 @@ def describe(call: AwsCall) -> str:
         host = urlsplit(call.url).netloc.split(".s3", 1)
         return f"{call.operation} {'/'.join(filter(None, [host[0] if len(host) > 1 else '', path]))}".strip()
     of_path = path.rsplit("/", 1)[-1] if service == "sqs" else ""  # the older protocol names the queue there
-    return f"{call.operation} {_resource(call) or of_path}".strip()
+    return f"{call.operation} {resource(call).rsplit('/', 1)[-1].rsplit(':', 1)[-1] or of_path}".strip()
 
 
-def _resource(call: AwsCall) -> str:
+def resource(call: AwsCall) -> str:
+    """What a call works on, as it names it: the URL of a queue, the ARN of a topic, the name of a table; or nothing."""
     try:
         values = json.loads(call.body)
     except ValueError:
@@ -59,5 +60,5 @@ def _resource(call: AwsCall) -> str:
     for name in ("QueueUrl", "TopicArn", "TableName", "FunctionName", "SecretId", "Name"):
         value = values.get(name)
         if isinstance(value, str):
-            return value.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+            return value
     return ""

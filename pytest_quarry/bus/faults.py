@@ -34,6 +34,8 @@ S3_CODES = {"503": ("503", "SlowDown"), "404": ("404", "NoSuchKey"), "throttle":
 THROTTLED = ("400", "ThrottlingException")
 ENTRY = re.compile(rb"<Contents>.*?</Contents>", re.DOTALL)
 KEY = re.compile(rb"<Key>(.*?)</Key>", re.DOTALL)
+COMMON = re.compile(rb"<CommonPrefixes>.*?</CommonPrefixes>", re.DOTALL)
+PREFIX = re.compile(rb"<Prefix>(.*?)</Prefix>", re.DOTALL)
 
 Apply = Callable[[AwsCall], AwsAnswer]
 
@@ -152,13 +154,21 @@ def _lagging(answer: AwsAnswer, listed: frozenset[str]) -> AwsAnswer:
     """The listing without the keys that are new since then: they are there, and can be read."""
 
     def known(entry: re.Match[bytes]) -> bytes:
-        found = KEY.search(entry[0])
-        key = html.unescape(found[1].decode()) if found else ""
+        key = _text(KEY.search(entry[0]))
         return entry[0] if key in listed or unquote(key) in listed else b""  # EncodingType=url, or plain
 
-    body = ENTRY.sub(known, answer.body)
-    count = str(len(ENTRY.findall(body))).encode()
+    def begins_a_known_one(entry: re.Match[bytes]) -> bytes:
+        prefix = _text(PREFIX.search(entry[0]))
+        there = any(key.startswith(beginning) for key in listed for beginning in (prefix, unquote(prefix)))
+        return entry[0] if there else b""
+
+    body = COMMON.sub(begins_a_known_one, ENTRY.sub(known, answer.body))
+    count = str(len(ENTRY.findall(body)) + len(COMMON.findall(body))).encode()
     return answer._replace(body=re.sub(rb"<KeyCount>\d+</KeyCount>", b"<KeyCount>" + count + b"</KeyCount>", body))
+
+
+def _text(found: re.Match[bytes] | None) -> str:
+    return html.unescape(found[1].decode()) if found else ""
 
 
 def matches(pattern: str, label: str) -> bool:

@@ -17,6 +17,7 @@ from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.utils import get_equivalent_url_in_aws_domain
 from moto.moto_api._internal import mock_random
 
+from pytest_quarry.bus import arrivals
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 
 NOT_IMPLEMENTED = (404, "Not yet implemented")  # moto, of services that it does not have
@@ -25,7 +26,21 @@ _stubber = BotocoreStubber()
 
 
 def by_moto(call: AwsCall) -> AwsAnswer:
-    """What AWS would have answered. Raises LookupError for what moto does not know."""
+    """What AWS would have answered, wherever the call was addressed. Raises LookupError for what moto does not know."""
+    answer = _asked(call)
+    if answer is None:
+        elsewhere = arrivals.at_its_service(call)
+        answer = None if elsewhere is None else _asked(elsewhere)
+    if answer is None:
+        raise LookupError(
+            f"{call.operation}: {call.method} {call.url} is nothing the mocked AWS knows; no call leaves this process. Use a "
+            "service that moto has, or give the code under test a client of your own in place of this one"
+        )
+    return answer
+
+
+def _asked(call: AwsCall) -> AwsAnswer | None:
+    """moto's answer; None where it has none."""
     headers = HTTPHeaders()
     for name, value in call.headers:
         headers[name] = value
@@ -33,10 +48,7 @@ def by_moto(call: AwsCall) -> AwsAnswer:
     with _swift(call.url):
         answer = _stubber.process_request(request)
     if answer is None or (answer[0], answer[2]) == NOT_IMPLEMENTED:
-        raise LookupError(
-            f"{call.operation}: {call.method} {call.url} is nothing the mocked AWS knows; no call leaves this process. Use a "
-            "service and an address that moto has, or give the code under test a client of your own in place of this one"
-        )
+        return None
     status, found, body = answer
     data = body.encode() if isinstance(body, str) else bytes(body)
     return AwsAnswer(status, tuple((str(name), str(value)) for name, value in dict(found).items()), data)

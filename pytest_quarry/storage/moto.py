@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from pytest_quarry.storage.stores import KeyTaken, NoSuchKey, StoreError, check_key, check_s3_key
+from pytest_quarry.storage.stores import KeyTaken, NoSuchKey, StoreError, Timed, check_key, check_s3_key
 
 __all__ = ["MotoStore"]
 
 
-class MotoStore:
+class MotoStore(Timed):
     """A store in an existing bucket of moto, below ``prefix``: fifty times faster than boto3, and the same objects.
 
     boto3 clients see what `put_object` would have left, ETags and checksums included, and S3 event notifications are

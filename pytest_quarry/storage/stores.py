@@ -4,11 +4,21 @@ import errno
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["FileStore", "KeyTaken", "MemoryStore", "NoSuchKey", "Store", "StoreError", "check_key", "check_s3_key"]
+__all__ = [
+    "FileStore",
+    "KeyTaken",
+    "MemoryStore",
+    "NoSuchKey",
+    "Store",
+    "StoreError",
+    "Timed",
+    "check_key",
+    "check_s3_key",
+]
 
 
 _IMPOSSIBLE = {
@@ -95,7 +105,23 @@ def check_s3_key(url: str, base: str, key: str) -> None:
         raise StoreError(f"{url}/{key}: longer than the 1,024 bytes S3 allows a key")
 
 
-class FileStore:
+class Timed:
+    """A store whose files have times: those of its clock (nanoseconds since 1970), where it has one."""
+
+    _clock: Callable[[], int] | None
+
+    @contextmanager
+    def as_of(self, at: int) -> Iterator[None]:
+        """What is written meanwhile was written at that time, in nanoseconds since 1970, as far as a clock is kept."""
+        before = self._clock
+        self._clock = None if before is None else lambda: at
+        try:
+            yield
+        finally:
+            self._clock = before
+
+
+class FileStore(Timed):
     """A store in a folder, made at the first write: files 0644, folders 0755, a swapped file 0600.
 
     A swap keeps Lode's protocol: an empty ``<key>.lock`` beside it, a temporary ``.lode-cas-<number>``, a rename.

@@ -13,6 +13,7 @@ from pytest_quarry.contract.notification import minimal as minimal_of
 from pytest_quarry.contract.notification import run_completed
 from pytest_quarry.contract.run import Outcome, Run
 from pytest_quarry.storage.clock import VirtualClock, moment, on_day
+from pytest_quarry.storage.late import LateStore
 from pytest_quarry.storage.listing import listing
 from pytest_quarry.storage.made import interleave, plain_run
 from pytest_quarry.storage.moto import MotoStore
@@ -41,6 +42,7 @@ class Storage:
         self.store = store
         self.layout = choose(Layout, layout, "layout")
         self._clock = clock
+        self._written = LateStore(store, clock)
         self._running: list[RunStory] = []
         self._ids: set[tuple[str, str]] = set()
         self._made = 0
@@ -197,6 +199,28 @@ class Storage:
         self._ids.update((run.dataset, run.run_id) for run in found)
         return found
 
+    # When it is seen.
+
+    def lag(self, *, seed: int | None = None) -> None:
+        """From now on what is written is not there for readers: a listing that lags, a copy that is still on its way.
+
+        `show` lets it appear file by file, in the order it was written or, with ``seed``, in any other. Files have the time
+        they were written at. The writer sees its own files.
+        """
+        if seed is not None and type(seed) is not int:
+            raise TypeError(f"lag(seed={seed!r}): a whole number, or None for the order in which files were written")
+        self._written.lag(seed)
+
+    def show(self, most: int | None = None) -> tuple[str, ...]:
+        """Let ``most`` of the files that `lag` holds back appear, or all of them; their keys, in the order they appeared."""
+        if most is not None and (type(most) is not int or most < 0):
+            raise ValueError(f"show({most!r}): a number of files, 0 or more; without one all appear")
+        return self._written.show(most)
+
+    def catch_up(self) -> tuple[str, ...]:
+        """Let all appear that `lag` holds back, and hold back nothing any more; the keys that appeared."""
+        return self._written.catch_up()
+
     # What is there, and what is said of it.
 
     def read(self) -> list[StoredRun]:
@@ -232,7 +256,7 @@ class Storage:
         return interleave([self._writer() for _ in runs], runs, seed=seed)
 
     def _writer(self) -> QuarryWriter:
-        return QuarryWriter(self.store, clock=self._clock, layout=self.layout)
+        return QuarryWriter(self._written, clock=self._clock, layout=self.layout)
 
     @contextmanager
     def _as(self, clock_off: float) -> Iterator[None]:

@@ -211,13 +211,13 @@ def test_retries_of_the_sdk_cost_no_real_time() -> None:
 
 def test_a_service_the_world_does_not_have_is_an_error_and_no_connection() -> None:
     def work(world: World) -> None:
-        client = boto3.client("s3", endpoint_url="http://192.0.2.1:9000")
-        client.list_buckets()
+        client = boto3.client("gamelift", endpoint_url="http://192.0.2.1:9000")
+        client.list_fleets()
 
     seen = see(work, fine=False)
     (raised,) = [text for text in seen.happenings if text.startswith("raised")]
     assert "no call leaves this process" in raised
-    assert seen.boundaries[0] == "s3.ListBuckets"
+    assert seen.boundaries[0] == "gamelift.ListFleets"
 
 
 OLD_SESSION = """

@@ -127,12 +127,47 @@ def test_a_client_keeps_its_own_credentials_afterwards(tmp_path: Path) -> None:
 
 
 def test_a_call_that_cannot_be_mocked_is_an_error_that_names_it(world: World) -> None:
-    with pytest.raises(
-        LookupError, match=r"s3.ListBuckets: GET http://192.0.2.1:9000/ is nothing the mocked AWS knows"
-    ):
-        boto3.client("s3", endpoint_url="http://192.0.2.1:9000").list_buckets()
-    with pytest.raises(LookupError, match=r"gamelift.*Use a service and an address that moto has"):
+    with pytest.raises(LookupError, match=r"gamelift.*is nothing the mocked AWS knows.*Use a service that moto has"):
         boto3.client("gamelift").list_fleets()
+    with pytest.raises(LookupError, match=r"gamelift.ListFleets: POST http://192.0.2.1:9000/ is nothing"):
+        boto3.client("gamelift", endpoint_url="http://192.0.2.1:9000").list_fleets()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://192.0.2.1:9000", "http://localhost:4566", "https://minio.internal", "http://objects.test:9000/"]
+)
+def test_a_client_with_an_address_of_its_own_is_answered_too(url: str, world: World) -> None:
+    sqs, sns, s3 = (boto3.client(name, region_name="us-east-1", endpoint_url=url) for name in ("sqs", "sns", "s3"))
+    assert world.queue_url in sqs.list_queues()["QueueUrls"]
+    assert sns.publish(TopicArn=world.topic_arn, Message="m")["MessageId"]
+    assert sqs.receive_message(QueueUrl=world.queue_url)["Messages"][0]["Body"]
+    s3.create_bucket(Bucket="mine")
+    for key in ("a", "b c/%2F", "list"):
+        s3.put_object(Bucket="mine", Key=key, Body=key.encode())
+        assert s3.get_object(Bucket="mine", Key=key)["Body"].read() == key.encode()
+    assert [entry["Key"] for entry in s3.list_objects_v2(Bucket="mine")["Contents"]] == ["a", "b c/%2F", "list"]
+    assert "mine" in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+    s3.delete_object(Bucket="mine", Key="a")
+    assert boto3.client("s3").list_objects_v2(Bucket="mine")["KeyCount"] == 2
+    assert boto3.client("sts", endpoint_url=url).get_caller_identity()["Account"] == "123456789012"
+
+
+@pytest.mark.parametrize("region", ["eu-central-1", "ap-southeast-2"])
+def test_a_client_of_another_region_reaches_the_worlds_queue(region: str, world: World) -> None:
+    sqs, sns = boto3.client("sqs", region_name=region), boto3.client("sns", region_name=region)
+    sns.publish(TopicArn=world.topic_arn, Message=QUEUE)
+    sqs.send_message(QueueUrl=world.queue_url, MessageBody="body")
+    found = sqs.receive_message(QueueUrl=world.queue_url, MaxNumberOfMessages=10)["Messages"]
+    assert len(found) == 2
+    entries = [{"Id": f"{n}", "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(found)]
+    assert len(sqs.delete_message_batch(QueueUrl=world.queue_url, Entries=entries)["Successful"]) == 2
+    mine = sqs.create_queue(QueueName="mine")["QueueUrl"]
+    assert region in mine
+    sqs.send_message(QueueUrl=mine, MessageBody=world.queue_url)
+    assert sqs.receive_message(QueueUrl=mine)["Messages"][0]["Body"] == world.queue_url
+    assert boto3.client("sqs").receive_message(QueueUrl=world.queue_url).get("Messages", []) == []
+    (queue,) = boto3.resource("sqs", region_name=region).queues.all()
+    assert queue.url == mine
 
 
 def requests_get(url: str) -> None:
