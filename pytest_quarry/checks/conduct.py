@@ -18,7 +18,11 @@ from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Deliver, Overlap, Poll, Publish, Schedule
-from pytest_quarry.simulation.shrink import shrink
+from pytest_quarry.simulation.shrink import MOST, shrink
+
+PATIENCE = "If it is only slow, give it more real seconds, by --quarry-guard or quarry_guard."
+
+MOST_HUNG = 8  # tries to make a schedule smaller in which the consumer hangs: each waits for it, for real seconds
 
 Status = Literal["passed", "failed", "inconclusive", "skipped"]
 
@@ -152,13 +156,15 @@ class Conductor:
     def _undisturbed(self, schedule: Schedule, stage: Stage) -> Verdict | None:
         """Why nothing can be said of this consumer, if so: it does nothing, or not the same thing twice."""
         history = stage.history(schedule)
-        again = self._again = self._again or self._execute(schedule)
         if self._consumer.kind == "publisher":
             silent = silence.of_publisher(history, self._consumer, schedule.runs[0].run_id)
             if silent is not None:
                 return silent
         elif not history.rows and any(view.items for view in due(history, self._told_only).values()):
-            return idle(self._execute(schedule, peek=True), self._consumer, schedule.runs[0].run_id)
+            # One that hangs is waited for, for real seconds: once is enough.
+            told = history if _hung(history) else self._execute(schedule, peek=True)
+            return idle(told, self._consumer, schedule.runs[0].run_id)
+        again = self._again = self._again or self._execute(schedule)
         difference = history.difference(again)
         if difference is not None:
             return Verdict(
@@ -180,7 +186,7 @@ class Conductor:
                 return False
             return found is not None and found.oracle == verdict.oracle
 
-        smallest = shrink(schedule, fails)
+        smallest = shrink(schedule, fails, MOST_HUNG if _hung(self._stage.history(schedule)) else MOST)
         for candidate in (smallest, schedule):
             history = self._execute(candidate, everything=True)
             confirmed = judge(history, check.oracles, told_only=self._told_only)
@@ -229,10 +235,23 @@ def idle(history: History, consumer: Consumer, run_id: str) -> Verdict:
     elif raised and raised[0].startswith("start raised"):
         error = raised[0].removeprefix("start raised ")
         why = f"{name}.start(world) raised {error}, each time. It must return a consumer that is ready to take turns."
+    elif raised and "'Records'" in raised[0] and consumer.kind == "event-bus":
+        why = (
+            f"It raised {raised[0]}, each time: it looks for the records of a Lambda event, and was given a notification, as "
+            "its parameters do not say that it is a Lambda function. Declare them as (event, context)."
+        )
     elif raised:
         why = f"It raised {raised[0]}, each time. Wrong path, or wrong layout (it is {consumer.layout!r} here)?"
     elif "hung" in what:
-        why = "It did not come back: " + next(entry.text for entry in history.entries if entry.what == "hung") + "."
+        why = (
+            f"It did not come back: {next(entry.text for entry in history.entries if entry.what == 'hung')}. {PATIENCE}"
+        )
+    elif "ended" in what and "returned" not in what:
+        ended = next(entry.text for entry in history.entries if entry.what == "ended")
+        why = (
+            f"It ended {ended}, each time: sys.exit, os._exit, a crash, or an exception that is no Exception, such as "
+            "KeyboardInterrupt and asyncio.CancelledError. To refuse a message, raise an Exception."
+        )
     elif not any(entry.changed for entry in history.entries if entry.what == "crossed"):
         why = (
             "It changed nothing: no file under world.disk, no database, no AWS call, no world.target. Does it follow a "
@@ -247,6 +266,10 @@ def idle(history: History, consumer: Consumer, run_id: str) -> Verdict:
         sentence=f"The consumer did nothing where something was due: {run_id} was {turn}, undisturbed, and no row came.",
         why=why,
     )
+
+
+def _hung(history: History) -> bool:
+    return any(entry.what == "hung" for entry in history.entries)
 
 
 def _unexplained(history: History, consumer: Consumer) -> Verdict:

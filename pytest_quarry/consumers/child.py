@@ -111,7 +111,9 @@ def _detach(birth: Birth) -> None:
     limit = birth.cpu_seconds if hard == resource.RLIM_INFINITY else min(birth.cpu_seconds, hard)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
-    faulthandler.register(STACK_SIGNAL, file=_open_inheritable(birth.stack), all_threads=True)
+    stack = _open_inheritable(birth.stack)
+    faulthandler.register(STACK_SIGNAL, file=stack, all_threads=True)
+    faulthandler.enable(stack)  # pytest's own would write past the world, to the terminal
 
 
 def _open_inheritable(path: str) -> Any:
@@ -124,7 +126,6 @@ def _redirect_output(birth: Birth) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-    faulthandler.enable(2)  # pytest's own would write past all this, to the terminal
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
     root = logging.getLogger()
@@ -180,6 +181,8 @@ def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
     threads = threading.active_count()
     try:
         value = consumer.do(command)
+    except ConsumerError as error:
+        return Unusable(str(error))
     except Exception as error:
         return _raised(error)
     return Returned(_plain(value), consumer.tasks or (threading.active_count() > threads and clocks.others_work(link)))

@@ -83,10 +83,13 @@ class ConsumerProcess:
         # Looks are counted, not time: a machine that stood still for a while must not accuse anybody.
         slice_seconds = min(LOOK_EVERY, self._guard)
         looks = math.ceil(self._guard / slice_seconds)
-        while not self._poll.poll(slice_seconds * 1000):
-            looks -= 1
-            if self._output.exists() and self._output.stat().st_size > FLOOD_BYTES:
+        while True:
+            came = self._poll.poll(slice_seconds * 1000)
+            if self._printed() > FLOOD_BYTES:
                 raise Hung(f"it wrote more than {FLOOD_BYTES >> 20} MiB to its output", self._where_it_stands())
+            if came:
+                break
+            looks -= 1
             if looks <= 0:
                 raise Hung(f"it did nothing the world could see for {self._guard:g} s", self._where_it_stands())
         try:
@@ -118,6 +121,13 @@ class ConsumerProcess:
         self.kill()
         _kill_each(descendants)
 
+    def _printed(self) -> int:
+        """Bytes of output so far. Looked at before each message: whether it is too much must not depend on luck."""
+        try:
+            return os.stat(self._output).st_size
+        except OSError:
+            return 0
+
     def output(self) -> str:
         """What it has printed and logged so far."""
         with contextlib.suppress(OSError):
@@ -127,6 +137,10 @@ class ConsumerProcess:
     def stack(self) -> str:
         """Where its Python threads stand."""
         return self._where_it_stands()
+
+    def last_stack(self) -> str:
+        """Where they stood when it crashed; nothing if it did not."""
+        return _own_frames(self._stack.read_text("utf-8", "replace")) if self._stack.exists() else ""
 
     def _where_it_stands(self) -> str:
         with contextlib.suppress(OSError):

@@ -20,7 +20,7 @@ class StartedConsumer:
     def __init__(self, consumer: Consumer, started: Any, boundary: Callable[[Boundary], Any]) -> None:
         self._runner: asyncio.Runner | None = None
         self._invocations = 0
-        self._boundary = boundary
+        self._boundary, self._name = boundary, consumer.name
         self.takes = "notification"
         self.command = started if isinstance(started, Command) else None
         self.reconcile: Any = getattr(started, "reconcile", None)
@@ -42,6 +42,11 @@ class StartedConsumer:
             if self._runner is None:
                 self._runner = asyncio.Runner()
             result = self._runner.run(_awaited(result))
+        if inspect.isgenerator(result) or inspect.isasyncgen(result):
+            raise ConsumerError(
+                f"{self._name} has a turn that is a generator: {result.__qualname__} contains `yield`, so calling it ran nothing "
+                "of it, and nobody iterates over it. Make it a function that does its work and returns."
+            )
         return result
 
     def _find_turn(self, consumer: Consumer, started: Any) -> Callable[[Call], Any]:
@@ -101,8 +106,8 @@ def _is_lambda(started: Any) -> bool:
     required = [
         p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
     ]
-    named = [p.name for p in parameters]
-    return len(required) >= 2 or named[:2] == ["event", "context"]
+    second = [p.name for p in parameters][1:2]
+    return len(required) >= 2 or second in (["context"], ["ctx"], ["_context"], ["_ctx"])
 
 
 def _wanted(consumer: Consumer) -> str:

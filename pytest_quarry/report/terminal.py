@@ -82,7 +82,7 @@ def _ending(result: Result, replay: str | None) -> list[str]:
 def _output(result: Result) -> list[str]:
     assert result.history is not None
     parts = []
-    if result.history.stack and any(entry.what in ("hung", "raised") for entry in result.history.entries):
+    if result.history.stack and any(entry.what in ("hung", "raised", "ended") for entry in result.history.entries):
         parts += ["", "where it stood:", textwrap.indent(result.history.stack.rstrip(), "  ")]
     output = result.history.output.strip().splitlines()
     if output:

@@ -217,6 +217,8 @@ class Drive:
             raise ConsumerError(message.words)
         assert isinstance(message, Ended), message
         self._recorder.record("ended", f"its own process, with status {message.status}")
+        if isinstance(self._process, ConsumerProcess):
+            self.stack = self._process.last_stack()
         self.kill()
         return Outcome("ended")
 

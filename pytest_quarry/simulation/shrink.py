@@ -12,8 +12,11 @@ MANY_RUNS = 8
 MOST, MOST_OF_MANY = 400, 12
 
 
-def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
-    """The smallest schedule found that still fails: nothing `smaller` leaves out can go, but of more than eight runs."""
+def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], most: int = MOST) -> Schedule:
+    """The smallest schedule found that still fails: nothing `smaller` leaves out can go, but of more than eight runs.
+
+    It tries `most` schedules at most.
+    """
     known: set[Schedule] = {schedule}
     tried = of_many = 0
     again = True
@@ -25,7 +28,7 @@ def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
             known.add(candidate)
             tried += 1
             of_many += len(schedule.runs) > MANY_RUNS
-            if tried > MOST or (of_many > MOST_OF_MANY and len(schedule.runs) > MANY_RUNS):
+            if tried > most or (of_many > MOST_OF_MANY and len(schedule.runs) > MANY_RUNS):
                 return schedule
             if fails(candidate):
                 schedule, again = candidate, True

@@ -168,6 +168,17 @@ def test_each_ending_is_told(work: Work, expected: str) -> None:
     assert ending(misbehave(work)) == expected
 
 
+def crashes(world: World) -> None:
+    ctypes.string_at(0)
+
+
+def test_where_it_crashed_is_told() -> None:
+    seen = misbehave(crashes)
+    assert "Segmentation fault" in seen.history.stack
+    assert "in crashes" in seen.history.stack
+    assert "_pytest" not in seen.history.stack
+
+
 def test_after_its_end_it_is_started_again() -> None:
     seen = misbehave(lambda world: os._exit(1))
     later = [f"{entry.what} {entry.text}" for entry in seen.history.entries if entry.step > 3]
@@ -318,6 +329,17 @@ def test_a_flood_of_output_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = misbehave(work, Limits(seconds=10))
     assert ending(seen) == "hung it wrote more than 1 MiB to its output"
     assert len(seen.history.output) <= 20_000
+
+
+def test_a_flood_is_noticed_at_the_next_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by luck: it says so each time, however fast the machine is."""
+    monkeypatch.setattr(process, "FLOOD_BYTES", 1 << 20)
+
+    def work(world: World) -> None:
+        os.write(1, b"x" * (2 << 20))
+        (world.disk / "a").touch()
+
+    assert ending(misbehave(work)) == "hung it wrote more than 1 MiB to its output"
 
 
 def test_its_output_is_kept() -> None:

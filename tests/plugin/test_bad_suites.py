@@ -121,6 +121,14 @@ HOOKS = {
         "def rows(self, world):\n        yield {'run_id': 'run-A'}\n        raise LookupError('gone')",
         "TestRowsRaiseLate.rows(world) raised LookupError: gone. It must read*",
     ),
+    "TestHandleIsGenerator": (
+        "def start(self, world):\n        def handle(n): yield n\n        return handle",
+        "TestHandleIsGenerator has a turn that is a generator: *handle contains `yield`, so calling it ran nothing of it*",
+    ),
+    "TestHandleIsAsyncGenerator": (
+        "def start(self, world):\n        async def handle(n): yield n\n        return handle",
+        "TestHandleIsAsyncGenerator has a turn that is a generator: *",
+    ),
     "TestRowsTakeNoWorld": (
         "def rows(self): return []",
         "TestRowsTakeNoWorld.rows(world) raised TypeError: *",
@@ -190,11 +198,25 @@ IDLE = {
         suite(
             "    def start(self, world):\n        def handle(n):\n            while True: pass\n        return handle"
         ),
-        ["*", "It did not come back: it did nothing the world could see for 0.5 s."],
+        [
+            "*",
+            "It did not come back: it did nothing the world could see for 0.5 s. If it is only slow, give it more real*",
+        ],
     ),
     "it ends its process": (
         suite("    def start(self, world):\n        import os\n        return lambda notification: os._exit(3)"),
-        ["The consumer did nothing*", "*ended its own process, with status 3*"],
+        [
+            "The consumer did nothing*",
+            "*ended its own process, with status 3*",
+            "It ended its own process, with status 3, each time: *",
+        ],
+    ),
+    "it looks for the records of a Lambda event": (
+        suite("    def start(self, world): return lambda *arguments: arguments[0]['Records']"),
+        [
+            "The consumer did nothing*",
+            "It raised KeyError: 'Records', each time: it looks for the records of a Lambda event*",
+        ],
     ),
     "rows reads something else": (
         suite("    def rows(self, world): return []"),
