@@ -33,6 +33,8 @@ class Duplicates:
     """
 
     def __init__(self, seed: int = 0) -> None:
+        if type(seed) is not int:
+            raise ContractError(f"seed is {seed!r}; it must be a whole number")
         self.seed = seed
         self._random = Random(f"quarry_duplicates/{seed}")
 
@@ -76,6 +78,8 @@ class Duplicates:
 
         What SQS received again keeps its message id; its receipt handle and its count are new.
         """
+        if isinstance(messages, Mapping) or not isinstance(messages, Sequence):
+            raise ContractError(f"later() got {messages!r}"[:200] + "; it takes a list of messages")
         order: list[M] = list(messages)
         for message in messages:
             bus.kind_of(message)

@@ -268,10 +268,10 @@ def _quarry_aws(
 
 
 @pytest.fixture
-def quarry_bus(request: pytest.FixtureRequest) -> Bus:
+def quarry_bus(request: pytest.FixtureRequest, quarry_topology: Topology) -> Bus:
     """Mocked SNS and SQS that misbehave on request: `publish(run)`, `deliver()`, `redeliver()`, `lose_next(…)` ….
 
-    In a test that has a quarry_world, the world's.
+    In a test that has a quarry_world, the world's. `quarry_topology` says how they are built; a test may parametrize it.
     """
     world = _world_of(request)
     if world is not None:

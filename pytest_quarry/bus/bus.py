@@ -99,8 +99,8 @@ class Bus:
 
         The records are empty where nothing is visible, or where the answer of this receive is lost (`lose_next`).
         """
-        if not 1 <= most <= MOST_OF_A_RECEIVE:
-            raise ValueError(f"deliver(most={most}): one receive hands over 1 to {MOST_OF_A_RECEIVE} messages")
+        if type(most) is not int or not 1 <= most <= MOST_OF_A_RECEIVE:
+            raise ValueError(f"deliver(most={most!r}): one receive hands over 1 to {MOST_OF_A_RECEIVE} messages")
         fault = self._meets("ReceiveMessage")
         if fault is not None and fault.error in NO_EFFECT:
             return {"Records": []}
@@ -146,7 +146,7 @@ class Bus:
         `reports`: whether the event source mapping has ReportBatchItemFailures.
         """
         records = event.get("Records") if isinstance(event, Mapping) else None
-        if not isinstance(records, Sequence):
+        if not isinstance(records, Sequence) or isinstance(records, str):
             raise ValueError(f"acknowledge() takes an event as deliver() gives it, with Records, not {event!r}"[:200])
         ids = [_field(record, "messageId") for record in records]
         failed = failed_identifiers(answer, ids, reports=reports)
@@ -179,7 +179,7 @@ class Bus:
         client that a delete had no effect; of a receive only the answer is lost, and a client's retry is the next one.
         """
         _one_of(what, Lost, "what")
-        _at_least(times, 1, "times")
+        _at_least(times, 1, "times", whole=True)
         queue = self._place.mocked.queue
         if what == "notification":
             queue.lost += times
@@ -211,15 +211,17 @@ class Bus:
         `times` of them (0: until `heal`), after the first `skip`; only those whose URL or body contains `containing` and for
         which `when(call)` holds. Raises ValueError for another error.
         """
-        _at_least(times, 0, "times")
-        _at_least(skip, 0, "skip")
+        _at_least(times, 0, "times", whole=True)
+        _at_least(skip, 0, "skip", whole=True)
         listed = self._place.mocked.all_keys() if error == LAG else frozenset[str]()
         fault = Fault(at=at, error=error, times=times, skip=skip, containing=containing, when=when, listed=listed)
         self._place.faults.begin(fault)
         return fault
 
     def heal(self, fault: Fault | None = None) -> None:
-        """End one fault, or all; then nothing is lost, late or out of order any more either."""
+        """End one fault, as `fail` gave it, or all; then nothing is lost, late or out of order any more either."""
+        if fault is not None and not isinstance(fault, Fault):
+            raise TypeError(f"heal({fault!r}): give the fault that fail() returned, or nothing to end all of them")
         self._place.faults.end(fault)
         if fault is None:
             self._place.mocked.queue.heal()
@@ -278,7 +280,12 @@ def _notification(run: Any, form: Form) -> tuple[str, dict[str, dict[str, str]]]
     if isinstance(run, Mapping):
         values = {name: run[name] for name in ("run_id", "source", "outcome") if isinstance(run.get(name), str)}
         attributes = {name: {"DataType": "String", "StringValue": value} for name, value in values.items()}
-        return json.dumps(dict(run)), attributes
+        try:
+            return json.dumps(dict(run)), attributes
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"publish(): the notification is no JSON: {error}; publish text to send what is none"
+            ) from None
     if not hasattr(run, "notification"):
         raise TypeError(
             f"publish() takes a run of quarry_storage.run(…), a mapping or text, not {type(run).__name__}; of a Run publish "
@@ -292,9 +299,10 @@ def _one_of(value: object, choices: Any, name: str) -> None:
         raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(get_args(choices))}")
 
 
-def _at_least(value: float, least: float, name: str) -> None:
-    if not value >= least:
-        raise ValueError(f"{name} is {value}; it must be at least {least}")
+def _at_least(value: float, least: float, name: str, *, whole: bool = False) -> None:
+    number = type(value) is int or (type(value) is float and not whole)
+    if not number or not least <= value < float("inf"):
+        raise ValueError(f"{name} is {value!r}; it must be a {'whole ' * whole}number and at least {least}")
 
 
 def _field(record: Any, name: str) -> str:

@@ -78,7 +78,7 @@ def kind_of(message: object) -> Kind:
             return "notification"
         what = f"an object with {', '.join(sorted(map(str, message))) or 'nothing in it'}"
     else:
-        what = f"a {type(message).__name__}"
+        what = f"of type {type(message).__name__}"
     raise ContractError(
         f"the message is {what}; give a decoded run_completed, an SNS envelope around it, a Lambda event or one of its records"
     )

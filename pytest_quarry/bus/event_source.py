@@ -81,9 +81,15 @@ class EventSource:
             raise TypeError(
                 f"{handler!r} is no function; give the Lambda handler itself, a function of (event, context)"
             )
-        if not 1 <= batch_size <= 10_000 or not 0 <= window <= 300 or (batch_size > MOST_OF_A_RECEIVE and window < 1):
+        whole = type(batch_size) is int and type(window) is int
+        if (
+            not whole
+            or not 1 <= batch_size <= 10_000
+            or not 0 <= window <= 300
+            or (batch_size > MOST_OF_A_RECEIVE and window < 1)
+        ):
             raise ValueError(
-                f"batch_size {batch_size}, window {window}: AWS takes 1 to 10,000 messages, a window of 0 to 300 seconds, and "
+                f"batch_size {batch_size!r}, window {window!r}: AWS takes 1 to 10,000 messages, a window of 0 to 300 whole seconds, and "
                 "with more than 10 messages a window of at least 1"
             )
         if fifo and (batch_size > MOST_OF_A_RECEIVE or window):

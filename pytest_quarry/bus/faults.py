@@ -67,6 +67,13 @@ class Fault:
     def __post_init__(self) -> None:
         if self.error not in (*ERRORS, SLOW):
             raise ValueError(f"{self.error!r} is no fault of an AWS call; there are {', '.join((*ERRORS, SLOW))}")
+        for name, must, holds in (
+            ("at", 'a part of "service.Operation resource"', isinstance(self.at, str)),
+            ("containing", "a text", isinstance(self.containing, str)),
+            ("when", "a function of a call", self.when is None or callable(self.when)),
+        ):
+            if not holds:
+                raise TypeError(f"{name} is {getattr(self, name)!r}; it must be {must}")
 
     def matches(self, label: str, call: AwsCall) -> bool:
         """Whether it is about this call."""

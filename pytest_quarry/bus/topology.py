@@ -13,9 +13,9 @@ FIFO = ".fifo"
 
 @dataclass(frozen=True, kw_only=True)
 class Topology:
-    """How a world's bus is built. `filter_policy` is JSON, on message attributes; `max_receives` ends in the dead-letter queue.
+    """How a world's bus is built. `filter_policy` is JSON, on message attributes; `max_receives` (1 to 1,000) ends in the dead-letter queue.
 
-    `visibility` is the queue's visibility timeout in seconds.
+    `visibility` is the queue's visibility timeout, 0 to 43,200 seconds. Raises ValueError for what AWS would not take.
     """
 
     raw: bool = False
@@ -23,6 +23,21 @@ class Topology:
     fifo: bool = False
     max_receives: int = 10
     visibility: int = 30
+
+    def __post_init__(self) -> None:
+        for name, must, holds in (
+            ("raw", "True or False", type(self.raw) is bool),
+            ("fifo", "True or False", type(self.fifo) is bool),
+            ("max_receives", "a whole number, 1 to 1,000", _is_whole(self.max_receives, 1, 1_000)),
+            ("visibility", "a whole number of seconds, 0 to 43,200", _is_whole(self.visibility, 0, 43_200)),
+            (
+                "filter_policy",
+                'JSON text with a list for each attribute, like \'{"source": ["shop"]}\', or ""',
+                self.filter_policy == "" or _is_policy(self.filter_policy),
+            ),
+        ):
+            if not holds:
+                raise ValueError(f"Topology: {name} is {getattr(self, name)!r}; it must be {must}")
 
     @property
     def topic(self) -> str:
@@ -77,3 +92,15 @@ class Topology:
         found = {name: {"Type": value["DataType"], "Value": value["StringValue"]} for name, value in attributes.items()}
         matcher = FilterPolicyMatcher(json.loads(self.filter_policy), "MessageAttributes")
         return bool(matcher.matches(found, body))
+
+
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def _is_policy(text: object) -> bool:
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        return False
+    return isinstance(found, dict) and all(isinstance(values, list) and values for values in found.values())

@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from pytest_quarry.contract.records import DROPPABLE, TERMINAL, Event, EventType
 if TYPE_CHECKING:
     from pytest_quarry.contract.run import Run
 
-__all__ = ["check_run"]
+__all__ = ["check_bytes", "check_run", "check_start", "check_text"]
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|\+00:00)", re.ASCII)
@@ -21,6 +22,7 @@ _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|\+00:00)"
 def check_run(run: "Run") -> None:
     """Return if Quarry could have produced this run; raise ContractError naming the rule it breaks if not."""
     where = f"run {run.run_id!r}"
+    _check_types(run, where)
     _check_identity(run, where)
     _check_lineage(run, where)
     _check_clock(run, where)
@@ -40,7 +42,39 @@ def check_run(run: "Run") -> None:
     _check_sidecars(run, where)
 
 
-def _check_text(value: object, where: str, *, empty: bool = False) -> None:
+_COUNTS = ("attempt", "duration_ms", "lost", "write_failures")
+
+
+def _check_types(run: "Run", where: str) -> None:
+    for name in _COUNTS:
+        if type(getattr(run, name)) is not int:
+            raise ContractError(f"{where}: {name} is {getattr(run, name)!r}; it must be a whole number")
+    if run.flush_count is not None and type(run.flush_count) is not int:
+        raise ContractError(f"{where}: flush_count is {run.flush_count!r}; it must be a whole number, or None")
+    if run.flush_interval is not None and type(run.flush_interval) not in (int, float):
+        raise ContractError(f"{where}: flush_interval is {run.flush_interval!r}; it must be seconds, or None")
+    if type(run.metrics) is not bool:
+        raise ContractError(f"{where}: metrics is {run.metrics!r}; it must be True or False")
+    if not isinstance(run.dropped, Mapping):
+        raise ContractError(f"{where}: dropped is {run.dropped!r}; it must map types of events to counts")
+
+
+def check_bytes(value: object, where: str) -> None:
+    """Raise ContractError for what is no bytes."""
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise ContractError(f"{where} is a {type(value).__name__}; it must be bytes")
+
+
+def check_start(value: object, where: str) -> None:
+    """Raise ContractError for what is no time with a time zone."""
+    if not isinstance(value, datetime):
+        raise ContractError(f"{where}: started_at is {value!r}; it must be a datetime, in UTC")
+    if value.utcoffset() is None:
+        raise ContractError(f"{where}: started_at {value} has no time zone; give it in UTC")
+
+
+def check_text(value: object, where: str, *, empty: bool = False) -> None:
+    """Raise ContractError for what is no text, or none that can be stored."""
     if not isinstance(value, str) or (not value and not empty):
         raise ContractError(f"{where} is {value!r}; it must be a {'' if empty else 'non-empty '}string")
     try:
@@ -50,10 +84,10 @@ def _check_text(value: object, where: str, *, empty: bool = False) -> None:
 
 
 def _check_identity(run: "Run", where: str) -> None:
-    _check_text(run.run_id, f"{where}: run_id")
-    _check_text(run.source, f"{where}: source")
-    _check_text(run.category, f"{where}: category", empty=True)
-    _check_text(run.dataset, f"{where}: dataset")
+    check_text(run.run_id, f"{where}: run_id")
+    check_text(run.source, f"{where}: source")
+    check_text(run.category, f"{where}: category", empty=True)
+    check_text(run.dataset, f"{where}: dataset")
     parts = run.dataset.split("/")
     if any(part in ("", ".", "..", "segments", "partitions") for part in parts) or "\0" in run.dataset:
         raise ContractError(
@@ -61,7 +95,7 @@ def _check_identity(run: "Run", where: str) -> None:
             "no empty part, '.', '..', 'segments' or 'partitions' between its slashes"
         )
     if run.job_id is not None:
-        _check_text(run.job_id, f"{where}: job_id")
+        check_text(run.job_id, f"{where}: job_id")
 
 
 def _check_lineage(run: "Run", where: str) -> None:
@@ -72,7 +106,7 @@ def _check_lineage(run: "Run", where: str) -> None:
     if run.attempt > 1:
         if run.parent_run_id is None:
             raise ContractError(f"{where}: attempt {run.attempt} without parent_run_id; a retry names the run before")
-        _check_text(run.parent_run_id, f"{where}: parent_run_id")
+        check_text(run.parent_run_id, f"{where}: parent_run_id")
         if run.parent_run_id == run.run_id:
             raise ContractError(f"{where}: is its own parent; a retry is a new run with a new run_id")
 
@@ -97,16 +131,15 @@ def _check_clock(run: "Run", where: str) -> None:
     start = run.started_at
     if start is None:
         return
-    if start.utcoffset() is None:
-        raise ContractError(f"{where}: started_at {start} has no time zone; give it in UTC")
+    check_start(start, where)
     if start.astimezone(UTC).date() != day:
         raise ContractError(f"{where}: day {run.day} but started_at {start}; day is the UTC date of the run's start")
 
 
 def _check_event(run: "Run", event: Event, where: str) -> None:
     where = f"{where}: event {event.event_id!r}"
-    _check_text(event.event_id, f"{where}: event_id")
-    _check_text(event.type, f"{where}: type")
+    check_text(event.event_id, f"{where}: event_id")
+    check_text(event.type, f"{where}: type")
     if event.type == "metrics":
         raise ContractError(f"{where}: type 'metrics'; that partition is kept for the metrics record")
     if not _is_time(event.ts):
@@ -115,6 +148,8 @@ def _check_event(run: "Run", event: Event, where: str) -> None:
         mine, its = getattr(run, name), getattr(event, name)
         if mine != its:
             raise ContractError(f"{where}: {name} {its!r} is of another run; this run has {mine!r}")
+    if event.payload is not None and not isinstance(event.payload, Mapping):
+        raise ContractError(f"{where}: payload is {event.payload!r}; it must be an object, or None")
     if event.type == EventType.ARTIFACT and not (event.payload and isinstance(event.payload.get("artifact_id"), str)):
         raise ContractError(f"{where}: no artifact_id in the payload; an artifact event names the artifact it commits")
 
@@ -182,9 +217,11 @@ def _check_artifacts(run: "Run", where: str) -> None:
     last = run.terminal.seq if run.terminal else None
     for artifact in run.artifacts:
         place = f"{where}: artifact {artifact.artifact_id!r}"
-        _check_text(artifact.artifact_id, f"{place}: artifact_id")
+        check_text(artifact.artifact_id, f"{place}: artifact_id")
         if not artifact.chunks:
             raise ContractError(f"{place} has no chunks; an empty artifact has one empty chunk")
+        for chunk in artifact.chunks:
+            check_bytes(chunk, f"{place}: a chunk")
         if last is not None and artifact.after_seq is not None and artifact.after_seq >= last:
             raise ContractError(f"{place} is sent after the terminal event; nothing follows that")
     committed: set[str] = set()
@@ -208,7 +245,7 @@ def _check_sidecars(run: "Run", where: str) -> None:
     names: set[str] = set()
     for sidecar in run.sidecars:
         place = f"{where}: sidecar {sidecar.name!r}"
-        _check_text(sidecar.name, f"{place}: name")
+        check_text(sidecar.name, f"{place}: name")
         if "/" in sidecar.name or "\\" in sidecar.name or ".." in sidecar.name or "\0" in sidecar.name:
             raise ContractError(f"{place}: Quarry refuses names with '/', '\\', '..' or NUL")
         if sidecar.name == "." or sidecar.name.endswith(".meta.json"):
@@ -216,7 +253,8 @@ def _check_sidecars(run: "Run", where: str) -> None:
         if sidecar.name in names:
             raise ContractError(f"{place} twice; sidecar names are unique within a run")
         names.add(sidecar.name)
-        _check_text(sidecar.content_type, f"{place}: content_type", empty=True)
+        check_bytes(sidecar.data, f"{place}: data")
+        check_text(sidecar.content_type, f"{place}: content_type", empty=True)
         if "\0" in sidecar.content_type:
             raise ContractError(f"{place}: NUL in content_type {sidecar.content_type!r}")
     if run.sidecars:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
-from pytest_quarry.contract.errors import choose
+from pytest_quarry.contract.errors import ContractError, choose
 from pytest_quarry.contract.records import TERMINAL, Event, EventType, seq_gaps
-from pytest_quarry.contract.rules import check_run
+from pytest_quarry.contract.rules import check_bytes, check_run
 
 __all__ = ["Artifact", "FlushMode", "Outcome", "Policy", "Run", "Sidecar"]
 
@@ -68,7 +68,15 @@ class Artifact:
 
     @classmethod
     def of(cls, artifact_id: str, data: bytes, *, chunk_bytes: int = CHUNK_BYTES) -> "Artifact":
-        """The artifact that holds ``data``, cut into chunks of ``chunk_bytes``; an empty one has one empty chunk."""
+        """The artifact that holds ``data``, cut into chunks of ``chunk_bytes``; an empty one has one empty chunk.
+
+        Raises ContractError for what is no bytes, and chunks of no size.
+        """
+        check_bytes(data, f"artifact {artifact_id!r}: data")
+        if type(chunk_bytes) is not int or chunk_bytes < 1:
+            raise ContractError(
+                f"artifact {artifact_id!r}: chunk_bytes is {chunk_bytes!r}; a chunk has one byte or more"
+            )
         parts = [data[at : at + chunk_bytes] for at in range(0, len(data), chunk_bytes)]
         return cls(artifact_id=artifact_id, chunks=tuple(parts or [b""]))
 

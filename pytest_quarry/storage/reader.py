@@ -24,11 +24,15 @@ def read_runs(
     ``root`` is a folder, a ``file://`` or ``s3://bucket[/prefix]`` URL (read with ``client``, a boto3 S3 client, a new one
     if absent), or anything with ``list`` and ``get``; ``layout`` is ``lode`` or ``flat``. A snapshot counts if its
     canonical manifest exists and parses. What is damaged, or cannot be had, is described in the run's ``damage``, and the rest is read; one
-    run is in memory at a time. Raises ValueError for an unknown layout or URL.
+    run is in memory at a time. Raises ValueError for an unknown layout or URL, TypeError for what is no storage.
     """
     if layout not in ("lode", "flat"):
         raise ValueError(f"layout {layout!r} is unknown; there are 'lode' and 'flat'")
     store: Readable = source(root, client) if isinstance(root, str | os.PathLike) else root
+    if not callable(getattr(store, "list", None)) or not callable(getattr(store, "get", None)):
+        raise TypeError(
+            f"read_runs() got {root!r}"[:200] + "; give a folder, a URL, or an object with list(prefix) and get(key)"
+        )
     return _read_all(store, find_lode(store) if layout == "lode" else find_flat(store))
 
 

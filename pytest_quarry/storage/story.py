@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
@@ -11,6 +11,7 @@ from pytest_quarry.contract.errors import ContractError, choose
 from pytest_quarry.contract.layout import Layout
 from pytest_quarry.contract.notification import minimal as minimal_of
 from pytest_quarry.contract.notification import run_completed
+from pytest_quarry.contract.rules import check_start, check_text
 from pytest_quarry.contract.run import Outcome, Run
 from pytest_quarry.storage.clock import VirtualClock, moment, on_day
 from pytest_quarry.storage.late import LateStore
@@ -21,7 +22,7 @@ from pytest_quarry.storage.reader import read_runs
 from pytest_quarry.storage.recorded import recorded_runs
 from pytest_quarry.storage.stored import StoredRun
 from pytest_quarry.storage.stores import FileStore, MemoryStore, Store, StoreError
-from pytest_quarry.storage.telling import FIELDS, RunFields, RunStory
+from pytest_quarry.storage.telling import FIELDS, RunFields, RunStory, seconds_off
 from pytest_quarry.storage.windows import Stop
 from pytest_quarry.storage.writer import QuarryWriter
 
@@ -144,11 +145,16 @@ class Storage:
         unknown = sorted(set(fields) - set(FIELDS))
         if unknown:
             raise ContractError(f"{', '.join(unknown)} unknown; a run takes {', '.join(FIELDS)}")
+        for what, number in (("count", count), ("items", items)):
+            if type(number) is not int or number < 0:
+                raise ContractError(f"runs: {what} is {number!r}; it must be a whole number, 0 or more")
+        check_text(name, "runs: name")
         chosen = choose(Outcome, outcome, "outcome")
-        skew = fields.pop("clock_off", 0.0)
+        skew = seconds_off(fields.pop("clock_off", 0.0))
         values: dict[str, Any] = dict(fields)
         with self._as(skew):
             started = values.pop("started_at", None) or on_day(values.get("day"), moment(self._clock()))
+            check_start(started, "runs")
             made: list[Run] = []
             for _ in range(count):
                 self._made += 1
@@ -165,15 +171,19 @@ class Storage:
 
     def write(self, run: Run, *, stop: Stop | None = None, flush_twice: bool = False) -> None:
         """Write a whole run that was made elsewhere, by `pytest_quarry.strategies` for one; or up to ``stop``."""
+        _check_run(run, "write()")
         self._writer().write(run, stop=stop, flush_twice=flush_twice)
         self._ids.add((run.dataset, run.run_id))
 
-    def interleave(self, runs: Sequence[Run], *, seed: int = 0) -> tuple[str, ...]:
+    def interleave(self, runs: Iterable[Run], *, seed: int = 0) -> tuple[str, ...]:
         """Write whole runs at the same time: forks, ids out of order, conflicts; ids of those that failed on one.
 
         Such a run ends as a policy_failure: what it wrote before, its metrics unless they meet a conflict too, and what
         its policy flushes again while closing.
         """
+        runs = tuple(runs)
+        for run in runs:
+            _check_run(run, "interleave()")
         self._ids.update((run.dataset, run.run_id) for run in runs)
         ended = self._interleave(runs, seed)
         return tuple(run.run_id for run, before in zip(ended, runs, strict=True) if run is not before)
@@ -229,6 +239,8 @@ class Storage:
 
     def tree(self, *, most: int = 400) -> str:
         """A readable listing, for failure texts: ``most`` files of it."""
+        if type(most) is not int or most < 0:
+            raise ValueError(f"tree(most={most!r}): a number of files, 0 or more")
         return listing(self.store, most=most)
 
     def notification(self, run: RunStory | Run, *, minimal: bool = False) -> dict[str, Any]:
@@ -240,6 +252,7 @@ class Storage:
             if not run.notified:
                 raise ContractError(f"{run!r}: nobody is notified of it; Quarry notifies once a run has ended")
             run = run.value
+        _check_run(run, "notification()")
         at = moment(self._clock())
         build = minimal_of if minimal else run_completed
         return build(run, root_url=self.url, timestamp=at, layout=self.layout)
@@ -275,10 +288,20 @@ class Storage:
         self._running.remove(story)
 
 
+def _check_run(run: object, where: str) -> None:
+    if not isinstance(run, Run):
+        raise TypeError(
+            f"{where} got {run!r}"[:200]
+            + "; it takes a Run: of run(…), of its complete() or value, or of pytest_quarry.strategies"
+        )
+
+
 class _Clock:
     """A clock, read by a writer that may be off."""
 
     def __init__(self, base: Callable[[], int]) -> None:
+        if not callable(base):
+            raise TypeError(f"clock is {base!r}; it must be a function that gives nanoseconds since 1970")
         self.base = base
         self.off = 0
 

@@ -11,6 +11,7 @@ from uuid import NAMESPACE_OID, uuid5
 from pytest_quarry.contract.encoding import encode_line
 from pytest_quarry.contract.errors import ContractError, choose
 from pytest_quarry.contract.records import DROPPABLE, Event, EventType, event_record
+from pytest_quarry.contract.rules import check_start, check_text
 from pytest_quarry.contract.run import CHUNK_BYTES, Artifact, Outcome, Policy, Run, Sidecar
 from pytest_quarry.storage.clock import moment, on_day
 from pytest_quarry.storage.flushes import Emitted, check_repeats
@@ -59,7 +60,7 @@ class RunStory:
             raise ContractError(f"run {run_id!r}: {', '.join(unknown)} unknown; a run takes {', '.join(FIELDS)}")
         self._storage = storage
         self._fields: dict[str, Any] = dict(fields)
-        self._clock_off = fields.get("clock_off", 0.0)
+        self._clock_off = seconds_off(fields.get("clock_off", 0.0))
         self._seq = 0
         self._events: list[Event] = []
         self._artifacts: list[Artifact] = []
@@ -110,6 +111,8 @@ class RunStory:
 
     def item(self, data: Mapping[str, Any], *, item_type: str = "item") -> Event:
         """Emit an item: what consumers load."""
+        if not isinstance(data, Mapping):
+            raise ContractError(f"run {self.run_id!r}: an item's data is {data!r}; it must be an object")
         return self.event(EventType.ITEM, {"item_type": item_type, "data": data})
 
     def items_of(self, many: Iterable[Mapping[str, Any]], *, item_type: str = "item") -> tuple[Event, ...]:
@@ -157,6 +160,7 @@ class RunStory:
     ) -> Artifact:
         """Send a file in chunks, and commit it; not ``committed``: an orphan; not ``complete``: its end never came."""
         self._check_running()
+        check_text(name, f"run {self.run_id!r}: name of an artifact")
         whole = Artifact.of(artifact_id or f"artifact-{len(self._artifacts) + 1}", data, chunk_bytes=chunk_bytes)
         artifact = replace(whole, after_seq=self._seq, checksums=checksums, complete=complete)
         if any(artifact.artifact_id == other.artifact_id for other in self._artifacts):
@@ -292,6 +296,7 @@ class RunStory:
         now = self._now()
         day: str | None = self._fields.get("day")
         started: datetime = self._fields.get("started_at") or on_day(day, now)
+        check_start(started, f"run {run_id!r}")
         self._shift = started - now
         values = {name: value for name, value in self._fields.items() if name not in ("clock_off", "started_at", "day")}
         # Nothing is known of its end yet: this outcome allows any.
@@ -394,6 +399,13 @@ class RunStory:
 
 
 _ENDS = "complete(), fail(), skip(), end() or crash()"
+
+
+def seconds_off(value: object) -> float:
+    """By how much a writer's clock is off. Raises ContractError for what is no number of seconds."""
+    if type(value) in (int, float) and abs(value) < 1e10:  # type: ignore[arg-type]
+        return float(value)  # type: ignore[arg-type]
+    raise ContractError(f"clock_off is {value!r}; it must be a number of seconds, negative where the clock is behind")
 
 
 def _given(**fields: Any) -> dict[str, Any]:

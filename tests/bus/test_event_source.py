@@ -202,9 +202,11 @@ def test_a_full_batch_does_not_wait(bus: Bus) -> None:
     assert source.poll() is None  # the window did not pass, or the late one would be here
 
 
-@pytest.mark.parametrize(("size", "window"), [(0, 0), (11, 0), (10_001, 10), (10, 301), (10, -1), (-1, 0)])
-def test_what_aws_would_not_take_is_refused(bus: Bus, size: int, window: int) -> None:
-    with pytest.raises(ValueError, match=f"batch_size {size}, window {window}: AWS takes 1 to 10,000 messages"):
+@pytest.mark.parametrize(
+    ("size", "window"), [(0, 0), (11, 0), (10_001, 10), (10, 301), (10, -1), (-1, 0), ("9", 0), (9, 1.5), (True, 0)]
+)
+def test_what_aws_would_not_take_is_refused(bus: Bus, size: Any, window: Any) -> None:
+    with pytest.raises(ValueError, match=f"batch_size {size!r}, window {window!r}: AWS takes 1 to 10,000 messages"):
         bus.event_source(Function(), batch_size=size, window=window)
 
 

@@ -389,6 +389,26 @@ FULL: dict[str, tuple[Callable[[Storage], Any], str]] = {
     "no sidecar": (lambda storage: storage.run("r").crash(window="w7"), "no sidecar file"),
     "flush twice": (lambda storage: storage.run("r").complete(flush_twice=True), "only the buffered policy"),
     "still running": (lambda storage: storage.run("r").value, r"end it with complete\(\)"),
+    "attempt": (lambda storage: storage.run("r", attempt="1"), "attempt is '1'; it must be a whole number"),
+    "flush count": (lambda storage: storage.run("r", policy="streaming", flush_count="2"), "flush_count is '2'; it must be a"),
+    "seconds": (lambda storage: storage.run("r", policy="streaming", flush_interval="2"), "flush_interval is '2'; it must be"),
+    "start": (lambda storage: storage.run("r", started_at="now"), "started_at is 'now'; it must be a datetime"),
+    "naive start": (lambda storage: storage.run("r", started_at=MORNING.replace(tzinfo=None)), "no time zone; give it in UTC"),
+    "bulk start": (lambda storage: storage.runs(1, started_at="now"), "started_at is 'now'; it must be a datetime"),
+    "duration": (lambda storage: storage.run("r", duration_ms=1.5), "duration_ms is 1.5; it must be a whole number"),
+    "metrics or not": (lambda storage: storage.run("r", metrics="no"), "metrics is 'no'; it must be True or False"),
+    "clock": (lambda storage: storage.run("r", clock_off="-3600"), "clock_off is '-3600'; it must be a number of seconds"),
+    "no clock": (lambda storage: storage.runs(1, clock_off=float("nan")), "clock_off is nan; it must be a number"),
+    "item": (lambda storage: storage.run("r").item(["A1"]), r"an item's data is \['A1'\]; it must be an object"),
+    "payload": (lambda storage: storage.run("r").event("x", 7), "payload is 7; it must be an object, or None"),
+    "text for bytes": (lambda storage: storage.run("r").artifact("a", "text"), "data is a str; it must be bytes"),
+    "text in a sidecar": (lambda storage: storage.run("r").sidecar("a", "text"), "data is a str; it must be bytes"),
+    "name": (lambda storage: storage.run("r").artifact(7, b""), "name of an artifact is 7; it must be a non-empty"),
+    "chunks": (lambda storage: storage.run("r").artifact("a", b"x", chunk_bytes=0), "chunk_bytes is 0; a chunk has"),
+    "lost": (lambda storage: storage.run("r").end("policy_failure", lost="1"), "lost is '1'; it must be a whole number"),
+    "count": (lambda storage: storage.runs("3"), "runs: count is '3'; it must be a whole number, 0 or more"),
+    "negative": (lambda storage: storage.runs(1, items=-1), "runs: items is -1; it must be a whole number, 0 or more"),
+    "bulk name": (lambda storage: storage.runs(1, name=""), "runs: name is ''; it must be a non-empty string"),
 }  # fmt: skip
 
 
@@ -397,6 +417,24 @@ def test_what_cannot_be_told_is_said_with_the_choices(what: str) -> None:
     act, words = FULL[what]
     with pytest.raises((ContractError, StoreError), match=words):
         act(memory())
+
+
+@pytest.mark.parametrize("name", ["write", "notification"])
+@pytest.mark.parametrize("wrong", [7, "run-1", None])
+def test_what_is_no_run_is_said(name: str, wrong: Any) -> None:
+    with pytest.raises(TypeError, match=rf"{name}\(\) got {wrong!r}; it takes a Run"):
+        getattr(memory(), name)(wrong)
+    with pytest.raises(TypeError, match=rf"interleave\(\) got {wrong!r}; it takes a Run"):
+        memory().interleave([wrong])
+
+
+def test_what_is_no_storage_or_clock_or_number_is_said() -> None:
+    with pytest.raises(TypeError, match=r"read_runs\(\) got 7; give a folder, a URL, or an object with list"):
+        list(read_runs(7))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="clock is 7; it must be a function that gives nanoseconds"):
+        Storage.in_memory(clock=7)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"tree\(most='all'\): a number of files"):
+        memory().tree(most="all")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("layout", ["flat"])
