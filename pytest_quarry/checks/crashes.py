@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.simulation import explore
 from pytest_quarry.simulation.schedule import Deliver, Poll, Schedule, Write
 
+MOST_AGAIN = 24  # second crashes
+
 
 def everywhere(stage: Stage) -> Iterator[Schedule]:
-    """One run, then two in turn, then two at once: each undisturbed, killed at each durable state, and torn."""
+    """One run, then two in turn, then two at once: each undisturbed, killed at each durable state, and torn; then killed again."""
     one = stage.loaded(stage.run("A"))
     more = stage.loaded(stage.run("A", items=12))
     two = stage.loaded(stage.run("A"), stage.run("B", items=1))
@@ -22,6 +26,26 @@ def everywhere(stage: Stage) -> Iterator[Schedule]:
         yield from explore.crash_points(base, stage.history(base))
     for base in bases:
         yield from explore.torn_writes(base, stage.history(base), sized)
+    again = list(_again(stage))
+    luck = random.Random(one.fingerprint)
+    yield from again if len(again) <= MOST_AGAIN else luck.sample(again, MOST_AGAIN)
+
+
+def _again(stage: Stage) -> Iterator[Schedule]:
+    """A second crash while it makes up for the first, where it then goes another way than it usually does."""
+    base = stage.loaded(stage.run("A", items=2))
+    usual = explore.durable_work(stage.history(base), len(base.steps))
+    for point in explore.crash_points(base, stage.history(base)):
+        if point.steps[-1] == base.steps[-1]:
+            continue  # another step is killed
+        recovering = replace(point, steps=(*point.steps, base.steps[-1]))
+        history = stage.history(recovering)
+        again = explore.durable_work(history, len(recovering.steps))
+        if again == usual[len(usual) - len(again) :]:
+            continue  # the same code does the same work again, or the rest of it: its crashes are known
+        for second in explore.crash_points(recovering, history):
+            if second.steps[-1] != recovering.steps[-1]:
+                yield second
 
 
 def _together(stage: Stage) -> Schedule:

@@ -29,6 +29,7 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
     sound("marker-by-rename", "Rows, then a marker file, each by rename.", "sound_files:MarkerByRenameSuite"),
     sound("staged-folder", "A staging directory, renamed when it is whole.", "sound_files:StagedFolderSuite"),
     sound("ledger", "An append-only file that recovers before each load.", "sound_files:LedgerSuite"),
+    sound("journal", "A journal that the next start finishes, in one transaction.", "journals:JournaledSuite"),
     sound("lambda", "A Lambda function with partial batch responses.", "sound_aws:LambdaSuite"),
     sound("lambda-raw", "The same with raw message delivery.", "sound_aws:RawLambdaSuite"),
     sound("target", "A transaction of world.target.", "sound_aws:TargetSuite"),
@@ -62,6 +63,12 @@ BROKEN_HANDLERS: tuple[Sample, ...] = (
         "Returns while a task nobody awaits still loads.",
         "broken_background:LoadsInATaskSuite",
         "EB04",
+    ),
+    broken(
+        "recovers-row-by-row",
+        "Finishes its journal after a crash in several commits, and begins anew after a second one.",
+        "journals:RecoversRowByRowSuite",
+        "EB05",
     ),
     broken(
         "remembers-the-last",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,6 +21,8 @@ from pytest_quarry.simulation.schedule import (
 
 # Sizes of one write that differ by less may differ by the digits of a number or a time.
 DATA_SIZED = 8
+# What tempfile and uuid make up: another name in each process.
+RANDOM_NAME = re.compile(r"tmp[0-9a-z_]{8}|[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")
 
 
 def crash_points(schedule: Schedule, history: History) -> Iterator[Schedule]:
@@ -37,6 +40,12 @@ def crash_points(schedule: Schedule, history: History) -> Iterator[Schedule]:
                 seen.add(before)
                 yield with_crash(schedule, entry.step, Crash(entry.text, crossed[entry.step, entry.text]))
         before = entry.state
+
+
+def durable_work(history: History, step: int) -> tuple[str, ...]:
+    """The operations of a step (counted from 1) that changed something durable, in order; random names count as alike."""
+    crossed = (entry for entry in history.entries if entry.what == "crossed" and entry.step == step)
+    return tuple(RANDOM_NAME.sub("*", entry.text) for entry in crossed if entry.changed or entry.rows is not None)
 
 
 def power_losses(schedule: Schedule, history: History) -> Iterator[Schedule]:
