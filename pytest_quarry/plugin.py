@@ -33,6 +33,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="execute exactly the schedule saved in FILE, and say whether it still fails",
     )
     group.addoption(
+        "--quarry-inline",
+        action="store_true",
+        help="with --quarry-replay, for a debugger: one start of the consumer is played by the test's own process, without "
+        "isolation, until it is killed",
+    )
+    group.addoption(
+        "--quarry-inline-start",
+        type=int,
+        default=1,
+        metavar="N",
+        help="which of the consumer's starts --quarry-inline is about (default 1, the first)",
+    )
+    group.addoption(
         "--quarry-seed",
         type=int,
         default=0,
@@ -96,6 +109,12 @@ def pytest_configure(config: pytest.Config) -> None:
         wanted = targets(config.getoption("--quarry-report") or (), config.invocation_params.dir)
         config.pluginmanager.register(Stream(config, wanted), "quarry-stream")
     saved: str | None = config.getoption("--quarry-replay")
+    alone = saved and config.getoption("--quarry-inline-start") > 0 and not getattr(config.option, "numprocesses", None)
+    if config.getoption("--quarry-inline") and not alone:
+        raise pytest.UsageError(
+            "--quarry-inline plays one start of the consumer, counted from 1, in the test's own process: it needs "
+            "--quarry-replay FILE, and no -n"
+        )
     if saved:
         from pytest_quarry.runner import read_replay
 

@@ -14,6 +14,7 @@ import pytest
 
 from pytest_quarry.checks.catalogue import Check
 from pytest_quarry.checks.conduct import Conductor, Result
+from pytest_quarry.consumers import inline
 from pytest_quarry.consumers.consumer import ConsumerError
 from pytest_quarry.real_time import guard_seconds
 from pytest_quarry.report import story, terminal
@@ -45,6 +46,12 @@ def run_item(suite: Conformance, node: Any, check: Check) -> None:
     result: Result | str
     try:
         conducting = conductor(suite, node.config, progress)
+        if replay is not None and node.config.getoption("--quarry-inline"):
+            start: int = node.config.getoption("--quarry-inline-start")
+            became, record = _inline(conducting, check, replay, suite, node, start)
+            setattr(node, RECORD, record)
+            _end_of_replay(became, replay, node)
+            return
         if replay is None:
             result = conducting.conduct(check, saved_schedules(node, check))
         else:
@@ -57,7 +64,7 @@ def run_item(suite: Conformance, node: Any, check: Check) -> None:
         cannot(node, check, result)
     note(result, node, suite)
     if replay is not None:
-        _replayed(result, replay, node)
+        _end_of_replay(_became(result, node), replay, node)
         return
     _conclude(suite, node, check, result)
 
@@ -136,13 +143,51 @@ def _conclude(suite: Conformance, node: Any, check: Check, result: Result) -> No
     pytest.fail(failing(result, node, suite)[0], pytrace=False)
 
 
-def _replayed(result: Result, replay: Replay, node: Any) -> None:
+def _became(result: Result, node: Any) -> tuple[str, str]:
+    """What became of a replayed schedule, in a word; and the failure text, where there is one."""
     if result.status == "passed":
-        node.config._quarry_replayed = f"{replay.path}: fixed, {result.check.title} holds for this schedule"
-        return
+        return f"fixed, {result.check.title} holds for this schedule", ""
     word = "still failing" if result.status == "failed" else "drifted"
+    return word, terminal.failure(result, replay=None, width=width_of(node.config))
+
+
+def _end_of_replay(became: tuple[str, str], replay: Replay, node: Any) -> None:
+    word, text = became
     node.config._quarry_replayed = f"{replay.path}: {word}"
-    pytest.fail(f"{word}\n\n{terminal.failure(result, replay=None, width=width_of(node.config))}", pytrace=False)
+    if text:
+        pytest.fail(f"{word}\n\n{text}", pytrace=False)
+
+
+def _inline(
+    conducting: Conductor, check: Check, replay: Replay, suite: Conformance, node: Any, start: int
+) -> tuple[tuple[str, str], Any]:
+    """Replay with one start of the consumer played by this process: what became of it, and its record.
+
+    The other process, the world's, tells them.
+    """
+    told: Any
+    try:
+        result = conducting.replay(check, replay.schedule, inline=start)
+        note(result, node, suite)
+        told = _became(result, node), getattr(node, RECORD)
+    except inline.Played as played:
+        told = played.told or "The world's process ended without a word."
+    except ConsumerError as error:
+        told = str(error)
+    except BaseException as error:
+        if inline.is_world():
+            inline.tell(f"The world of this replay failed: {error!r}")
+        raise
+    else:
+        if not inline.is_world():
+            never = f"; the consumer was never started {start} times, so nothing was played in this process"
+            return (told[0][0] + never, told[0][1]), told[1]
+    if inline.is_world():
+        inline.tell(told)
+    if isinstance(told, str):
+        raise ConsumerError(told)
+    became: tuple[tuple[str, str], Any] = told
+    return became
 
 
 def _save(result: Result, node: Any) -> tuple[str | None, Path | None]:

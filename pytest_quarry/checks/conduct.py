@@ -120,10 +120,13 @@ class Conductor:
             return self._result(check, "inconclusive", tried, doubt, *unexplained)
         return replace(self._result(check, "passed", tried, None, None, None), reason=reason)
 
-    def replay(self, check: Check, schedule: Schedule, *, drifts: bool = False) -> Result:
-        """Execute one schedule and judge it by the check's oracles; unless it `drifts`, it must go as it says."""
+    def replay(self, check: Check, schedule: Schedule, *, drifts: bool = False, inline: int = 0) -> Result:
+        """Execute one schedule and judge it by the check's oracles; unless it `drifts`, it must go as it says.
+
+        `inline`: that start of the consumer, counted from 1, is played by this process.
+        """
         self._executions = 0
-        history = self._execute(schedule, everything=True)
+        history = self._execute(schedule, everything=True, inline=inline)
         verdict = judge(history, check.oracles, told_only=self._told_only)
         if verdict is None and history.unreached and not drifts:
             verdict = Verdict(
@@ -137,7 +140,13 @@ class Conductor:
         return self._result(check, "failed" if verdict else "passed", 1, verdict, schedule, history)
 
     def _execute(
-        self, schedule: Schedule, *, everything: bool = False, peek: bool = False, reads: bool = False
+        self,
+        schedule: Schedule,
+        *,
+        everything: bool = False,
+        peek: bool = False,
+        reads: bool = False,
+        inline: int = 0,
     ) -> History:
         self._executions += 1
         turns = (step for step in schedule.steps if isinstance(step, (Deliver, Poll, Publish, Overlap)))
@@ -147,6 +156,7 @@ class Conductor:
             observe=everything or not (crashes or any(isinstance(step, Overlap) for step in schedule.steps)),
             reads=reads or any(isinstance(step, Break) and step.at.startswith("read") for step in schedule.steps),
             power=any(crash.power for crash in crashes),
+            inline=inline,
             trees=everything,
         )
         history = simulate(schedule, self._consumer, play, peek=peek)

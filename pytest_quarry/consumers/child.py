@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bdb
 import contextlib
 import ctypes
 import faulthandler
@@ -19,11 +20,13 @@ import types
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import pytest
+
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import aws, clocks, files, locks, names, no_escape, randomness, sqlite
 from pytest_quarry.consumers.hooks.aio import answers
-from pytest_quarry.consumers.link import Link
+from pytest_quarry.consumers.link import Disconnected, Link
 from pytest_quarry.consumers.protocol import Boundary, Call, Peek, Raised, Returned, Started, Unusable
 from pytest_quarry.consumers.started_consumer import StartedConsumer
 
@@ -51,6 +54,8 @@ class Birth:
     incarnation: int
     cpu_seconds: int
     reads: bool
+    inline: bool = False  # the test's own process is the consumer
+    debugged: bool = False  # another start of it is
     close: tuple[int, ...] = ()
 
 
@@ -72,11 +77,24 @@ def run(birth: Birth, connection: socket.socket) -> NoReturn:
         os._exit(status)
 
 
-def _become(birth: Birth, connection: socket.socket) -> Link:
-    _detach(birth)
-    _redirect_output(birth)
-    link = Link(connection, birth.directories, reads=birth.reads)
+def play(birth: Birth, connection: socket.socket) -> None:
+    """Be the consumer in the test's own process, without isolation, until the world kills it; then be the test's again."""
+    with contextlib.ExitStack() as afterwards:
+        link = _become(birth, connection, afterwards)
+        with contextlib.suppress(Disconnected):
+            _serve(birth, link)
+
+
+def _become(birth: Birth, connection: socket.socket, afterwards: contextlib.ExitStack | None = None) -> Link:
+    """Install the hooks; `afterwards` puts back what would be in the way of a process that goes on without them."""
+    if not birth.inline:
+        _detach(birth)
+        _redirect_output(birth)
+        _leave_debugger(birth)
+    link = Link(connection, birth.directories, reads=birth.reads, inline=birth.inline)
     clock = clocks.VirtualClock(birth.now, birth.epoch)
+    if afterwards is not None:
+        afterwards.callback(_release, link, clock, dict(os.environ), tempfile.tempdir)
     link.now, link.on_time = birth.now, clock.set
     replacements = {
         **files.install(link),
@@ -94,6 +112,16 @@ def _become(birth: Birth, connection: socket.socket) -> Link:
     os.register_at_fork(after_in_child=lambda: _grandchild(link))
     birth.world._enter_child(link)
     return link
+
+
+def _release(link: Link, clock: clocks.VirtualClock, environment: dict[str, str], temporary: str | None) -> None:
+    """The hooks stay where they are and do nothing more; clocks, environment and AWS are this process's own again."""
+    link.enabled = False
+    clock.stop()
+    os.environ.clear()
+    os.environ.update(environment)
+    tempfile.tempdir = temporary
+    aws.route(None)
 
 
 def _detach(birth: Birth) -> None:
@@ -138,6 +166,22 @@ def _redirect_output(birth: Birth) -> None:
         root.addHandler(handler)
 
 
+def _leave_debugger(birth: Birth) -> None:
+    """There is no terminal here: `breakpoint()` would wait for ever."""
+
+    def skip(*arguments: Any, **keywords: Any) -> None:
+        if not birth.debugged:
+            raise RuntimeError(
+                "breakpoint(): a consumer's own process has no terminal. Replay a saved schedule in the test's process: "
+                "pytest --quarry-replay FILE --quarry-inline"
+            )
+
+    sys.breakpointhook = skip
+    pdb = sys.modules.get("pdb")
+    if pdb is not None:
+        pdb.set_trace = skip  # type: ignore[attr-defined]
+
+
 def _grandchild(link: Link) -> None:
     """A process the consumer forked must not speak for it."""
     link.enabled = False
@@ -173,8 +217,15 @@ def _start(birth: Birth, link: Link) -> StartedConsumer | None:
     except ConsumerError as error:
         link.exchange(Unusable(str(error)))
     except Exception as error:
+        if link.inline and _quits_debugger(error):
+            raise
         link.exchange(_raised(error))
     return None
+
+
+def _quits_debugger(error: Exception) -> bool:
+    """Whether somebody at a debugger's prompt has seen enough."""
+    return isinstance(error, (bdb.BdbQuit, pytest.exit.Exception))
 
 
 def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
@@ -184,6 +235,8 @@ def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
     except ConsumerError as error:
         return Unusable(str(error))
     except Exception as error:
+        if link.inline and _quits_debugger(error):
+            raise
         return _raised(error)
     return Returned(_plain(value), consumer.tasks or (threading.active_count() > threads and clocks.others_work(link)))
 

@@ -51,6 +51,9 @@ class Link:
     now: int = 0
     enabled: bool = True
     reads: bool = False  # opening a file for reading is a boundary too
+    inline: bool = (
+        False  # this is the test's own process: when the world has gone it stays, and is told by Disconnected
+    )
     boundaries: int = 0
     waiting: int = 0  # threads on their way to a boundary
     _lock: Any = field(default_factory=threading.RLock)
@@ -130,6 +133,8 @@ class Link:
             protocol.send(self.socket, message)
             answer = protocol.receive(self.socket)
         except (EOFError, OSError):
+            if self.inline:
+                raise Disconnected from None
             os._exit(70)
         now = getattr(answer, "now", None)
         if now is not None:
@@ -157,6 +162,8 @@ class Link:
     def torn(self) -> NoReturn:
         """Report that the cut write is on disk; does not return."""
         self.exchange(Torn())
+        if self.inline:
+            raise Disconnected
         os._exit(70)
 
     def stamp(self, file: Any) -> None:

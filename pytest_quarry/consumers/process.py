@@ -19,11 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_quarry.consumers import child, keeper, protocol
+from pytest_quarry.consumers import child, inline, keeper, protocol
 from pytest_quarry.consumers.child import Birth
 from pytest_quarry.consumers.hooks import names
 from pytest_quarry.consumers.protocol import Ended
 
+FOR_EVER = 86_400.0 * 7  # real seconds somebody may stand at a debugger's prompt
 STACK_WAIT = 1.0  # real seconds a hung process has to print its stack
 FLOOD_BYTES = 32 << 20
 HERE = os.path.dirname(__file__)
@@ -48,18 +49,21 @@ class ConsumerProcess:
 
     def __init__(self, birth: Birth, *, guard_seconds: float) -> None:
         self.pid = 0
-        self._guard = guard_seconds
+        self._guard = FOR_EVER if birth.inline else guard_seconds
         self._output, self._stack = Path(birth.output), Path(birth.stack)
         self._socket = self._fork(birth)
         self._poll = select.poll()  # select() cannot take descriptors above 1023
         self._poll.register(self._socket, select.POLLIN)
-        keeper.remember_group(self.pid)
+        if self.pid:  # else the test's own process is the consumer, and not ours to kill
+            keeper.remember_group(self.pid)
         _alive.add(self)
 
     def _fork(self, birth: Birth) -> socket.socket:
         names.holders()  # found once in the parent, for every child
-        mine, theirs = socket.socketpair()
         keeper.remember_directory(birth.world_root)
+        if birth.inline:
+            return inline.swap(birth)
+        mine, theirs = socket.socketpair()
         others = tuple(process._socket.fileno() for process in _alive)
         close = tuple(d for d in (*others, mine.fileno(), keeper.descriptor()) if d is not None)
         birth = replace(birth, close=close)

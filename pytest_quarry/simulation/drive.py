@@ -57,6 +57,7 @@ class Play:
     observe: bool = True  # read the target at every durable change, not only between turns and after kills
     reads: bool = False  # opening a file for reading is a boundary too
     power: bool = False  # keep the log that a power loss needs
+    inline: int = 0  # which start of the consumer, counted from 1, is played by this process
     trees: bool = False  # note which keys storage holds, whenever the world wrote some
 
 
@@ -365,6 +366,8 @@ class Drive:
             seed=world.seed * 1_000_003 + incarnation,
             incarnation=incarnation,
             reads=self._play.reads,
+            inline=self._play.inline == incarnation,
+            debugged=bool(self._play.inline),
             cpu_seconds=int(self._play.limits.seconds) + CPU_MARGIN,
         )
 

@@ -190,3 +190,81 @@ def test_the_seed_makes_other_run_ids(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_orders=BROKEN)
     result = pytester.runpytest(*QUIET, "--quarry-seed=5", "-k", "crash_duplicates")
     result.stdout.re_match_lines([r"run-A-[0-9a-f]{6} was loaded twice.*"])
+
+
+def inline(pytester: pytest.Pytester, file: Path, *options: str) -> pytest.RunResult:
+    """In a process of its own, which becomes the consumer."""
+    return pytester.runpytest_subprocess(*QUIET, f"--quarry-replay={file}", "--quarry-inline", *options)
+
+
+def test_inline_plays_the_consumer_in_the_tests_own_process(pytester: pytest.Pytester, saved: Path) -> None:
+    change(pytester, "    def mark(self, run_id):\n", "    def mark(self, run_id):\n        SEEN.append(run_id)\n")
+    change(pytester, "class Orders:\n", "SEEN = []\n\n\nclass Orders:\n")
+    pytester.makeconftest(
+        """
+        import os, time
+        from pathlib import Path
+
+        def pytest_runtest_teardown(item):
+            import test_orders
+            print("seen", *test_orders.SEEN, "and the clock is real:", time.time() > 1.78e9, time.monotonic() < time.monotonic())
+            print("credentials", os.environ.get("AWS_ACCESS_KEY_ID"), "files", Path(__file__).read_text().split("\\n")[0])
+        """
+    )
+    result = inline(pytester, saved, "-s")
+    result.assert_outcomes(failed=1, deselected=len(pytester.inline_genitems("test_orders.py")[0]) - 1)
+    result.stdout.fnmatch_lines(
+        [
+            "*seen run-A and the clock is real: True True",
+            "credentials None files import os, time",
+            "still failing",
+            "run-A was loaded twice: *",
+            "*KILLED*before sqlite BEGIN*",
+            f"*{saved.name}: still failing",
+        ]
+    )
+
+
+def test_inline_plays_a_later_start(pytester: pytest.Pytester, saved: Path) -> None:
+    change(pytester, "    def mark(self, run_id):\n", "    def mark(self, run_id):\n        print('here I mark it')\n")
+    for options in ([], ["--quarry-inline-start=2"]):
+        result = inline(pytester, saved, "-s", *options)
+        assert result.outlines.count("here I mark it") == 1, "the other start prints it in a process of its own"
+        result.stdout.fnmatch_lines(["  EB05 *FAILED *"])
+    result = inline(pytester, saved, "--quarry-inline-start=9")
+    result.stdout.fnmatch_lines(["*: still failing; the consumer was never started 9 times, so nothing was played in*"])
+
+
+def test_inline_a_debugger_stops_in_the_consumer(pytester: pytest.Pytester, saved: Path) -> None:
+    pytest.importorskip("pexpect")
+    change(pytester, "    def mark(self, run_id):\n", "    def mark(self, run_id):\n        breakpoint()\n")
+    child = pytester.spawn_pytest(f"--quarry-replay={saved} --quarry-inline test_orders.py")
+    child.expect(r"\(Pdb\)")
+    child.sendline("p 'it is ' + run_id")
+    child.expect("it is run-A")
+    child.sendline("q")
+    child.expect("Quitting debugger")
+    child.wait()
+
+
+def test_a_breakpoint_elsewhere_says_where_it_works(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_orders=BROKEN.replace(
+            "    def mark(self, run_id):\n", "    def mark(self, run_id):\n        breakpoint()\n"
+        )
+    )
+    result = pytester.runpytest(*QUIET, "-k", "crash_duplicates")
+    result.stdout.fnmatch_lines(
+        ["*RuntimeError: breakpoint(): a consumer's own process has no terminal. Replay *--quarry-inline*"]
+    )
+
+
+@pytest.mark.parametrize(
+    "options", [["--quarry-inline"], ["--quarry-replay=x.json", "--quarry-inline", "--quarry-inline-start=0"]]
+)
+def test_inline_needs_a_schedule(pytester: pytest.Pytester, options: list[str]) -> None:
+    result = pytester.runpytest(*QUIET, *options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: --quarry-inline plays one start of the consumer, *it needs --quarry-replay FILE*"]
+    )

@@ -33,10 +33,11 @@ class VirtualClock:
     """Virtual time inside one process, in microseconds since the epoch."""
 
     def __init__(self, now: int, epoch: int) -> None:
-        self._epoch = epoch
+        self._epoch, self._stopped = epoch, False
         self.now = now
         # From a number, not a datetime: its time zone would become the consumer's.
-        self._traveller = time_machine.travel(now // 1_000_000, tick=False).start()
+        self._travel = time_machine.travel(now // 1_000_000, tick=False)
+        self._traveller = self._travel.start()
         self._traveller.shift((now % 1_000_000) * MICROSECOND)
 
     def set(self, now: int) -> None:
@@ -44,11 +45,16 @@ class VirtualClock:
             self._traveller.shift((now - self.now) * MICROSECOND)
             self.now = now
 
+    def stop(self) -> None:
+        """The clocks are the machine's again."""
+        self._travel.stop()
+        self._stopped = True
+
     def seconds(self) -> float:
         return self.now / 1e6
 
     def monotonic_ns(self) -> int:
-        return (self.now - self._epoch) * 1000 + 10**12
+        return _real_monotonic_ns() if self._stopped else (self.now - self._epoch) * 1000 + 10**12
 
     def monotonic(self) -> float:
         return self.monotonic_ns() / 1e9
@@ -219,6 +225,7 @@ def pause() -> None:
 
 
 _real_sleep = time.sleep
+_real_monotonic_ns = time.monotonic_ns
 
 
 def _others_alive() -> bool:

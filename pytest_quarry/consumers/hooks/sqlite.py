@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from pytest_quarry.consumers.hooks.sqlite_locks import patient
-from pytest_quarry.consumers.link import Link, shown
+from pytest_quarry.consumers.link import Disconnected, Link, shown
 from pytest_quarry.consumers.protocol import Boundary
 
 FAMILY = ("", "-journal", "-wal", "-shm")
@@ -96,7 +96,7 @@ def _traced(factory: type, below: type, link: Link, clock_of: _Clock) -> type:
                     return
                 try:
                     link.boundary(Boundary(f"sqlite {_words(statement)} {short}", paths))
-                except Exception:
+                except (Exception, Disconnected):  # SQLite swallows it
                     connection.interrupt()
 
             super().set_trace_callback(trace)
