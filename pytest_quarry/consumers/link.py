@@ -33,7 +33,8 @@ HELD = signal.valid_signals() - {
     signal.SIGILL,
     signal.SIGABRT,
 }
-HOLD, MOST_HOLDS = 0.001, 1000  # real seconds, and how often, a thread is held while the main thread goes on
+HOLD = 0.001  # real seconds between looks of a thread that waits while the main thread goes on
+MOST_SILENT = 1.0  # real seconds in which the main thread neither waits for the world nor comes to a boundary
 F_GETPATH = 50  # macOS: fcntl.F_GETPATH, from <sys/fcntl.h>
 
 
@@ -60,7 +61,9 @@ class Link:
     _inside: set[int] = field(default_factory=set)
     _main: int = field(default_factory=real_get_ident)
     _yielding: int = 0
+    _asking: int = 0  # the main thread waits for the world: for leave, or for its next turn
     _holds: bool = True
+    _only_starts: bool = False
 
     @property
     def inside(self) -> bool:
@@ -70,12 +73,27 @@ class Link:
     @contextlib.contextmanager
     def yields(self) -> Iterator[None]:
         """Meanwhile the main thread waits: the others' turn."""
-        main = real_get_ident() == self._main
+        main = real_get_ident() == self._main and not self._only_starts
         self._yielding += main
         try:
             yield
         finally:
             self._yielding -= main
+
+    def starting(self, start: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that starts a thread and waits until it runs: no wait in which other threads get on."""
+
+        @functools.wraps(start)
+        def starting(*arguments: Any, **keywords: Any) -> Any:
+            if real_get_ident() != self._main:
+                return start(*arguments, **keywords)
+            self._only_starts = True
+            try:
+                return start(*arguments, **keywords)
+            finally:
+                self._only_starts = False
+
+        return starting
 
     def yielding(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A function that waits, during which other threads get on."""
@@ -87,18 +105,23 @@ class Link:
 
         return waiting
 
-    def _hold(self) -> None:
-        """Other threads come to boundaries while the main thread waits: so their order is no luck.
+    def main_ahead(self, moment: float) -> Iterator[None]:
+        """Again and again, as long as the main thread goes on and the calling one is to wait; each time `moment` passes.
 
-        Where it waits in a way that is not seen, they go on after a while, and are not held any more.
+        Other threads get on while the main thread waits: so their order is no luck, however busy the machine is. Where it
+        waits in a way that is not seen, they go on after a while, and need not wait any more.
         """
-        if real_get_ident() == self._main or not self._holds:
+        if real_get_ident() == self._main:
             return
-        for _ in range(MOST_HOLDS):
-            if self._yielding:
-                return
-            real_sleep(HOLD)
-        self._holds = False
+        silent, seen = 0.0, self.boundaries
+        while self._holds and not self._yielding:
+            yield
+            if self._asking or self.boundaries != seen:
+                silent, seen = 0.0, self.boundaries
+            else:
+                silent += moment
+            if silent >= MOST_SILENT:
+                self._holds = False
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
@@ -113,11 +136,14 @@ class Link:
     def exchange(self, message: Any) -> Any:
         """Send a message and wait for the answer; exits when the world is gone."""
         me = real_get_ident()
+        main = me == self._main
         mask = real_mask(signal.SIG_BLOCK, ())
+        self._asking += main
         try:
             real_mask(signal.SIG_BLOCK, HELD)
             self.waiting += 1
-            self._hold()
+            for _ in self.main_ahead(HOLD):
+                real_sleep(HOLD)
             with self._lock:
                 self.waiting -= 1
                 self._inside.add(me)
@@ -126,6 +152,7 @@ class Link:
                 finally:
                     self._inside.discard(me)
         finally:
+            self._asking -= main
             real_mask(signal.SIG_SETMASK, mask)
 
     def _exchange(self, message: Any) -> Any:

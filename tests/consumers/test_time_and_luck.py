@@ -22,6 +22,7 @@ from time import time as imported_time
 import pytest
 from first_turn import Work, see, tell
 
+from pytest_quarry.consumers import link
 from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Restart, Schedule, Write
 from pytest_quarry.simulation.world import EPOCH, SECOND, World
 
@@ -183,6 +184,58 @@ def test_a_pool_of_threads_in_a_handler() -> None:
     assert sorted(seen.boundaries) == sorted(
         [f"{verb} {number}" for verb in ("open", "write") for number in range(6)] + ["sleep"] * 6 + ["target INSERT"]
     )
+
+
+@pytest.fixture
+def slow_rows(monkeypatch: pytest.MonkeyPatch) -> Callable[[World], list[object]]:
+    """A target that takes the world longer to read than threads are held back when nothing goes on."""
+    monkeypatch.setattr(link, "MOST_SILENT", 0.05)
+
+    def rows(world: World) -> list[object]:
+        time.sleep(0.2)
+        return list(world.target.rows())
+
+    return rows
+
+
+def test_threads_that_tick_do_not_run_ahead_of_a_slow_world(slow_rows: Callable[[World], list[object]]) -> None:
+    """However long the world takes, between two turns and at a boundary: the main thread is not waiting for them."""
+
+    def start(world: World) -> Callable[[object], None]:
+        def ticks(tick: Callable[[], object]) -> None:
+            while True:
+                tick()
+
+        for tick in (lambda: sleep(1), lambda: threading.Event().wait(1)):
+            threading.Thread(target=ticks, args=(tick,), daemon=True).start()
+
+        def handle(notification: object) -> None:
+            if not world.target.rows():
+                tell(world, 1)
+
+        return handle
+
+    seen = see(lambda world: None, start=start, rows=slow_rows)
+    assert "sleep" not in seen.boundaries
+
+
+def test_a_heartbeat_that_is_stopped_in_time_does_not_beat(slow_rows: Callable[[World], list[object]]) -> None:
+    def work(world: World) -> None:
+        stop, beats = threading.Event(), []
+
+        def beat() -> None:
+            while not stop.wait(10):
+                beats.append("beat")
+
+        thread = threading.Thread(target=beat)
+        thread.start()
+        tell(world, "one row", "another")
+        stop.set()
+        thread.join()
+        tell(world, beats)
+
+    seen = see(work, rows=slow_rows)
+    assert seen.boundaries == ["target INSERT"] * 3
 
 
 def test_other_programs_take_real_time() -> None:

@@ -113,6 +113,7 @@ def _install_waits(link: Link, sleep: Callable[[float], None]) -> None:
         return real_wait(self, 0)
 
     threading.Condition.wait = link.yielding(wait)  # type: ignore[method-assign]
+    threading.Thread.start = link.starting(threading.Thread.start)  # type: ignore[method-assign]
     real_join = threading.Thread.join
 
     def join(self: threading.Thread, timeout: float | None = None) -> None:
@@ -194,7 +195,11 @@ def _ready(look: Callable[[float], Any], timeout: float, real: bool, link: Link,
 
 
 def while_others_work(link: Link) -> Iterator[None]:
-    """Again and again, as long as other threads come to boundaries or compute: their work must not time out."""
+    """Again and again, each time GRACE passes, as long as other threads get on: their work must not time out.
+
+    They come to boundaries, compute, or, the main thread, go on.
+    """
+    yield from link.main_ahead(GRACE)
     quiet = 0
     for _ in range(MOST_GRACES):
         boundaries, computed = link.boundaries, time.process_time()
