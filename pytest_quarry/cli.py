@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_quarry.checks import own
 from pytest_quarry.commandline import check, options, words
 from pytest_quarry.commandline.check import CONFORMS, INTERNAL, USAGE
 from pytest_quarry.commandline.settings import UsageError
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _parser().error("options for pytest, after --, are for check and replay")
     try:
         return _run_command(chosen, for_pytest)
-    except (UsageError, ConsumerError) as error:
+    except (UsageError, ConsumerError, own.CheckError) as error:
         print(f"quarry-conformance {chosen.command}: {error}", file=sys.stderr)
         return USAGE
 
@@ -49,13 +50,13 @@ def _run_command(chosen: argparse.Namespace, for_pytest: list[str]) -> int:
     if chosen.command == "demo":
         return demo()
     if chosen.command == "list":
-        return list_checks()
+        return list_checks(chosen.checks)
     if chosen.command == "diff":
         from pytest_quarry.report import diff
 
         return diff.run(chosen.old, chosen.new)
     if chosen.command == "explain":
-        print(words.explain(chosen.check))
+        print(words.explain(chosen.check, chosen.checks))
         return CONFORMS
     settings = options.chosen(chosen, Path.cwd())
     if chosen.command == "boundaries":
@@ -72,11 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("demo", help="convict a broken sample step by step, and clear its repaired twin")
-    commands.add_parser("list", help="list the checks with their ids")
+    listed = commands.add_parser("list", help="list the checks with their ids")
     explained = commands.add_parser(
         "explain", help="say what a check states, what the world does, what the usual fix is"
     )
     explained.add_argument("check", metavar="ID", help="EB05, or crash-duplicates-nothing")
+    for command in (listed, explained):
+        command.add_argument("--checks", type=options.names, metavar="MODULES", default=(), help=options.HELP["checks"])
     compared = commands.add_parser("diff", help="say what fails now, what is fixed, what became slower")
     compared.add_argument("old", metavar="OLD.json", help="a report written by pytest --quarry-report json:FILE")
     compared.add_argument("new", metavar="NEW.json", help="a later one")
@@ -89,10 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def list_checks() -> int:
-    """Print the catalogue."""
+def list_checks(modules: Sequence[str]) -> int:
+    """Print the catalogue, and the checks of these modules."""
     from pytest_quarry.checks.catalogue import listing
 
+    own.load(modules)
     print(listing())
     return CONFORMS
 

@@ -117,10 +117,14 @@ def _parts(check: Check, report: tuple[str, str] | None) -> Iterator[str]:
     if check.id in WHY:
         yield "## Why this happens in production"
         yield _filled(WHY[check.id])
-    yield "## What the world does"
-    yield _filled(f"It {check.disturbance}.")
-    yield "## The usual fix"
-    yield _filled(check.fix)
+    if check.own:
+        yield f"A check of your own, in {check.own}." + (f" Documented at {check.docs}." if check.docs else "")
+    if check.disturbance:
+        yield "## What the world does"
+        yield _filled(f"It {check.disturbance}.")
+    if check.fix:
+        yield "## The usual fix"
+        yield _filled(check.fix)
     example = EXAMPLES.get(check.id)
     if example is not None:
         yield from _example(example, report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,15 +125,32 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if not config.getoption("--quarry-list"):
         return None
+    from pytest_quarry.checks import own
     from pytest_quarry.checks.catalogue import listing
 
+    try:
+        own.load()
+    except own.CheckError as error:
+        raise pytest.UsageError(str(error)) from None
     print(listing())
     return 0
 
 
 def pytest_pycollect_makeitem(name: str, obj: object) -> list[pytest.Item] | None:
-    """The suites are not tests themselves, also under a name that starts with Test."""
-    return [] if isinstance(obj, type) and obj.__module__ == "pytest_quarry.suites" else None
+    """The suites are not tests themselves, also under a name that starts with Test; a team's have its own checks too."""
+    suites = sys.modules.get("pytest_quarry.suites")
+    if suites is None or not isinstance(obj, type) or not issubclass(obj, suites.Conformance):
+        return None
+    if obj.__module__ == suites.__name__:
+        return []
+    from pytest_quarry.checks import own
+
+    try:
+        own.load()
+    except own.CheckError as error:
+        raise pytest.Collector.CollectError(str(error)) from None
+    suites.add_own_checks()
+    return None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

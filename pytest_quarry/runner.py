@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pytest_quarry.checks.catalogue import Check
+from pytest_quarry.checks.check import Check
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.consumers import inline
 from pytest_quarry.consumers.consumer import ConsumerError

@@ -17,15 +17,25 @@ CATALOGUE: tuple[Check, ...] = (*EVENT_BUS_CHECKS, *POLLER_CHECKS, *READING_CHEC
 BY_ID = {check.id: check for check in CATALOGUE}
 
 
+# A team's own checks, by id, as the decorator `check` registers them.
+OWN: dict[str, Check] = {}
+
+
+def by_id() -> dict[str, Check]:
+    """The checks of the catalogue and a team's own, in that order."""
+    return {**BY_ID, **OWN}
+
+
 def of_kind(kind: Kind) -> tuple[Check, ...]:
-    """The checks that apply to a kind of consumer, in the catalogue's order."""
-    return tuple(check for check in CATALOGUE if kind in check.kinds)
+    """The checks that apply to a kind of consumer, in the catalogue's order, a team's own at the end."""
+    return tuple(check for check in by_id().values() if kind in check.kinds)
 
 
 def listing() -> str:
-    """The catalogue as a table for people: id, slug, severity, kinds, what it states."""
-    width = max(len(check.slug) for check in CATALOGUE)
+    """All checks as a table for people: id, slug, severity, kinds, what it states."""
+    checks = by_id().values()
+    ids, slugs = max(len(check.id) for check in checks), max(len(check.slug) for check in checks)
     return "\n".join(
-        f"{check.id}  {check.slug:<{width}}  {check.severity:<8}  {' '.join(check.kinds):<16}  {check.states}"
-        for check in CATALOGUE
+        f"{check.id:<{ids}}  {check.slug:<{slugs}}  {check.severity:<8}  {' '.join(check.kinds):<16}  {check.states}"
+        for check in checks
     )

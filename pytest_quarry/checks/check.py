@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.checks.verdict import Verdict
@@ -16,18 +18,23 @@ Severity = Literal["critical", "high", "medium", "advice"]
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One check: what it states, what the world does, which oracles judge, and the usual fix."""
+    """One check: what it states, what the world does, which oracles judge, and the usual fix.
+
+    `own`: where a team defined it; empty for those of the catalogue, whose page is in the kit's documentation.
+    """
 
     id: str
     slug: str
     states: str
     disturbance: str
-    oracles: str
+    oracles: Sequence[str]
     severity: Severity
     kinds: tuple[Kind, ...]
     schedules: Callable[[Stage], Iterator[Schedule]]
     fix: str
     compares: Callable[[Stage], tuple[Verdict, Schedule] | None] | None = None  # judges several executions together
+    own: str = ""
+    docs: str = ""
 
     @property
     def test_name(self) -> str:
@@ -38,3 +45,40 @@ class Check:
     def title(self) -> str:
         """Its id and slug, as reports name it."""
         return f"{self.id} {self.slug}"
+
+    @property
+    def page(self) -> str:
+        """Where it is documented: below the kit's documentation, or where a team says; empty where it does not."""
+        return self.docs if self.own else f"checks/{self.id}"
+
+
+class CheckRaised(Exception):
+    """A check's own code went wrong, so nothing is known of the consumer: `words` say what, `place` where."""
+
+    def __init__(self, words: str, place: str) -> None:
+        super().__init__(words)
+        self.words, self.place = words, place
+
+    @staticmethod
+    def of(what: str, error: Exception) -> CheckRaised:
+        """What raised, what it raised and where."""
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+        return CheckRaised(f"{what} raised {type(error).__name__}: {error}", place)
+
+    def verdict(self, oracle: str = "") -> Verdict:
+        """It is not known whether the consumer conforms."""
+        where = f" ({self.place})" if self.place else ""
+        return Verdict(
+            status="inconclusive",
+            oracle=oracle,
+            sentence=f"{self.words}{where}: nothing is known of the consumer.",
+            why="This is a mistake in the check, not in the consumer: repair it, and run it again.",
+        )
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """The file, line and name of a function, as errors name it."""
+    code = getattr(function, "__code__", None)
+    name = getattr(function, "__qualname__", repr(function))
+    return name if code is None else f"{code.co_filename}:{code.co_firstlineno} ({name})"

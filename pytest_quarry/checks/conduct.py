@@ -8,7 +8,7 @@ from typing import Literal
 
 from pytest_quarry.checks import silence
 from pytest_quarry.checks.ahead import Ahead
-from pytest_quarry.checks.catalogue import Check
+from pytest_quarry.checks.check import Check, CheckRaised
 from pytest_quarry.checks.oracles import due, judge
 from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.checks.verdict import Verdict
@@ -76,6 +76,9 @@ class Conductor:
             result = self._conduct(check, self._stage, known)
         except NotApplicable as words:
             result = Result(check=check, status="skipped", schedules=0, executions=self._executions, reason=str(words))
+        except CheckRaised as error:
+            first = self._stage.loaded(self._stage.run("A"))
+            result = self._result(check, "inconclusive", 0, error.verdict(), first, self._stage.history(first))
         return replace(result, not_exercised=tuple(self._not_exercised))
 
     def doubt(self, check: Check) -> Result | None:
@@ -99,6 +102,7 @@ class Conductor:
         tried = 0
         reason = ""
         unexplained: tuple[Schedule, History] | None = None
+        unjudged: tuple[Verdict, Schedule, History] | None = None
         schedules = Ahead(check.schedules(stage), lambda: self._executions)
         for schedule in schedules:
             self._watch(tried, schedules.planned, schedules.all_known)
@@ -108,13 +112,17 @@ class Conductor:
             tried += 1
             history = stage.history(schedule)
             verdict = judge(history, check.oracles, told_only=self._told_only)
-            if verdict is not None:
+            if verdict is not None and verdict.status == "violated":
                 return self._convict(check, tried, schedule, verdict)
+            if verdict is not None and unjudged is None:
+                unjudged = verdict, schedule, history
             if history.unexplained and unexplained is None:
                 unexplained = (schedule, history)
         compared = check.compares(stage) if check.compares is not None and not reason else None
         if compared is not None:
             return self._result(check, "failed", tried, *compared, stage.history(compared[1], reads=True))
+        if unjudged is not None:
+            return self._result(check, "inconclusive", tried, *unjudged)
         if unexplained is not None:
             doubt = _unexplained(unexplained[1], self._consumer)
             return self._result(check, "inconclusive", tried, doubt, *unexplained)
@@ -137,7 +145,8 @@ class Conductor:
                 + ".",
             )
             return self._result(check, "inconclusive", 1, verdict, schedule, history)
-        return self._result(check, "failed" if verdict else "passed", 1, verdict, schedule, history)
+        status: Status = "passed" if verdict is None else "failed" if verdict.status == "violated" else "inconclusive"
+        return self._result(check, status, 1, verdict, schedule, history)
 
     def _execute(
         self,
@@ -194,13 +203,13 @@ class Conductor:
                 found = judge(self._execute(smaller), check.oracles, told_only=self._told_only)
             except ConsumerError:  # a hook that needs more than is left: its tables, where nothing starts the consumer
                 return False
-            return found is not None and found.oracle == verdict.oracle
+            return found is not None and (found.status, found.oracle) == (verdict.status, verdict.oracle)
 
         smallest = shrink(schedule, fails, MOST_HUNG if _hung(self._stage.history(schedule)) else MOST)
         for candidate in (smallest, schedule):
             history = self._execute(candidate, everything=True)
             confirmed = judge(history, check.oracles, told_only=self._told_only)
-            if confirmed is not None:
+            if confirmed is not None and confirmed.status == "violated":
                 return self._result(check, "failed", tried, confirmed, candidate, history)
         doubt = Verdict(
             status="inconclusive",

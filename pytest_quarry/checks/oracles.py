@@ -8,24 +8,32 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pytest_quarry.checks import publishing_oracles
+from pytest_quarry.checks.check import CheckRaised
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.simulation.history import Entry, History, Row, RunView
 
 Oracle = Callable[[History, bool], Iterator[Verdict]]
 
 
-def judge(history: History, oracles: str, *, told_only: bool) -> Verdict | None:
-    """The first violation that the named oracles find; None when all hold.
+def judge(history: History, oracles: Iterable[str], *, told_only: bool) -> Verdict | None:
+    """The first violation that the named oracles find; else the first doubt; None when all hold.
 
-    `told_only`: only runs the consumer was notified of are due (it neither polls nor reconciles).
+    An oracle that raises is a doubt: nothing is known, and nothing is passed. `told_only`: only runs the consumer was
+    notified of are due (it neither polls nor reconciles).
     """
-    for letter in oracles:
-        for verdict in ORACLES[letter](history, told_only):
-            return verdict
-    return None
+    doubt: Verdict | None = None
+    for name in oracles:
+        try:
+            for verdict in ORACLES[name](history, told_only):
+                if verdict.status == "violated":
+                    return verdict
+                doubt = doubt or verdict
+        except Exception as error:
+            doubt = doubt or CheckRaised.of(f"The oracle {name}", error).verdict(name)
+    return doubt
 
 
 def due(history: History, told_only: bool) -> dict[str, RunView]:

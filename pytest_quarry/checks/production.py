@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from pytest_quarry.checks.check import Check
 
 WHY: dict[str, str] = {
@@ -141,17 +139,17 @@ WHY: dict[str, str] = {
 
 
 def in_short(check_id: str) -> str:
-    """What a check states, why, and the usual fix; empty for a check that is not of this catalogue."""
+    """What a check states, why, and the usual fix; empty for a check that is not known here."""
     check = checks_by_id().get(check_id)
     if check is None:
         return ""
-    return "\n\n".join(part for part in (check.states, WHY.get(check.id, ""), f"The usual fix: {check.fix}") if part)
+    fix = f"The usual fix: {check.fix}" if check.fix else ""
+    return "\n\n".join(part for part in (check.states, WHY.get(check.id, ""), fix) if part)
 
 
-@cache
 def checks_by_id() -> dict[str, Check]:
     """Every check, FUZZ too, which imports Hypothesis."""
-    from pytest_quarry.checks.catalogue import BY_ID
+    from pytest_quarry.checks.catalogue import by_id
     from pytest_quarry.checks.fuzzing import FUZZ
 
-    return {**BY_ID, FUZZ.id: FUZZ}
+    return {**by_id(), FUZZ.id: FUZZ}

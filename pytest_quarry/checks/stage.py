@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pytest_quarry.bus import names
 from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.simulation import explore
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Poll, Publish, Schedule, Step, Write
 
@@ -72,6 +73,10 @@ class Stage:
     def published(self, run: PlannedRun) -> list[Step]:
         """The steps in which a publisher announces a run; one that wraps it writes it too."""
         return [Publish(run.run_id)] if self.consumer.wraps_run else [Write(run.run_id), Publish(run.run_id)]
+
+    def crashes(self, schedule: Schedule) -> Iterator[Schedule]:
+        """The schedule with a crash in it, one for each distinct durable state of its undisturbed execution."""
+        return explore.crash_points(schedule, self.history(schedule))
 
     def history(self, schedule: Schedule, *, reads: bool = False) -> History:
         """What happens when a schedule is executed; with `reads` opening a file for reading is an operation too."""

@@ -8,14 +8,15 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One oracle's word. `why` may name entries of the history as {0}, {1} …, which `entries` lists.
+    """One oracle's word, that something is wrong or that it cannot tell: a sentence, and why.
 
-    `here` is the entry at which the first wrong effect shows.
+    `why` may name entries of the history as {0}, {1} …, which `entries` lists by their places; `here` is the place of the
+    entry at which the first wrong effect shows. `oracle` is filled in for an oracle of your own.
     """
 
-    status: Literal["violated", "inconclusive"]
-    oracle: Literal["L", "D", "P", "V", "C", "S", "B", "T", "J", "N", "O", "A", "K", ""]
     sentence: str
+    status: Literal["violated", "inconclusive"] = "violated"
+    oracle: str = ""
     why: str = ""
     entries: tuple[int, ...] = ()
     here: int | None = None

@@ -28,11 +28,23 @@ def _id(item: pytest.Item) -> str:
     return str(marker.kwargs.get("id")) if marker is not None else ""
 
 
-def pytest_runtest_logreport(report: Any) -> None:
-    """One line of JSON per check."""
-    record = getattr(report, "quarry", None)
-    if record is not None and "PYTEST_XDIST_WORKER" not in os.environ:
+def pytest_configure(config: pytest.Config) -> None:
+    """Reports are written down where they come together, and not by pytest-xdist's workers."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Results(os.environ[RESULTS]))
+
+
+class Results:
+    """Writes one line of JSON per check."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        record = getattr(report, "quarry", None)
+        if record is None:
+            return
         kept = {name: record.get(name) for name in ("id", "slug", "severity", "status", "reason", "not_exercised")}
         kept["unusable"] = record["status"] == "inconclusive" and record.get("failure") is None
-        with open(os.environ[RESULTS], "a", encoding="utf-8") as file:
+        with open(self._file, "a", encoding="utf-8") as file:
             file.write(json.dumps(kept) + "\n")

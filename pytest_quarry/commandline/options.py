@@ -34,6 +34,7 @@ HELP = {
     "timeout": "real seconds without a sign of life that count as hung",
     "stop_signal": "what ends a worker (SIGTERM)",
     "network": "it may reach other machines",
+    "checks": "modules with checks of your own, with commas",
     "only": "these checks and no other, with commas",
     "fail_on": "the least severity that fails (advice)",
 }
@@ -56,7 +57,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         if isinstance(default, bool):
             group.add_argument(option(name), dest=name, action="store_true", default=None, help=HELP[name])
         else:
-            kind: Any = _list if isinstance(default, tuple) else type(default)
+            kind: Any = names if isinstance(default, tuple) else type(default)
             group.add_argument(option(name), dest=name, type=kind, choices=CHOICES.get(name), help=HELP[name])
     group.add_argument("--env", action="append", metavar="NAME=VALUE", help="a variable of a command's environment")
     group.add_argument(
@@ -69,7 +70,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help=f"a TOML file in place of {' or '.join(settings.FILES)}")
 
 
-def _list(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
+    """The names in a text with commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

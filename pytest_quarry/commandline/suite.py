@@ -6,9 +6,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pytest_quarry.checks import own
 from pytest_quarry.commandline import consumers
 from pytest_quarry.commandline.settings import Settings
-from pytest_quarry.suites import Conformance, EventBusConformance, PollerConformance, PublisherConformance
+from pytest_quarry.suites import (
+    Conformance,
+    EventBusConformance,
+    PollerConformance,
+    PublisherConformance,
+    add_own_checks,
+)
 
 VARIABLE = "QUARRY_CONFORMANCE_SETTINGS"
 SUITES: dict[str, type[Conformance]] = {
@@ -21,7 +28,9 @@ SUITES: dict[str, type[Conformance]] = {
 
 
 def made(settings: Settings, folder: Path) -> type[Conformance]:
-    """The suite of one consumer. Raises UsageError, ConsumerError."""
+    """The suite of one consumer. Raises UsageError, ConsumerError, CheckError."""
+    own.load(settings.checks)
+    add_own_checks()
     given = settings.given
     program = consumers.command(settings, folder)
     rows = consumers.rows_of(settings, program)

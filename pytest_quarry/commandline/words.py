@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_quarry.commandline.settings import Settings, UsageError
 
 
-def explain(check_id: str) -> str:
-    """The page of a check. Raises UsageError for an id that is none."""
+def explain(check_id: str, modules: Sequence[str]) -> str:
+    """The page of a check, of those in these modules too. Raises UsageError for an id that is none, CheckError."""
+    from pytest_quarry.checks import own
     from pytest_quarry.checks.production import checks_by_id
     from pytest_quarry.explain import explanation
+
+    own.load(modules)
 
     known = checks_by_id()
     check = known.get(check_id.upper()) or next((each for each in known.values() if each.slug == check_id), None)

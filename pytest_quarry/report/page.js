@@ -323,8 +323,12 @@
     return [element("h3", {}, "Play it again"), element("div", { class: "replay" }, code, button)];
   }
 
-  const explained = (check) => [element("p", { class: "note" }, "Why it happens in production, and a repaired consumer: ",
-    element("code", {}, `quarry-conformance explain ${shown(check.id)}`), `, or ${shown(check.docs)} of the documentation`)];
+  function explained({ id, docs }) {
+    if (!docs) return [];
+    if (docs !== `checks/${id}`) return [element("p", { class: "note" }, "Documented at ", isolated(docs))]; // a team's own
+    return [element("p", { class: "note" }, "Why it happens in production, and a repaired consumer: ",
+      element("code", {}, `quarry-conformance explain ${id}`), `, or ${docs} of the documentation`)];
+  }
 
   const more = (title, text) => (text ? [element("details", { class: "more" }, element("summary", {}, title), element("pre", { tabindex: 0 }, shownLines(text)))] : []);
 

@@ -38,11 +38,6 @@ class Told:
     told_only: bool = True
 
 
-def docs_of(check_id: str) -> str:
-    """Where the page of a check is, from the root of the kit's documentation."""
-    return f"checks/{check_id}"
-
-
 def record_of_check(check: Check, *, consumer: str, item: str, status: Status, reason: str = "") -> Record:
     """The record of a check of which nothing is known but how it ended."""
     return Record(
@@ -54,7 +49,7 @@ def record_of_check(check: Check, *, consumer: str, item: str, status: Status, r
         consumer=consumer,
         item=item,
         reason=reason,
-        docs=docs_of(check.id),
+        docs=check.page,
     )
 
 

@@ -30,17 +30,15 @@ def attach(item: pytest.Item, check_id: str, call: pytest.CallInfo[Any], report:
 
 
 def _properties(check_id: str) -> list[tuple[str, object]]:
-    from pytest_quarry.report.story import docs_of
-
     check = _check(check_id)
-    return [("quarry_check", check.title), ("quarry_severity", check.severity), ("quarry_docs", docs_of(check.id))]
+    found = [("quarry_check", check.title), ("quarry_severity", check.severity), ("quarry_docs", check.page)]
+    return [(name, value) for name, value in found if value]
 
 
 def _check(check_id: str) -> Any:
-    from pytest_quarry.checks.catalogue import BY_ID
-    from pytest_quarry.checks.fuzzing import FUZZ
+    from pytest_quarry.checks.production import checks_by_id
 
-    return FUZZ if check_id == FUZZ.id else BY_ID[check_id]
+    return checks_by_id()[check_id]
 
 
 def _unknown(item: pytest.Item, check_id: str) -> Record:
@@ -88,9 +86,9 @@ class Stream:
     @property
     def records(self) -> list[Record]:
         """Every record so far, by consumer, in the catalogue's order."""
-        from pytest_quarry.checks.catalogue import BY_ID
+        from pytest_quarry.checks.catalogue import by_id
 
-        places = {check_id: place for place, check_id in enumerate(BY_ID)}
+        places = {check_id: place for place, check_id in enumerate(by_id())}
         records = [Record.from_json(data) for data in self._found.values()]
         return sorted(records, key=lambda record: (record.consumer, places.get(record.id, len(places)), record.item))
 

@@ -48,10 +48,10 @@ def write(reporter: Any, records: Sequence[Record]) -> None:
         listed = mine if verbosity >= 0 else [record for record in mine if record.status != "passed"]
         if listed:
             reporter.line(shown(consumer), bold=True)
-            slugs = _slugs(listed, width)
-            reporter.line(_head(slugs, width))
+            columns = _columns(listed, width)
+            reporter.line(_head(columns))
             for record in listed:
-                _write_row(reporter, record, slugs, width, verbosity)
+                _write_row(reporter, record, columns, width, verbosity)
     good = Session(records=tuple(records)).conforms
     reporter.line(total(records), green=good, red=not good)
 
@@ -64,20 +64,24 @@ def total(records: Sequence[Record]) -> str:
     return f"{_count(len(records), 'check')}: {counts} · {_count(schedules, 'schedule')} · {seconds:.1f} s"
 
 
-def _slugs(records: Sequence[Record], width: int) -> int:
-    """The width of the column of slugs; 0 where there is no room for it."""
-    longest = max(len(record.slug) for record in records)
-    return longest if width >= 10 + longest + STATUS + 2 * NUMBERS + 6 else 0
+def _columns(records: Sequence[Record], width: int) -> tuple[int, int]:
+    """The widths of the columns of ids and of slugs; 0 for these where there is no room for them."""
+    ids = max(6, *(len(record.id) + 2 for record in records))
+    slugs = max(4, *(len(record.slug) for record in records))
+    return ids, slugs if width >= 4 + ids + slugs + STATUS + 2 * NUMBERS + 6 else 0
 
 
-def _head(slugs: int, width: int) -> str:
-    name = f"{'slug':<{slugs}}  " if slugs else ""
-    return f"  {'check':<6}{name}{'status':<{STATUS}}{'schedules':>{NUMBERS + 2}}{'seconds':>{NUMBERS}}"
+def _head(columns: tuple[int, int]) -> str:
+    return f"  {_names(columns, 'check', 'slug')}{'status':<{STATUS}}{'schedules':>{NUMBERS + 2}}{'seconds':>{NUMBERS}}"
 
 
-def _write_row(reporter: Any, record: Record, slugs: int, width: int, verbosity: int) -> None:
-    name = f"{record.slug:<{slugs}}  " if slugs else ""
-    reporter.write(f"  {record.id:<6}{name}")
+def _names(columns: tuple[int, int], check_id: str, slug: str) -> str:
+    ids, slugs = columns
+    return f"{check_id:<{ids}}" + (f"{slug:<{slugs}}  " if slugs else "")
+
+
+def _write_row(reporter: Any, record: Record, columns: tuple[int, int], width: int, verbosity: int) -> None:
+    reporter.write(f"  {_names(columns, record.id, record.slug)}")
     reporter.write(f"{WORDS[record.status]:<{STATUS}}", **MARKUP[record.status])
     schedules = f"{record.schedules:,}" if record.schedules or record.status == "passed" else ""
     reporter.line(f"{schedules:>{NUMBERS + 2}}{record.seconds:>{NUMBERS}.1f}".rstrip())

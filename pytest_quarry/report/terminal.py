@@ -44,11 +44,13 @@ def failure(result: Result, *, replay: str | None, width: int = WIDTH) -> str:
     parts = [*_heading(result, width), *_wrapped(verdict.sentence, width), "", *table]
     if verdict.why:
         parts += ["", *_wrapped(why_of(verdict, result.history), width)]
-    if result.status == "failed":
+    if result.status == "failed" and result.check.fix:
         parts += _wrapped(result.check.fix, width)
     parts += ["", *_ending(result, replay)]
     parts += _output(result)
-    parts += ["", f"docs: checks/{result.check.id} (quarry-conformance explain {result.check.id})"]
+    if result.check.page:
+        explained = "" if result.check.own else f" (quarry-conformance explain {result.check.id})"
+        parts += ["", f"docs: {result.check.page}{explained}"]
     return "\n".join(parts)
 
 
