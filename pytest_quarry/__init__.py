@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_quarry.storage import Storage, read_runs
     from pytest_quarry.suites import EventBusConformance, PollerConformance, PublisherConformance
 
-__version__ = "0.1.0"
+__version__: str = "0.1.0"
 __all__ = [
     "CheckError",
     "Command",
@@ -66,12 +66,14 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "steps":
-        return importlib.import_module("pytest_quarry.steps")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pytest_quarry' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # or a checker would take every misspelt name for Any
+
+    def __getattr__(name: str) -> Any:
+        if name == "steps":
+            return importlib.import_module("pytest_quarry.steps")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'pytest_quarry' has no attribute {name!r}; it has {', '.join(__all__)}")
+        return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
