@@ -93,7 +93,7 @@ def _passing(stage: Stage, good: PlannedRun, run: PlannedRun, window: str) -> Sc
 
 
 DAMAGES = ("missing", "empty", "cut", "garbage", "older")
-WRITTEN_FILE = re.compile(r"(?:open|write|sqlite connect) (?!tmp/|storage/)(.+)|rename .+ → (?!tmp/|storage/)(.+)")
+WRITTEN_FILE = re.compile(r"(?:open|write|sqlite connect) (?!tmp/)(.+)|rename .+ → (?!tmp/)(.+)")
 LISTING = "s3.ListObjects"
 MANY = 135  # runs whose files are more than the 1,000 keys of one page
 
@@ -111,7 +111,7 @@ def damaged_checkpoint(stage: Stage) -> Iterator[Schedule]:
 
 
 def _files(history: History) -> list[str]:
-    """The files on its disk that a poller wrote, in the order it first did."""
+    """The files that a poller wrote, on its disk or beside the runs, in the order it first did."""
     found: dict[str, None] = {}
     for entry in history.entries:
         match = WRITTEN_FILE.fullmatch(entry.text) if entry.what == "crossed" else None

@@ -76,13 +76,23 @@ class Recorder:
             changed |= self._world.storage_watch.look(self._world.now)
         if changed:
             self.unexplained.update(name for name in changed if not self._is_explained(name))
-            self._disk_state = hash((self._world.watch.fingerprint, self._world.storage_watch.fingerprint))
+            self._disk_state = self._fingerprint()
         before, self.state = self.state, self._number()
         if not self.entries or (self.state == before and self.state == self._observed_state):
             return
         rows = self._observe() if observe else None
         if rows is not None or self.state != before:
             self.entries[-1] = replace(self.entries[-1], state=self.state, changed=self.state != before, rows=rows)
+
+    def storage_written(self) -> None:
+        """The world itself wrote storage: nothing of that is the consumer's doing."""
+        if self._storage_watched:
+            self._world.storage_watch.look(self._world.now)
+            self._disk_state = self._fingerprint()
+            self.state = self._number()
+
+    def _fingerprint(self) -> int:
+        return hash((self._world.watch.fingerprint, self._world.storage_watch.fingerprint))
 
     def restored(self) -> None:
         """The world itself changed the disk (a new process, a kill): nothing of that is the consumer's doing."""

@@ -151,6 +151,7 @@ class _Simulation:
                 self._damage(step)
             case Litter():
                 self.world.litter(step.key, step.content.encode())
+                self.recorder.storage_written()
                 self.recorder.record("littered", step.key)
                 self._note_tree()
 
@@ -167,6 +168,7 @@ class _Simulation:
             writer.write(run, stop=stop, flush_twice=plan.stored_twice)
         self.world.advance(1)
         self.written.append(step)
+        self.recorder.storage_written()
         seen = self._views()
         new = tuple(view for view in seen if self.views.get(view.run_id) != view)
         self.views.update((view.run_id, view) for view in new)
@@ -283,14 +285,14 @@ class _Simulation:
     def _damage(self, step: Damage) -> None:
         """Damage a file, if that leaves the target whole: only what the consumer notes for itself is damaged."""
         self._restart()
-        path = self.world.disk / step.file
+        path = self.world.path_of(step.file)
         before, content = self.recorder.read_or_none(), path.read_bytes() if path.is_file() else b""
         older = [version for version in self.versions.get(step.file, ()) if version != content]
         done = damage.apply(path, step.how, older[-1] if older else None)
         if done and self.recorder.read_or_none() != before:
             path.write_bytes(content)
             done = False
-        self.recorder.expect((f"disk/{step.file}",))
+        self.recorder.expect((str(path.relative_to(self.world.root)),))
         if done:
             self.recorder.record("damaged", f"{step.file}: {step.how}")
             self.recorder.look()
@@ -301,7 +303,7 @@ class _Simulation:
     def _keep_versions(self) -> None:
         """Keep what files that will be set back hold before a turn."""
         for file, versions in self.versions.items():
-            path = self.world.disk / file
+            path = self.world.path_of(file)
             if path.is_file():
                 versions.append(path.read_bytes())
 

@@ -182,7 +182,10 @@ class Heal:
 
 @dataclass(frozen=True)
 class Damage:
-    """A file on the consumer's disk is damaged between two turns, unless the target is in it."""
+    """A file of the consumer's is damaged between two turns, unless the target is in it.
+
+    `file` is its name on the consumer's disk, or `storage/…` where the consumer keeps it beside the runs.
+    """
 
     file: str
     how: Literal["missing", "empty", "cut", "garbage", "older"]

@@ -132,6 +132,10 @@ class World:
         """The keys of all that Quarry's storage holds now."""
         return frozenset(self._store.list(""))
 
+    def path_of(self, shown: str) -> Path:
+        """Where a file is that labels name: on the consumer's disk, or among what Quarry stores."""
+        return self.root / shown if shown.startswith("storage/") else self.disk / shown
+
     def litter(self, key: str, content: bytes) -> None:
         """Put somebody else's file into storage."""
         self._store.put(key, content)

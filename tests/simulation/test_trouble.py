@@ -242,6 +242,21 @@ class TestDamage:
         assert f"boundary found {expected!r}" in words(history, "crossed")
         assert not history.unexplained
 
+    def test_a_checkpoint_among_the_runs(self) -> None:
+        """What a poller keeps in the storage folder is its own; the runs that the world writes beside it are not."""
+
+        def work(world: World) -> None:
+            note = world.storage_root / ".checkpoint"
+            if note.exists():
+                world.boundary(f"found {note.read_bytes()!r}")
+            note.write_bytes(b"one")
+
+        history = play(work, Poll(), Write("run-A"), Poll(), Damage("storage/.checkpoint", "empty"), Poll())
+        found = [text for text in words(history, "crossed") if text.startswith("boundary found ")]
+        assert found[:3] == ["boundary found b'one'", "boundary found b''", "boundary found b'one'"]
+        assert not history.unexplained
+        assert not history.unreached
+
     def test_the_target_is_left_whole(self) -> None:
         def rows(world: World) -> list[dict[str, str]]:
             path = world.disk / "target"
