@@ -7,6 +7,7 @@ from pytest_quarry.samples import (
     listed_concurrency,
     listed_handlers,
     listed_lambdas,
+    listed_outside,
     listed_pollers,
     listed_publishers,
     listed_workers,
@@ -22,6 +23,7 @@ SAMPLES: tuple[Sample, ...] = (
     *listed_pollers.SOUND_POLLERS,
     *listed_publishers.SOUND_PUBLISHERS,
     *listed_concurrency.SOUND_TOGETHER,
+    *listed_outside.SOUND_OUTSIDE,
     *listed_handlers.BROKEN_HANDLERS,
     *listed_lambdas.BROKEN_LAMBDAS,
     *listed_lambdas.BROKEN_POWERTOOLS,
@@ -33,4 +35,5 @@ SAMPLES: tuple[Sample, ...] = (
     *listed_pollers.BROKEN_POLLERS,
     *listed_publishers.BROKEN_PUBLISHERS,
     *listed_concurrency.BROKEN_TOGETHER,
+    *listed_outside.BROKEN_OUTSIDE,
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +20,8 @@ PACKAGE = __name__.rpartition(".")[0]
 class Sample:
     """A consumer with its suite. A broken one says its mistake in `what`, and which checks must catch it.
 
-    `needs` is the module of a library that its suite imports and the kit does not require, if there is one.
+    `needs` is the module of a library that its suite imports and the kit does not require, if there is one; `programs` are
+    those that it runs, with spaces between, `libfaketime` among them where a check that must catch it needs its clock.
     """
 
     name: str
@@ -27,17 +30,40 @@ class Sample:
     caught_by: tuple[str, ...]
     suite: Callable[[], type[Conformance]]
     needs: str = ""
+    programs: str = ""
+
+    @property
+    def missing(self) -> str:
+        """Why it cannot be tried here: something it needs is not installed. Empty, where it can."""
+        if self.needs and importlib.util.find_spec(self.needs) is None:
+            return f"{self.name} needs {self.needs}, which is not installed; the extra `dev` has it"
+        absent = [name for name in self.programs.split() if not _is_there(name)]
+        return f"{self.name} needs {', '.join(absent)}, which is not installed" if absent else ""
 
 
-def sound(name: str, what: str, place: str, *, needs: str = "") -> Sample:
+def _is_there(program: str) -> bool:
+    if program == "libfaketime":
+        from pytest_quarry.consumers.outside import clock
+
+        return clock.library() is not None
+    return shutil.which(program) is not None
+
+
+def sound(name: str, what: str, place: str, *, needs: str = "", programs: str = "") -> Sample:
     """A sample that no check may accuse; `place` is `module:Suite`."""
-    return Sample(name=name, sound=True, what=what, caught_by=(), suite=_suite(place), needs=needs)
+    return Sample(name=name, sound=True, what=what, caught_by=(), suite=_suite(place), needs=needs, programs=programs)
 
 
-def broken(name: str, what: str, place: str, caught_by: str, *, needs: str = "") -> Sample:
+def broken(name: str, what: str, place: str, caught_by: str, *, needs: str = "", programs: str = "") -> Sample:
     """A sample with one mistake; `caught_by` is the ids of checks that must catch it, with spaces between."""
     return Sample(
-        name=name, sound=False, what=what, caught_by=tuple(caught_by.split()), suite=_suite(place), needs=needs
+        name=name,
+        sound=False,
+        what=what,
+        caught_by=tuple(caught_by.split()),
+        suite=_suite(place),
+        needs=needs,
+        programs=programs,
     )
 
 

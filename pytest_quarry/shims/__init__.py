@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlencode
 
 from pytest_quarry.consumers.consumer import ConsumerError
 
@@ -38,13 +39,16 @@ def words_for(reference: str, folder: Path) -> list[str]:
 
 
 def _for_typescript(node: str, file: Path) -> list[str]:
-    """What lets Node load TypeScript: tsx or esbuild beside the file or on the PATH, or Node itself."""
-    for folder in file.resolve().parents:
-        if (folder / "node_modules" / "tsx" / "package.json").is_file():
-            return ["--import", _entry(folder / "node_modules" / "tsx")]
-    for folder in file.resolve().parents:
-        if (folder / "node_modules" / "esbuild" / "package.json").is_file():
-            return ["--import", str(HERE / "esbuild_hook.mjs")]
+    """What lets Node load TypeScript: tsx or esbuild, beside the file or on the PATH, or Node itself."""
+    tsx = package("tsx", file)
+    if tsx is not None:
+        return ["--import", (tsx / _entry(tsx)).as_uri()]
+    esbuild = package("esbuild", file)
+    if esbuild is not None:
+        return [
+            "--import",
+            f"{(HERE / 'esbuild_hook.mjs').as_uri()}?{urlencode({'esbuild': esbuild / _entry(esbuild)})}",
+        ]
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
     numbers = tuple(int(part) for part in version.strip().lstrip("v").split(".")[:2] if part.isdigit())
     if numbers >= STRIPS_TYPES:
@@ -55,8 +59,17 @@ def _for_typescript(node: str, file: Path) -> list[str]:
     )
 
 
-def _entry(package: Path) -> str:
-    """The file of tsx that Node imports first."""
-    exports = json.loads((package / "package.json").read_text(encoding="utf-8")).get("exports", {})
-    found = exports.get(".", "./dist/loader.mjs")
-    return str(package / (found if isinstance(found, str) else found.get("import", "./dist/loader.mjs")))
+def package(name: str, file: Path) -> Path | None:
+    """Where a package of npm is: in a node_modules above the file, or where the program of that name on the PATH is from."""
+    places = [folder / "node_modules" / name for folder in file.resolve().parents]
+    program = shutil.which(name)
+    if program is not None:
+        places += [folder for folder in Path(program).resolve().parents if folder.name == name]
+    return next((place for place in places if (place / "package.json").is_file()), None)
+
+
+def _entry(found: Path) -> str:
+    """The file of a package that Node imports."""
+    about = json.loads((found / "package.json").read_text(encoding="utf-8"))
+    entry = about.get("exports", {}).get(".", about.get("main", "index.js"))
+    return str(entry if isinstance(entry, str) else entry.get("import", "index.js"))

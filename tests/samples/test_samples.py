@@ -12,7 +12,6 @@ at every seed, which takes hours: the gate of a release.
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
 import sys
@@ -53,13 +52,6 @@ MANY_MESSAGES = {"worker-deletes-all-at-once"}
 Case = tuple[Sample, tuple[Check, ...], int]
 
 
-def missing(sample: Sample) -> str:
-    """Why a sample cannot be tried here: a library it needs is not installed. Empty, where it can."""
-    if not sample.needs or importlib.util.find_spec(sample.needs):
-        return ""
-    return f"{sample.name} needs {sample.needs}, which is not installed; the extra `dev` has it"
-
-
 def checks_of(sample: Sample) -> tuple[Check, ...]:
     """The checks of a sample's kind."""
     return of_kind(sample.suite()().kind)
@@ -82,7 +74,7 @@ def worth_it(sample: Sample, check: Check) -> bool:
 def sound_cases() -> Iterator[Case]:
     """What is worth it at seed 0; then, for every further seed, some samples with one check each."""
     for number, sample in enumerate(SOUND):
-        if missing(sample):
+        if sample.missing:
             yield sample, (), 0
             continue
         checks = checks_of(sample)
@@ -104,7 +96,7 @@ def broken_cases() -> Iterator[Case]:
         all_of_them = EVERY_SEED or number % SHARE == 0
         yield sample, tuple(BY_ID[named] for named in sample.caught_by[: None if all_of_them else 1]), 0
         check = BY_ID[sample.caught_by[number % len(sample.caught_by)]]
-        if number % 6 == 1 and not missing(sample) and not on_s3(sample) and check.id not in SLOW:
+        if number % 6 == 1 and not sample.missing and not on_s3(sample) and check.id not in SLOW:
             yield sample, (check,), next(seeds)
 
 
@@ -114,7 +106,7 @@ def named(cases: Iterator[Case]) -> list[object]:
         pytest.param(
             *case,
             id=f"{case[0].name}-{case[2]}",
-            marks=[pytest.mark.skip(reason=missing(case[0]))] if missing(case[0]) else [],
+            marks=[pytest.mark.skip(reason=case[0].missing)] if case[0].missing else [],
         )
         for case in cases
     ]
@@ -165,8 +157,8 @@ def test_every_check_convicts_a_sample() -> None:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 def test_samples_say_what_they_are(sample: Sample) -> None:
-    if missing(sample):
-        pytest.skip(missing(sample))
+    if sample.missing:
+        pytest.skip(sample.missing)
     suite = sample.suite()
     assert suite.__doc__
     assert sample.what.endswith(".")
@@ -177,7 +169,7 @@ def test_samples_say_what_they_are(sample: Sample) -> None:
 
 def test_names_and_suites_are_unique() -> None:
     assert len({sample.name for sample in SAMPLES}) == len(SAMPLES)
-    there = [sample for sample in SAMPLES if not missing(sample)]
+    there = [sample for sample in SAMPLES if not sample.missing]
     assert len({sample.suite() for sample in there}) == len(there)
 
 

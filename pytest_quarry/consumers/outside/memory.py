@@ -10,6 +10,14 @@ import struct
 AT_FDCWD = -100
 MOST_NAME = 4096
 PAGE = 4096
+OWN = (
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/fd", "/proc/self/fd"),
+    ("/proc/self", "/proc/{process}"),
+    ("/proc/thread-self", "/proc/{process}/task/{thread}"),
+)
 
 
 def signed(value: int) -> int:
@@ -60,8 +68,16 @@ def path_at(tid: int, folder: int, address: int) -> str:
         name = f"{base}/{name}"
     folder_name, _, last = name.rstrip("/").rpartition("/")
     if last in ("", ".", ".."):
-        return os.path.realpath(name)
-    return f"{os.path.realpath(folder_name or '/')}/{last}"  # the last part may be a link that is meant itself
+        return real(tid, name)
+    return f"{real(tid, folder_name or '/').rstrip('/')}/{last}"  # the last part may be a link that is meant itself
+
+
+def real(tid: int, path: str) -> str:
+    """The path without links, as the process sees it: what is its own of /proc and /dev is not ours."""
+    for ours, theirs in OWN:
+        if path == ours or path.startswith(ours + "/"):
+            path = theirs.format(process=process_of(tid), thread=tid) + path[len(ours) :]
+    return os.path.realpath(path)
 
 
 def status(tid: int, field: str) -> str:

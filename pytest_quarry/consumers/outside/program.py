@@ -16,7 +16,8 @@ from pytest_quarry.consumers.command import Command, CommandKind, fill
 from pytest_quarry.consumers.consumer import ConsumerError
 from pytest_quarry.consumers.outside import clock, surroundings, verdicts
 from pytest_quarry.consumers.outside.arriving import Address, Request
-from pytest_quarry.consumers.outside.group import Group
+from pytest_quarry.consumers.outside.group import MOST_FILE, Group
+from pytest_quarry.consumers.outside.memory import process_of
 from pytest_quarry.consumers.outside.seccomp import Called, Listener
 from pytest_quarry.consumers.outside.shim import Shim
 from pytest_quarry.consumers.outside.syscalls import Deed, Seen
@@ -24,8 +25,8 @@ from pytest_quarry.consumers.process import FLOOD_BYTES, LOOK_EVERY, Hung
 from pytest_quarry.consumers.protocol import Boundary, Call, Peek, Raised, Returned, Started, Tear, Torn, Unusable
 
 TAKES: dict[CommandKind, str] = {"poller": "nothing", "worker": "queue", "publisher": "run", "lambda": "lambda"}
-MOST_WRITTEN = 1 << 30
-STOPPING = 5.0  # real seconds that a worker has after its stop signal
+MOST_WRITTEN = MOST_FILE  # by all that it runs in one turn
+STOPPING = 5.0  # real seconds without a sign of life that a worker has after its stop signal
 IDLE_RECEIVES = 2
 PRINTED = "stdout"
 
@@ -54,7 +55,8 @@ class CommandProcess:
         self._again: Boundary | None = None
         self._held: tuple[Request, Any] | None = None
         self._idle = self._written = self._turns = 0
-        self._stopped = False
+        self._clock: clock.Shared | None = None
+        self._clocks: dict[int, bool] = {}  # of each process seen: whether its clock is the world's
         self.blind = False  # its system calls cannot be seen
         self._out, self._err = self._output_files()
         if self._kind == "lambda":
@@ -78,6 +80,8 @@ class CommandProcess:
             found.append(verdicts.BLIND)
         if clock.library() is None:
             found.append(clock.MISSING)
+        elif not all(self._clocks.values()):
+            found.append(clock.WITHOUT)
         return tuple(found)
 
     def remarks(self) -> list[str]:
@@ -120,7 +124,7 @@ class CommandProcess:
             if file.exists() and file.stat().st_size > FLOOD_BYTES:
                 raise Hung(f"it wrote more than {FLOOD_BYTES >> 20} MiB to its output", self.stack())
         if self._written > MOST_WRITTEN:
-            raise Hung(f"it wrote more than {MOST_WRITTEN >> 30} GiB to files", self.stack())
+            raise Hung(f"it wrote more than {MOST_WRITTEN >> 20} MiB to files", self.stack())
 
     def _of_shim(self, event: Any) -> Any:
         assert self._shim is not None
@@ -192,8 +196,10 @@ class CommandProcess:
         try:
             self._start(call)
         except ConsumerError as error:
+            self._end()
             self._said.append(Unusable(str(error)))
         except OSError as error:
+            self._end()
             words = f"the command {self._command.shown!r} cannot be run: {error.strerror or error}"
             self._said.append(Unusable(words + verdicts.hint(error)))
 
@@ -207,7 +213,8 @@ class CommandProcess:
             places |= surroundings.of_run(call.argument.values)
         words = tuple(fill(word, places) for word in command.words)
         self._tell_time(world.now)
-        environment = surroundings.environment(
+        self._clock = clock.Shared()
+        environment = self._clock.environment() | surroundings.environment(
             command, places, world, self._address.endpoint, seed=self._birth.seed, offset=self._clock_file
         )
         folder = fill(command.cwd, places) or str(world.disk)
@@ -267,10 +274,17 @@ class CommandProcess:
                 listener.answer(called, size)
             return
         deed = seen.deed(called)
+        if called.name == "connect" or (deed is not None and not deed.boundary.label.startswith("read ")):
+            self._look_at_clock(called.tid)
         if deed is None:
             listener.go_on(called)
         else:
             self._events.put(deed)
+
+    def _look_at_clock(self, tid: int) -> None:
+        process = process_of(tid)
+        if process not in self._clocks:
+            self._clocks[process] = clock.reaches(process)
 
     def _name_of(self, path: str) -> str | None:
         for directory, name in (*self._birth.directories, (str(self._world.printed), "printed")):
@@ -287,6 +301,9 @@ class CommandProcess:
             left = group.kill(listener.all_gone if listener is not None and not self.blind else lambda seconds: False)
         if listener is not None:
             listener.close()
+        if self._clock is not None:
+            self._clock.close()
+            self._clock = None
         if self._shim is not None:
             self._shim.close()
             self._shim = None

@@ -24,7 +24,7 @@ from typing import NamedTuple
 PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG = 38, 1  # linux/prctl.h
 SET_MODE_FILTER, NEW_LISTENER, WAIT_KILLABLE = 1, 1 << 3, 1 << 5  # linux/seccomp.h; the last since Linux 5.19
 ALLOW, NOTIFY, ERRNO = 0x7FFF0000, 0x7FC00000, 0x00050000
-RECV, SEND, ADDFD = 0xC0502100, 0xC0182101, 0x40182103
+RECV, SEND, ID_VALID, ADDFD = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
 CONTINUE, ADDFD_SEND = 1, 2
 LD, JEQ, JSET, RET = 0x20, 0x15, 0x45, 0x06  # linux/bpf_common.h: BPF_LD|BPF_W|BPF_ABS, …
 NOTIFICATION = struct.Struct("=QIIiIQ6Q")
@@ -50,13 +50,13 @@ _X86_64 = {
     "sendfile": 40, "copy_file_range": 326, "fsync": 74, "fdatasync": 75, "rename": 82, "renameat": 264,
     "renameat2": 316, "link": 86, "linkat": 265, "symlink": 88, "symlinkat": 266, "unlink": 87, "unlinkat": 263,
     "mkdir": 83, "mkdirat": 258, "rmdir": 84, "truncate": 76, "ftruncate": 77, "flock": 73, "nanosleep": 35,
-    "clock_nanosleep": 230, "connect": 42, "io_uring_setup": 425, "getrandom": 318,
+    "clock_nanosleep": 230, "connect": 42, "sendto": 44, "io_uring_setup": 425, "getrandom": 318,
 }  # fmt: skip
 _AARCH64 = {
     "openat": 56, "openat2": 437, "write": 64, "pwrite64": 68, "writev": 66, "pwritev": 70, "sendfile": 71,
     "copy_file_range": 285, "fsync": 82, "fdatasync": 83, "renameat": 38, "renameat2": 276, "linkat": 37,
     "symlinkat": 36, "unlinkat": 35, "mkdirat": 34, "truncate": 45, "ftruncate": 46, "flock": 32, "nanosleep": 101,
-    "clock_nanosleep": 115, "connect": 203, "io_uring_setup": 425, "getrandom": 278,
+    "clock_nanosleep": 115, "connect": 203, "sendto": 206, "io_uring_setup": 425, "getrandom": 278,
 }  # fmt: skip
 MACHINES = {
     "x86_64": Machine(0xC000003E, 317, 434, 438, _X86_64),
@@ -67,6 +67,8 @@ MACHINE = MACHINES.get(platform.machine()) if sys.platform == "linux" else None
 REFUSED = {"io_uring_setup": errno.ENOSYS, "copy_file_range": errno.EXDEV}
 # Of these only the calls that may change something wait: the number of the argument that says so.
 OPENING = {"open": 1, "openat": 2}
+# Of these only the calls that name an address: the number of that argument.
+ADDRESSED = {"sendto": 4}
 
 
 class Called(NamedTuple):
@@ -92,6 +94,9 @@ def _program(machine: Machine, reads: bool) -> bytes:
     for name, number in machine.calls.items():
         if name in REFUSED:
             block = [_instruction(RET, ERRNO | REFUSED[name])]
+        elif name in ADDRESSED:
+            block = [_instruction(LD, 16 + 8 * ADDRESSED[name]), _instruction(JEQ, 0, 0, 1)]
+            block += [_instruction(RET, ALLOW), _instruction(RET, NOTIFY)]
         elif name in OPENING and not reads:
             flags = 16 + 8 * OPENING[name]
             block = [_instruction(LD, flags), _instruction(JSET, WRITING, 0, 1)]
@@ -164,6 +169,13 @@ class Listener:
                 continue
             found, tid, _, number, _, _, *arguments = NOTIFICATION.unpack(buffer)
             self._hear(Called(found, tid, self._names.get(number, ""), tuple(arguments)))
+
+    def waits(self, called: Called) -> bool:
+        """Whether the caller still waits for its answer."""
+        with self._lock, contextlib.suppress(OSError):
+            fcntl.ioctl(self._fd, ID_VALID, struct.pack("=Q", called.id))
+            return True
+        return False
 
     def go_on(self, called: Called) -> None:
         """Let the kernel carry out the call."""

@@ -51,6 +51,7 @@ def environment(
         "PYTHONUNBUFFERED": "1",  # what a program says it has done it says then
         "PYTHONHASHSEED": str(seed % 4_294_967_295),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "TSX_DISABLE_CACHE": "1",  # nobody's checkpoint, and written whenever a thread gets to it
     }
     wanted = {name: fill(value, places) for name, value in command.variables}
     return {**kept, **endpoint.environment(), **services, **private, **clock.environment(offset), **wanted}

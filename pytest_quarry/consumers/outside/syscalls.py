@@ -12,9 +12,10 @@ import fcntl
 import os
 import random
 import re
+import stat
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +25,13 @@ from pytest_quarry.consumers.outside.seccomp import WRITING, Called, Listener, d
 from pytest_quarry.consumers.protocol import Blocked, Boundary, Fail, Sleep, Tear
 
 AT_REMOVEDIR, AT_SYMLINK_FOLLOW, TIMER_ABSTIME, O_TMPFILE = 0x200, 0x400, 1, 0o20000000
+EXCLUSIVE = os.O_CREAT | os.O_EXCL
 MOST_RANDOM = 1 << 20
 NUMBER = re.compile(r"\d{2,}")
 SHORT = 0.01  # seconds; runtimes take naps of their own, which are nobody's business
 MOST_WRITTEN = 1 << 26
 PRINTED = "printed/"
+REACHING = {"connect": 1, "sendto": 4}  # the number of the argument that is the address
 
 
 @dataclass
@@ -47,6 +50,8 @@ class Deed:
             number = message.message.split(" ", 1)[0]
             self.listener.answer(self.called, error=int(number) if number.isdigit() else errno.EIO)
             return None
+        if not self.listener.waits(self.called):
+            return None  # a signal interrupted it, or it is gone: what is not wanted any more is not done
         try:
             value = self.act(message.keep if isinstance(message, Tear) else None)
         except BlockingIOError:
@@ -103,9 +108,10 @@ class Seen:
 
     def refused(self, called: Called) -> int:
         """The error number with which a call is refused, whatever the world says; 0 where it is not."""
-        if called.name == "connect" and not self._network:
+        if called.name in REACHING and not self._network:
+            at = REACHING[called.name]
             with contextlib.suppress(OSError, struct.error):
-                place = memory.elsewhere(called.tid, called.arguments[1], called.arguments[2])
+                place = memory.elsewhere(called.tid, called.arguments[at], called.arguments[at + 1])
                 if place is not None:
                     self.elsewhere.append(place)
                     return errno.ECONNREFUSED
@@ -126,11 +132,13 @@ class Seen:
 
     def _open(self, called: Called) -> Deed | None:
         tid, (path, flags, mode) = called.tid, _opening(called)
-        if path.startswith(("/proc/", "/dev/fd")) or flags & O_TMPFILE == O_TMPFILE or flags & os.O_DIRECTORY:
+        if flags & O_TMPFILE == O_TMPFILE or flags & os.O_DIRECTORY:
             return None
         name = self._name_of(path)
-        if name is None or os.path.isdir(path):
+        if name is None or not _is_file(path):
             return None
+        if name.startswith(PRINTED):  # opened anew, as /dev/stdout: what it printed before stays
+            flags = flags & ~os.O_TRUNC | os.O_APPEND
         if not flags & WRITING:
             return self._deed(called, f"read {shown(name)}", (), lambda _: None) if self._reads else None
 
@@ -157,10 +165,16 @@ class Seen:
             data = memory.read(tid, arguments[1], min(arguments[2], MOST_WRITTEN))
         offset = arguments[3] if called.name in ("pwrite64", "pwritev") else None
 
-        def act(keep: int | None) -> int:
+        def act(keep: int | None) -> int | None:
             part = data if keep is None else data[:keep]
-            with _duplicate(tid, arguments[0]) as descriptor:
-                return os.write(descriptor, part) if offset is None else os.pwrite(descriptor, part, offset)
+            try:
+                with _duplicate(tid, arguments[0]) as descriptor:
+                    return os.write(descriptor, part) if offset is None else os.pwrite(descriptor, part, offset)
+            except Unreachable:
+                if keep is not None:
+                    with _reopened(tid, arguments[0]) as (descriptor, position):
+                        os.pwrite(descriptor, part, position if offset is None else offset)
+                return None
 
         if name.startswith(PRINTED):
             return self._deed(called, "print", (name,), act)
@@ -173,10 +187,13 @@ class Seen:
         if name is None:
             return None
 
-        def act(_: int | None) -> int:
+        def act(_: int | None) -> int | None:
             if called.name == "ftruncate":
-                with _duplicate(tid, arguments[0]) as descriptor:
-                    os.ftruncate(descriptor, arguments[1])
+                try:
+                    with _duplicate(tid, arguments[0]) as descriptor:
+                        os.ftruncate(descriptor, arguments[1])
+                except Unreachable:
+                    return None
             else:
                 os.truncate(path, arguments[1])
             return 0
@@ -258,9 +275,14 @@ class Seen:
         if name is None or operation & fcntl.LOCK_UN:
             return None
 
-        def act(_: int | None) -> int:
-            with _duplicate(called.tid, called.arguments[0]) as descriptor:
-                fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+        def act(_: int | None) -> int | None:
+            try:
+                with _duplicate(called.tid, called.arguments[0]) as descriptor:
+                    fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+            except Unreachable:
+                with _reopened(called.tid, called.arguments[0]) as (descriptor, _position):
+                    fcntl.flock(descriptor, operation | fcntl.LOCK_NB)  # free, and so again for the caller
+                return None
             return 0
 
         waits = Boundary(f"wait for the lock of {shown(name)}", call=Blocked(None))
@@ -288,7 +310,7 @@ GIVEN = -1  # what `act` returns when the caller has been answered already
 class _Opening(Deed):
     def answer(self, message: Any) -> Boundary | None:
         """As any deed; the file that was opened has been handed over by then."""
-        if isinstance(message, Fail):
+        if isinstance(message, Fail) or not self.listener.waits(self.called):
             return super().answer(message)
         try:
             if self.act(None) is None:
@@ -326,15 +348,45 @@ def _opening(called: Called) -> tuple[str, int, int]:
         path, flags, mode = memory.path_at(tid, arguments[0], arguments[1]), arguments[2], arguments[3]
         if called.name == "openat2":
             flags, mode = struct.unpack("=QQ", memory.read(tid, arguments[2], 16))
-    if not flags & os.O_NOFOLLOW and os.path.islink(path):
-        path = os.path.realpath(path)
+    if not flags & os.O_NOFOLLOW and flags & EXCLUSIVE != EXCLUSIVE:
+        path = memory.real(tid, path)
     return path, flags & 0xFFFFFFFF, mode & 0o7777
 
 
+def _is_file(path: str) -> bool:
+    """Whether opening it makes or finds a file: neither a folder nor a pipe, whose opening waits for another program."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return True  # there is none yet, or it cannot be opened, and the caller is to hear why
+
+
+class Unreachable(Exception):
+    """An open file of the program cannot be ours too: the kernel has to do what is to be done with it."""
+
+
 @contextlib.contextmanager
-def _duplicate(tid: int, descriptor: int) -> Any:
-    found = descriptor_of(memory.process_of(tid), memory.signed(descriptor))
+def _duplicate(tid: int, descriptor: int) -> Iterator[int]:
+    """The caller's open file, position and locks included. Raises Unreachable, as in containers without SYS_PTRACE."""
+    try:
+        found = descriptor_of(memory.process_of(tid), memory.signed(descriptor))
+    except OSError as error:
+        raise Unreachable from error
     try:
         yield found
+    finally:
+        os.close(found)
+
+
+@contextlib.contextmanager
+def _reopened(tid: int, descriptor: int) -> Iterator[tuple[int, int]]:
+    """The same file opened once more, and the caller's position in it."""
+    number = memory.signed(descriptor)
+    with open(f"/proc/{tid}/fdinfo/{number}", encoding="ascii") as lines:
+        about = dict(line.rstrip().split(":\t", 1) for line in lines if ":\t" in line)
+    found = os.open(f"/proc/{tid}/fd/{number}", os.O_RDWR if int(about["flags"], 8) & os.O_RDWR else os.O_WRONLY)
+    try:
+        appends = int(about["flags"], 8) & os.O_APPEND
+        yield found, os.fstat(found).st_size if appends else int(about["pos"])
     finally:
         os.close(found)

@@ -1,6 +1,6 @@
 // Loads the items of a run into a file of its own in $LOADED (flat layout): a run that comes again replaces it by itself.
 // Each record of a batch succeeds or fails alone.
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 
 const RUN = /^file:\/\/(?<root>.*)\/source=(?<source>.*)\/category=(?<category>.*)\/day=(?<day>.*)\/run_id=(?<run>.*)$/s;
@@ -28,7 +28,7 @@ function load({ run_id, storage_path }) {
   const name = `${process.env.LOADED}/${createHash("sha256").update(run_id).digest("hex")}`;
   mkdirSync(process.env.LOADED, { recursive: true });
   const file = openSync(`${name}.part-${process.pid}`, "w");
-  writeSync(file, [...rows.values()].join(""));
+  writeFileSync(file, [...rows.values()].join(""));
   fsyncSync(file);
   closeSync(file);
   renameSync(`${name}.part-${process.pid}`, `${name}.jsonl`);

@@ -1,6 +1,6 @@
 """Polls Quarry's storage (flat layout) for runs that ended within the last hours, and loads them into SQLite.
 
-Usage: poller_broken.py STORAGE_ROOT DATABASE [HOURS]. Broken: what finished before the look-back window is never seen.
+Usage: poller_looks_back.py STORAGE_ROOT DATABASE [HOURS]. Broken: what ended before the look-back window is never seen.
 """
 
 import json
