@@ -317,6 +317,22 @@ class Drive:
         self._process = None
         self._world.target.forget_open(self._worker)
 
+    def end_between_turns(self) -> Going[None]:
+        """End the process, if there is one: a program that works by itself is asked to, and killed where it does not."""
+        if self._process is None:
+            return
+        self._speak()
+        asked = self._process.ask_to_end() if isinstance(self._process, CommandProcess) else ""
+        if not asked:
+            self._recorder.record("killed", "between two turns")
+            self.kill()
+            return
+        self._recorder.record("killed", f"between two turns, by {asked}")
+        yield from self._go_on(Turn())
+        if isinstance(self._process, CommandProcess) and not self._process.is_over:
+            self._recorder.record("killed", f"by SIGKILL: it ignored {asked}")
+        self.kill()
+
     def end(self, who: str) -> None:
         """Kill the process between two turns, or while it waits for what another keeps."""
         self._speak()

@@ -278,9 +278,7 @@ class _Simulation:
                 self.recorder.unreached.append(f"a boundary to break: {_broken(step)}")
 
     def _restart(self) -> None:
-        if self.drive.running:
-            self.recorder.record("killed", "between two turns")
-            self.drive.kill()
+        finish(self.drive.end_between_turns())
 
     def _damage(self, step: Damage) -> None:
         """Damage a file, if that leaves the target whole: only what the consumer notes for itself is damaged."""

@@ -55,10 +55,12 @@ class CommandProcess:
         self._again: Boundary | None = None
         self._held: tuple[Request, Any] | None = None
         self._idle = self._written = self._turns = 0
+        self._ending = False  # it was asked to end
         self._clock: clock.Shared | None = None
         self._clocks: dict[int, bool] = {}  # of each process seen: whether its clock is the world's
         self.blind = False  # its system calls cannot be seen
         self._out, self._err = self._output_files()
+        self._told, self._shown = "", {file: verdicts.size(file) for file in (self._out, self._err)}
         if self._kind == "lambda":
             self._begin(None)
         else:
@@ -98,14 +100,17 @@ class CommandProcess:
         if self._again is not None:
             boundary, self._again = self._again, None
             return boundary
-        slice_seconds = min(LOOK_EVERY, self._guard)
-        looks = math.ceil(self._guard / slice_seconds)
+        patience = min(self._guard, STOPPING) if self._ending else self._guard
+        slice_seconds = min(LOOK_EVERY, patience)
+        looks = math.ceil(patience / slice_seconds)
         while True:
             self._check_for_floods()
             try:
                 event = self._events.get(timeout=slice_seconds)
             except queue.Empty:
                 looks -= 1
+                if looks <= 0 and self._ending:
+                    return Returned(None)
                 if looks <= 0:
                     raise Hung(f"it did nothing the world could see for {self._guard:g} s", self.stack()) from None
                 continue
@@ -135,14 +140,13 @@ class CommandProcess:
 
     def _over(self, status: int) -> Any:
         """The program has ended by itself."""
-        tail = verdicts.last_line(self._err)
+        tail, asked = verdicts.last_line(self._err), self._ending
         ended = self._end()
         if ended and self._kind in ("poller", "publisher"):
-            with open(self._err, "a", encoding="utf-8") as file:
-                file.write(f"[quarry] it left {ended} process{'es' if ended > 1 else ''} behind: killed\n")
+            self._told += f"[quarry] it left {ended} process{'es' if ended > 1 else ''} behind: killed\n"
         if self._kind == "lambda":
             return Raised(verdicts.exit_words(status, tail), "")
-        if status == 0:
+        if status == 0 or asked:
             return Returned(None)
         return Raised(verdicts.exit_words(status, tail), "")
 
@@ -191,6 +195,22 @@ class CommandProcess:
         else:
             self._begin(call)
 
+    def ask_to_end(self) -> str:
+        """Send a worker its stop signal, whose name is returned; nothing, where there is nobody to be asked."""
+        if self._kind != "worker" or self._group is None:
+            return ""
+        self._ending = True
+        self._group.signal(self._command.stop_signal)
+        if self._held is not None:
+            (request, message), self._held = self._held, None
+            request.answer(message)
+        return self._command.stop_signal.name
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it runs."""
+        return self._group is None
+
     def _begin(self, call: Call | None) -> None:
         """Start the program. Where it cannot be, that is the next message."""
         try:
@@ -218,6 +238,10 @@ class CommandProcess:
             command, places, world, self._address.endpoint, seed=self._birth.seed, offset=self._clock_file
         )
         folder = fill(command.cwd, places) or str(world.disk)
+        if not Path(folder).is_dir():
+            raise ConsumerError(
+                f"the command {command.shown!r} cannot be run: its working directory {folder} is not there"
+            )
         program = surroundings.program(command, words, environment, folder)
         self._listener = listener = Listener(lambda called: self._hear(called, listener, seen), reads=self._birth.reads)
         self._seen = seen = Seen(
@@ -310,6 +334,9 @@ class CommandProcess:
         if self._address is not None:
             self._address.drop()
         self._waiting = self._again = self._held = None
+        self._ending = False
+        self._told = self.output()
+        self._shown = {file: verdicts.size(file) for file in (self._out, self._err)}
         return left
 
     def kill(self) -> None:
@@ -324,8 +351,12 @@ class CommandProcess:
         self.kill()
 
     def output(self) -> str:
-        """What it has printed so far: what is not an error first."""
-        return "".join(verdicts.tail(file) for file in (self._out, self._err))
+        """What it has printed so far, turn by turn: in each, what is not an error first."""
+        return self._told[-verdicts.MOST_OUTPUT :] + self._untold()
+
+    def _untold(self) -> str:
+        """What it has printed in this turn."""
+        return "".join(verdicts.tail(file, self._shown[file]) for file in (self._out, self._err))
 
     def stack(self) -> str:
         """What runs of it."""

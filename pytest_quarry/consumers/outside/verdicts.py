@@ -24,11 +24,16 @@ def last_line(errors: Path) -> str:
     return lines[-1][:MOST_LINE] if lines else ""
 
 
-def tail(file: Path) -> str:
-    """The end of a file as text, whatever bytes are in it."""
+def size(file: Path) -> int:
+    """How many bytes are in a file."""
+    return file.stat().st_size if file.exists() else 0
+
+
+def tail(file: Path, start: int = 0) -> str:
+    """The end of a file as text, from a place on, whatever bytes are in it."""
     try:
         with open(file, "rb") as opened:
-            opened.seek(max(0, file.stat().st_size - MOST_OUTPUT))
+            opened.seek(max(start, file.stat().st_size - MOST_OUTPUT))
             return opened.read().decode("utf-8", "backslashreplace")
     except OSError:
         return ""

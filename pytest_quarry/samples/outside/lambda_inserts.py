@@ -8,10 +8,10 @@ import os
 import pathlib
 import sqlite3
 
-loaded = set()
+loaded: set[str] = set()
 
 
-def handler(event: dict, context: object) -> None:
+def handler(event: dict[str, list[dict[str, str]]], context: object) -> None:
     """The Lambda function."""
     connection = sqlite3.connect(os.environ["LOADED"])
     connection.execute("CREATE TABLE IF NOT EXISTS rows (run_id TEXT, item TEXT)")

@@ -38,7 +38,7 @@ def load(told: dict[str, str]) -> None:
         connection.close()
 
 
-def handler(event: dict, context: object) -> dict:
+def handler(event: dict[str, list[dict[str, str]]], context: object) -> dict[str, list[dict[str, str]]]:
     """The Lambda function."""
     failures = []
     for record in event["Records"]:

@@ -19,7 +19,7 @@ END = re.compile(
 s3 = boto3.client("s3")
 
 
-def events(key: str) -> list[dict]:
+def events(key: str) -> list[dict[str, str]]:
     """What one file of a run holds."""
     lines = s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode("utf-8").split("\n")
     return [json.loads(line) for line in lines if line]

@@ -17,7 +17,7 @@ with connection:
 loaded = {place for (place,) in connection.execute("SELECT place FROM loaded")}
 
 
-def events(file: pathlib.Path) -> list[dict]:
+def events(file: pathlib.Path) -> list[dict[str, str]]:
     """What one file of a run holds."""
     return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
 
