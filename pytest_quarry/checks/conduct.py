@@ -20,8 +20,6 @@ from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Deliver, Overlap, Poll, Publish, Schedule
 from pytest_quarry.simulation.shrink import MOST, shrink
 
-PATIENCE = "If it is only slow, give it more real seconds, by --quarry-guard or quarry_guard."
-
 MOST_HUNG = 8  # tries to make a schedule smaller in which the consumer hangs: each waits for it, for real seconds
 
 Status = Literal["passed", "failed", "inconclusive", "skipped"]
@@ -183,7 +181,11 @@ class Conductor:
         elif not history.rows and any(view.items for view in due(history, self._told_only).values()):
             # One that hangs is waited for, for real seconds: once is enough.
             told = history if _hung(history) else self._execute(schedule, peek=True)
-            return idle(told, self._consumer, schedule.runs[0].run_id)
+            return silence.of_loader(told, self._consumer, schedule.runs[0].run_id)
+        else:
+            strange = silence.of_names(history, self._consumer, due(history, self._told_only))
+            if strange is not None:
+                return strange
         again = self._again = self._again or self._execute(schedule)
         difference = history.difference(again)
         if difference is not None:
@@ -238,54 +240,6 @@ class Conductor:
             schedule=schedule,
             history=history,
         )
-
-
-def idle(history: History, consumer: Consumer, run_id: str) -> Verdict:
-    """The consumer did nothing where something was due: what to look at."""
-    name = consumer.name
-    turn = "polled for" if consumer.kind == "poller" else "delivered"
-    what = [entry.what for entry in history.entries]
-    raised = [entry.text for entry in history.entries if entry.what == "raised"]
-    if history.peeked:
-        why = (
-            f"Inside the consumer's process {name}.rows(world) returns {history.peeked} rows, outside it none: it reads the "
-            "memory of the process. Each consumer runs in a process of its own and its memory is gone after a crash; keep "
-            "the target in SQLite, in files under world.disk, in AWS or in world.target."
-        )
-    elif raised and raised[0].startswith("start raised"):
-        error = raised[0].removeprefix("start raised ")
-        why = f"{name}.start(world) raised {error}, each time. It must return a consumer that is ready to take turns."
-    elif raised and "'Records'" in raised[0] and consumer.kind == "event-bus":
-        why = (
-            f"It raised {raised[0]}, each time: it looks for the records of a Lambda event, and was given a notification, as "
-            "its parameters do not say that it is a Lambda function. Declare them as (event, context)."
-        )
-    elif raised:
-        why = f"It raised {raised[0]}, each time. Wrong path, or wrong layout (it is {consumer.layout!r} here)?"
-    elif "hung" in what:
-        why = (
-            f"It did not come back: {next(entry.text for entry in history.entries if entry.what == 'hung')}. {PATIENCE}"
-        )
-    elif "ended" in what and "returned" not in what:
-        ended = next(entry.text for entry in history.entries if entry.what == "ended")
-        why = (
-            f"It ended {ended}, each time: sys.exit, os._exit, a crash, or an exception that is no Exception, such as "
-            "KeyboardInterrupt and asyncio.CancelledError. To refuse a message, raise an Exception."
-        )
-    elif not any(entry.changed for entry in history.entries if entry.what == "crossed"):
-        why = (
-            "It changed nothing: no file under world.disk, no database, no AWS call, no world.target. Does it follow a "
-            f"wrong path or layout (here {consumer.layout!r}), leave its work to a thread or task and return before it is done, or take only other sources than {', '.join(consumer.sources)} "
-            f"or other categories than {', '.join(consumer.categories)}?"
-        )
-    else:
-        why = f"It did change things, but {name}.rows(world) returned no rows. Does rows read the same file and table?"
-    return Verdict(
-        status="inconclusive",
-        oracle="",
-        sentence=f"The consumer did nothing where something was due: {run_id} was {turn}, undisturbed, and no row came.",
-        why=why,
-    )
 
 
 def _hung(history: History) -> bool:

@@ -1,11 +1,15 @@
-"""A publisher that announces nothing, undisturbed: what to look at."""
+"""A consumer that loads or announces nothing that is known, undisturbed: what to look at."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 
 from pytest_quarry.checks.publishing_oracles import said
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.history import History, RunView
+
+PATIENCE = "If it is only slow, give it more real seconds, by --quarry-guard or quarry_guard."
 
 
 def of_publisher(history: History, consumer: Consumer, run_id: str) -> Verdict | None:
@@ -33,7 +37,7 @@ def _why(history: History, consumer: Consumer) -> str:
     published = [entry.published for entry in entries if entry.published is not None]
     elsewhere = [publication.topic for publication in published if not publication.ours]
     if "hung" in last:
-        return f"It did not come back: {last['hung']}."
+        return f"It did not come back: {last['hung']}. {PATIENCE}"
     if last.get("raised", "").startswith("start raised"):
         error = last["raised"].removeprefix("start raised ")
         return f"{consumer.name}.start(world) raised {error}. It must return a publisher that is ready to take a run."
@@ -54,6 +58,81 @@ def _why(history: History, consumer: Consumer) -> str:
             "for threads and tasks before it returns. Other programs (`aws sns publish`) and HTTP libraries are not seen."
         )
     return "Each call to SNS failed, and it came back as if all were well."
+
+
+def of_loader(history: History, consumer: Consumer, run_id: str) -> Verdict:
+    """Why nothing can be said of a handler, Lambda function, worker or poller that loads nothing."""
+    name = consumer.name
+    turn = "polled for" if consumer.kind == "poller" else "delivered"
+    what = [entry.what for entry in history.entries]
+    raised = [entry.text for entry in history.entries if entry.what == "raised"]
+    if history.peeked:
+        why = (
+            f"Inside the consumer's process {name}.rows(world) returns {history.peeked} rows, outside it none: it reads the "
+            "memory of the process. Each consumer runs in a process of its own and its memory is gone after a crash; keep "
+            "the target in SQLite, in files under world.disk, in AWS or in world.target."
+        )
+    elif raised and raised[0].startswith("start raised"):
+        error = raised[0].removeprefix("start raised ")
+        why = f"{name}.start(world) raised {error}, each time. It must return a consumer that is ready to take turns."
+    elif raised and "'Records'" in raised[0] and consumer.kind == "event-bus":
+        why = (
+            f"It raised {raised[0]}, each time: it looks for the records of a Lambda event, and was given a notification, as "
+            "its parameters do not say that it is a Lambda function. Declare them as (event, context)."
+        )
+    elif raised:
+        why = f"It raised {raised[0]}, each time. Wrong path, or wrong layout (it is {consumer.layout!r} here)?"
+    elif "hung" in what:
+        why = (
+            f"It did not come back: {next(entry.text for entry in history.entries if entry.what == 'hung')}. {PATIENCE}"
+        )
+    elif "ended" in what and "returned" not in what:
+        ended = next(entry.text for entry in history.entries if entry.what == "ended")
+        why = (
+            f"It ended {ended}, each time: sys.exit, os._exit, a crash, or an exception that is no Exception, such as "
+            "KeyboardInterrupt and asyncio.CancelledError. To refuse a message, raise an Exception."
+        )
+    elif not any(entry.changed for entry in history.entries if entry.what == "crossed"):
+        why = (
+            "It changed nothing: no file under world.disk, no database, no AWS call, no world.target. Does it follow a "
+            f"wrong path or layout (here {consumer.layout!r}), leave its work to a thread or task and return before it is done, or take only other sources than {', '.join(consumer.sources)} "
+            f"or other categories than {', '.join(consumer.categories)}?"
+        )
+    else:
+        why = f"It did change things, but {name}.rows(world) returned no rows. Does rows read the same file and table?"
+    return _doubt(
+        f"The consumer did nothing where something was due: {run_id} was {turn}, undisturbed, and no row came.", why
+    )
+
+
+def of_names(history: History, consumer: Consumer, due: Mapping[str, RunView]) -> Verdict | None:
+    """Why nothing can be said where the suite's rows and the runs in storage share no name: not a run, or not an item."""
+    name = consumer.name
+    wanted = [view for view in due.values() if view.items]
+    rows = [row for row in history.rows if row.run_id in due]
+    if wanted and not rows:
+        return _doubt(
+            f"The rows are of no run that exists: {name}.rows(world) names {_some({row.run_id for row in history.rows})}; "
+            f"what was loaded, undisturbed, is {_some({view.run_id for view in wanted})}.",
+            "A row's run_id is the id of its run, as its notification and its events in storage have it.",
+        )
+    items = {item for view in wanted for item in view.items}
+    found = {row.item for row in rows if row.item is not None}
+    if len(found) == len(items) and not found & items and all(row.item is not None for row in rows):
+        keys = "expected(run)" if consumer.expected is not None else "item_key(event)"
+        return _doubt(
+            f"Rows and suite name items differently, so nothing can be compared: {name}.rows(world) calls them "
+            f"{_some(found)}, {name}.{keys} {_some(items)}.",
+            "An item is named by event_id unless the suite says otherwise. Let rows give that as item, or override "
+            'item_key(event) to return what rows has: event.data["sku"], say, where that is unique in a run.',
+        )
+    return None
+
+
+def _some(names: Iterable[object]) -> str:
+    """A few of many names."""
+    shown = sorted(map(repr, names))
+    return ", ".join(shown[:3]) + (" …" if len(shown) > 3 else "")
 
 
 def _doubt(sentence: str, why: str) -> Verdict:

@@ -62,25 +62,31 @@ class StartedConsumer:
             poll = getattr(started, "poll", None)
             if callable(poll):
                 self.takes = "nothing"
+                _takes(consumer, poll, "poll", ())
                 return lambda call: poll()
             raise ConsumerError(_not_drivable(consumer, started))
         if consumer.kind == "publisher":
             publish = getattr(started, "publish", started)
             if callable(publish):
                 self.takes = "run"
+                _takes(consumer, publish, "publish", ("run",))
                 return lambda call: publish(WrappedRun(call.argument, self._boundary))
             raise ConsumerError(_not_drivable(consumer, started))
         run_once = getattr(started, "run_once", None)
         if callable(run_once):
             self.takes = "queue"
+            _takes(consumer, run_once, "run_once", ())
             return lambda call: run_once()
         handle = getattr(started, "handle", None)
         if callable(handle):
+            _takes(consumer, handle, "handle", ("notification",))
             return lambda call: handle(call.argument)
         if callable(started):
             if _is_lambda(started):
                 self.takes = "lambda"
+                _takes(consumer, started, "consumer", ("event", "context"))
                 return lambda call: started(call.argument, self._context())
+            _takes(consumer, started, "consumer", ("notification",))
             return lambda call: started(call.argument)
         raise ConsumerError(_not_drivable(consumer, started))
 
@@ -108,6 +114,21 @@ def _is_lambda(started: Any) -> bool:
     ]
     second = [p.name for p in parameters][1:2]
     return len(required) >= 2 or second in (["context"], ["ctx"], ["_context"], ["_ctx"])
+
+
+def _takes(consumer: Consumer, turn: Callable[..., Any], name: str, arguments: tuple[str, ...]) -> None:
+    """Refuse a turn that cannot be called: nothing but errors would come of it."""
+    try:
+        signature = inspect.signature(turn)
+    except (TypeError, ValueError):  # it does not say
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise ConsumerError(
+            f"{consumer.name}: {name}{signature} cannot be called as {name}({', '.join(arguments)}): {error}. Return "
+            f"{_wanted(consumer)}."
+        ) from None
 
 
 def _wanted(consumer: Consumer) -> str:

@@ -121,6 +121,18 @@ HOOKS = {
         "def rows(self, world):\n        yield {'run_id': 'run-A'}\n        raise LookupError('gone')",
         "TestRowsRaiseLate.rows(world) raised LookupError: gone. It must read*",
     ),
+    "TestHandleTakesNothing": (
+        "def start(self, world):\n        class Mine:\n            def handle(self): pass\n        return Mine()",
+        "TestHandleTakesNothing: handle() cannot be called as handle(notification): too many positional arguments. Return*",
+    ),
+    "TestFunctionTakesThree": (
+        "def start(self, world): return lambda a, b, c: None",
+        "TestFunctionTakesThree: consumer(a, b, c) cannot be called as consumer(event, context): missing a required*",
+    ),
+    "TestPollTakesArgument": (
+        "def start(self, world):\n        class Mine:\n            def poll(self, root): pass\n        return Mine()",
+        "TestPollTakesArgument: poll(root) cannot be called as poll(): missing a required argument: 'root'. Return an*",
+    ),
     "TestHandleIsGenerator": (
         "def start(self, world):\n        def handle(n): yield n\n        return handle",
         "TestHandleIsGenerator has a turn that is a generator: *handle contains `yield`, so calling it ran nothing of it*",
@@ -171,6 +183,12 @@ def test_declarations_of_the_wrong_type(pytester: pytest.Pytester) -> None:
         assert fnmatch(shown[name].splitlines()[1], f"{name}.{ATTRIBUTES[line]}"), shown[name]
 
 
+ROWS = """\
+    def rows(self, world):
+        found = sqlite3.connect(world.disk / "orders.sqlite").execute("SELECT run_id, item, rowid FROM orders")
+        return [{} for run, item, number in found]
+"""
+
 IDLE = {
     "rows reads the memory of the test": (
         f"{HEAD}LOADED = []\n\nclass TestBad(EventBusConformance):\n"
@@ -216,6 +234,20 @@ IDLE = {
         [
             "The consumer did nothing*",
             "It raised KeyError: 'Records', each time: it looks for the records of a Lambda event*",
+        ],
+    ),
+    "rows names items as the suite does not": (
+        suite(ROWS.format("{'run_id': run, 'item': f'sku-{number}'}")),
+        [
+            "Rows and suite name items differently, so nothing can be compared: TestOrders.rows(world) calls them 'sku-1'*",
+            "item_key(event) to return what rows has*",
+        ],
+    ),
+    "rows names runs as Quarry does not": (
+        suite(ROWS.format("{'run_id': number, 'item': item}")),
+        [
+            "The rows are of no run that exists: TestOrders.rows(world) names '1', '2', '3'; what was loaded*",
+            "is 'run-A'.",
         ],
     ),
     "rows reads something else": (
@@ -267,8 +299,8 @@ def test_what_rows_may_return(pytester: pytest.Pytester, body: str) -> None:
 
 
 def test_rows_of_runs_that_do_not_exist_are_told(pytester: pytest.Pytester) -> None:
-    source = f"{SOUND}\n\nclass TestMine(TestOrders):\n    def rows(self, world): return [{{'run_id': 'a ghost', 'item': 1}}]\n"
-    pytester.makepyfile(source)
+    ghost = "[*super().rows(world), {'run_id': 'a ghost', 'item': 1}]"
+    pytester.makepyfile(f"{SOUND}\n\nclass TestMine(TestOrders):\n    def rows(self, world): return {ghost}\n")
     result = pytester.runpytest(*QUIET, "-k", "TestMine and envelope_variants")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*a ghost*"])
