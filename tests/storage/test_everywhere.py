@@ -17,6 +17,8 @@ from pyfakefs.fake_filesystem_unittest import Patcher
 
 from pytest_quarry.contract import ContractError, Run, Sidecar
 from pytest_quarry.storage import (
+    FLAT_WINDOWS,
+    WINDOWS,
     FileStore,
     MemoryStore,
     MotoStore,
@@ -73,6 +75,46 @@ def test_stores_agree_key_by_key(layout: str, run: Run, client: Any, tmp_path_fa
     for found in (s3, f"{s3.url}/"):
         (stored,) = read_runs(found, layout=layout, **({"client": client} if isinstance(found, str) else {}))
         check_same(stored, run, flat=layout == "flat")
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize(
+    ("layout", "window"), [*(("lode", window) for window in WINDOWS), *(("flat", window) for window in FLAT_WINDOWS)]
+)
+def test_every_window_is_the_same_in_every_store(layout: str, window: str, tmp_path: Path) -> None:
+    def contents(storage: Storage) -> dict[str, bytes]:
+        return {
+            key: storage.store.get(key).replace(b'"storage_backend":"s3"', b'"storage_backend":"fs"')
+            for key in storage.store.list("")
+            if "/latest.lock" not in key and "/.lode-cas-" not in key
+        }
+
+    def stands_still() -> int:
+        return 1_770_019_200_000_000_000
+
+    places: list[Storage] = [
+        Storage.on_disk(tmp_path / "root", clock=stands_still, layout=layout),
+        Storage.in_moto(BUCKET, f"p{next(prefixes)}", clock=stands_still, layout=layout),
+        Storage.in_memory(clock=stands_still, layout=layout),
+    ]
+    seen, trees = [], []
+    for storage in places:
+        run = storage.run("run 1", source="my/shop", policy="streaming")
+        run.item({"sku": 1})
+        run.artifact("page.html", b"<html>")
+        run.sidecar("shot.png", b"png") if layout == "flat" or window in ("w7", "w8") else None
+        run.item({"sku": 2})
+        run.sidecar("last.png", b"png") if window in ("w7", "w8") else None
+        run.crash(window=window)
+        died, tree = contents(storage), storage.tree()
+        run.resume()
+        seen.append((died, contents(storage)))
+        trees.append([line for line in tree.splitlines()[1:] if "latest.lock" not in line and ".lode-cas-" not in line])
+        assert (".lode-cas-" in tree) == (window == "w2" and storage is places[0])
+    on_disk, in_s3, in_memory = seen
+    assert on_disk == in_s3 == in_memory
+    assert trees[0] == trees[1] == trees[2]
+    assert on_disk[0] != on_disk[1]
 
 
 @given(source=names, category=names, run_id=names, name=names, dataset=names, layout=st.sampled_from(["lode", "flat"]))
