@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import boto3
 import hypothesis
 import moto
 import pytest
-from measure import Ratio, report, seconds
+from measure import Cost, Ratio, report, seconds
 
 from pytest_quarry.bus.aws import MockedAws
 from pytest_quarry.bus.calls import DUMMY_ENVIRONMENT
@@ -54,18 +51,21 @@ def one_delivery() -> Ratio:
     consumer = Consumer(name="Benchmark", kind="event-bus", start=start, rows=lambda world: [])
     play(consumer, 1)
     costs = [
-        (seconds(lambda: play(consumer, DELIVERIES + 1)) - seconds(lambda: play(consumer, 1))) / DELIVERIES
+        (Cost.of(lambda: play(consumer, DELIVERIES + 1)) - Cost.of(lambda: play(consumer, 1))) / DELIVERIES
         for _ in range(11)
     ]
-    value = statistics.median(costs) * 1000
-    return Ratio("a delivery to a running handler, in milliseconds", value, 0.5, f"{DELIVERIES} deliveries a schedule")
+    cpu, wall = (
+        statistics.median(values) * 1000 for values in zip(*((cost.cpu, cost.wall) for cost in costs), strict=True)
+    )
+    detail = f"{DELIVERIES} deliveries a schedule; by the clock {wall:.2f}"
+    return Ratio("a delivery to a running handler, in milliseconds", cpu, 0.5, detail)
 
 
 def worker_turn() -> Ratio:
     """A worker's turn (receive, delete) against the same calls to bare moto in one process: medians of pairs.
 
-    By the clock; the processor time of both processes is beside it, which a busy machine changes less. That a message is there
-    to be received is part of neither.
+    By the processor time of both processes, which a busy machine changes least; the clock is beside it. That a message is
+    there to be received is part of neither.
     """
     os.environ.update(DUMMY_ENVIRONMENT)
     sqs = boto3.client("sqs", region_name="us-east-1")
@@ -87,36 +87,8 @@ def worker_turn() -> Ratio:
     cpu = statistics.median(one.cpu / other.cpu for one, other in found)
     wall = statistics.median(one.wall / other.wall for one, other in found)
     one, other = (statistics.median(pair[at].wall for pair in found) * 1000 for at in (0, 1))
-    detail = f"{one:.2f} ms / {other:.2f} ms; of processors {cpu:.2f}"
-    return Ratio("a worker's turn / its calls to bare moto", wall, 1.6, detail)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds of something, by the clock and of processors, ended children's included."""
-
-    wall: float
-    cpu: float
-
-    @classmethod
-    def of(cls, action: Callable[[], object]) -> Cost:
-        wall, cpu = time.perf_counter(), _cpu()
-        action()
-        return cls(time.perf_counter() - wall, _cpu() - cpu)
-
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(self.wall - other.wall, self.cpu - other.cpu)
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.wall + other.wall, self.cpu + other.cpu)
-
-    def __truediv__(self, count: int) -> Cost:
-        return Cost(self.wall / count, self.cpu / count)
-
-
-def _cpu() -> float:
-    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(used.ru_utime + used.ru_stime for used in both)
+    detail = f"by the clock {wall:.2f}: {one:.2f} ms / {other:.2f} ms"
+    return Ratio("a worker's turn / its calls to bare moto", cpu, 1.6, detail)
 
 
 @contextlib.contextmanager

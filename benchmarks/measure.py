@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -21,6 +22,34 @@ class Ratio:
     @property
     def kept(self) -> bool:
         return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of something, by the clock and of processors, ended children's included."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def of(cls, action: Callable[[], object]) -> Cost:
+        wall, cpu = time.perf_counter(), _cpu()
+        action()
+        return cls(time.perf_counter() - wall, _cpu() - cpu)
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.wall - other.wall, self.cpu - other.cpu)
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.wall + other.wall, self.cpu + other.cpu)
+
+    def __truediv__(self, count: int) -> Cost:
+        return Cost(self.wall / count, self.cpu / count)
+
+
+def _cpu() -> float:
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(used.ru_utime + used.ru_stime for used in both)
 
 
 def seconds(action: Callable[[], object]) -> float:

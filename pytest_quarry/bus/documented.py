@@ -83,6 +83,7 @@ class _AsDocumented:
 
     def receive(self, backend: Any, queue_name: str, count: int, wait: int, *rest: Any) -> list[Any]:
         queue = backend.get_queue(queue_name)
+        _check_timeout(rest[0] if rest else 0)
         self._until = models.unix_time() + wait
         mine = queue is self._moto
         room = _room(queue, count, self._queue.in_flight_limit if mine else IN_FLIGHT_LIMIT)
@@ -129,6 +130,7 @@ class _AsDocumented:
         return _one_by_one(receipts, "Delete", lambda entry: self.delete(queue, entry["ReceiptHandle"]))
 
     def extend(self, backend: Any, queue_name: str, receipt_handle: str, visibility_timeout: int) -> None:
+        _check_timeout(visibility_timeout)
         queue = backend.get_queue(queue_name)
         message = _by_receipt(queue, receipt_handle)
         if message is None and receipt_handle not in _receipts(queue):
@@ -140,10 +142,6 @@ class _AsDocumented:
     def extend_batch(self, backend: Any, queue_name: str, entries: Sequence[Any]) -> Any:
         def extend(entry: Any) -> None:
             seconds = int(entry.get("VisibilityTimeout") or 0)
-            if not 0 <= seconds <= MOST_EXTENSION:
-                raise SQSException(
-                    "InvalidParameterValue", f"VisibilityTimeout {seconds}: must be 0 to {MOST_EXTENSION}."
-                )
             self.extend(backend, queue_name, entry["ReceiptHandle"], seconds)
 
         return _one_by_one(entries, "ChangeVisibility", extend)
@@ -183,6 +181,14 @@ def _of_class(method: Callable[..., Any]) -> Callable[..., Any]:
         return method(*given, **named)
 
     return function
+
+
+def _check_timeout(seconds: Any) -> None:
+    if not 0 <= int(seconds) <= MOST_EXTENSION:
+        raise SQSException(
+            "InvalidParameterValue",
+            f"Value {seconds} for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and {MOST_EXTENSION}.",
+        )
 
 
 def _receipts(queue: Any) -> set[str]:

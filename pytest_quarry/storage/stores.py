@@ -199,7 +199,8 @@ class FileStore(Timed):
             return False
         path = self._path(key)
         os.rename(self._path(self._temporary(key, new)), path)
-        self._stamp(path[: path.rindex("/")])
+        if self._clock is not None:
+            self._stamp(self._clock(), path[: path.rindex("/")])
         return True
 
     def interrupt_swap(self, key: str, new: bytes) -> str | None:
@@ -244,17 +245,20 @@ class FileStore(Timed):
             written = os.write(descriptor, data)
             while written < len(data):
                 written += os.write(descriptor, memoryview(data)[written:])
+            if self._clock is not None:
+                now = self._clock()
+                os.utime(descriptor, ns=(now, now))
         finally:
             os.close(descriptor)
         if self._clock is not None:
-            self._stamp(path, folder, *self._changed)
+            self._stamp(now, folder, *self._changed)
             self._changed.clear()
 
     def _open(self, path: str, folder: str, flags: int, mode: int) -> int:
         try:
-            if folder not in self._folders:
-                self._make(folder)
             try:
+                if folder not in self._folders:
+                    self._make(folder)
                 return os.open(path, flags, mode)
             except FileNotFoundError:
                 # Somebody removed the tree since: worlds are built again in the same place.
@@ -267,25 +271,26 @@ class FileStore(Timed):
                 raise StoreError(f"{path}: {_IMPOSSIBLE[error.errno]}; S3 and memory can keep it") from error
             raise
 
-    def _stamp(self, *paths: str) -> None:
-        if self._clock is not None:
-            now = self._clock()
-            for path in paths:
-                os.utime(path, ns=(now, now))
+    def _stamp(self, now: int, *paths: str) -> None:
+        for path in paths:
+            os.utime(path, ns=(now, now))
 
     def _make(self, folder: str) -> None:
-        try:
-            os.mkdir(folder, 0o755)
-        except FileExistsError:
-            pass
-        except FileNotFoundError:
-            self._make(folder[: folder.rindex("/")])
-            self._make(folder)
+        if len(folder) <= len(self._root):
+            if not os.path.isdir(folder):
+                os.makedirs(folder, 0o755, exist_ok=True)
+                if self._strict_umask:
+                    os.chmod(folder, 0o755)
+            self._folders.add(folder)
             return
-        else:
+        above = folder[: folder.rindex("/")]
+        if above not in self._folders:
+            self._make(above)
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o755)
             if self._strict_umask:
                 os.chmod(folder, 0o755)
-            self._changed.append(folder[: folder.rindex("/")])
+            self._changed.append(above)
         self._folders.add(folder)
 
 

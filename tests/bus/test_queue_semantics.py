@@ -199,6 +199,22 @@ def test_zero_makes_a_message_visible_at_once() -> None:
     assert motos == []  # not before the clock has moved
 
 
+def test_a_visibility_timeout_has_its_limits() -> None:
+    def scenario(side: Side) -> Any:
+        side.send("one", "two")
+        (first,) = side.receive(1)
+        asked = (-1, 43_201, 43_200, 0)
+        received = [code(side.sqs.receive_message, QueueUrl=side.url, VisibilityTimeout=number) for number in asked[:3]]
+        entry = {"Id": "a", "ReceiptHandle": first["ReceiptHandle"], "VisibilityTimeout": -1}
+        batch = side.sqs.change_message_visibility_batch(QueueUrl=side.url, Entries=[entry])
+        return received, [side.extend(first, number) for number in asked[:2]], len(batch.get("Failed", ()))
+
+    wrong = "InvalidParameterValue"
+    here, motos = both(scenario)
+    assert here == ([wrong, wrong, ""], [wrong, wrong], 1)
+    assert motos == (["", wrong, ""], ["", wrong], 0)  # a negative one is taken
+
+
 def test_twelve_hours_count_from_the_receive() -> None:
     def scenario(side: Side) -> list[str]:
         side.send("one")
@@ -345,6 +361,22 @@ def test_a_notification_may_be_late() -> None:
     here, motos = both(scenario)
     assert here == [["two"], ["one", "two"]]
     assert motos[0] == ["one", "two"]
+
+
+def test_a_message_is_kept_for_its_retention_period() -> None:
+    def scenario(side: Side) -> Any:
+        side.send("one")
+        side.advance(345_599)
+        kept = side.bodies(VisibilityTimeout=0)
+        side.advance(2)
+        lost = side.bodies()
+        side.sqs.set_queue_attributes(QueueUrl=side.url, Attributes={"MessageRetentionPeriod": "60"})
+        side.send("two")
+        side.advance(61)
+        return kept, lost, side.bodies()
+
+    here, motos = both(scenario)
+    assert here == (["one"], [], []) == motos
 
 
 def test_a_topic_accepts_what_it_cannot_deliver() -> None:
