@@ -27,6 +27,7 @@ MARKUP: dict[Status, dict[str, bool]] = {
     "skipped": {"yellow": True},
 }
 STATUS = max(len(word) for word in WORDS.values())
+FEWEST = 12  # characters of a slug, below which it says nothing
 NUMBERS = 9  # the width of a column of numbers
 WIDEST = 120
 
@@ -53,7 +54,8 @@ def write(reporter: Any, records: Sequence[Record]) -> None:
             for record in listed:
                 _write_row(reporter, record, columns, width, verbosity)
     good = Session(records=tuple(records)).conforms
-    reporter.line(total(records), green=good, red=not good)
+    for line in textwrap.wrap(total(records), width):
+        reporter.line(line, green=good, red=not good)
 
 
 def total(records: Sequence[Record]) -> str:
@@ -65,10 +67,11 @@ def total(records: Sequence[Record]) -> str:
 
 
 def _columns(records: Sequence[Record], width: int) -> tuple[int, int]:
-    """The widths of the columns of ids and of slugs; 0 for these where there is no room for them."""
+    """The widths of the columns of ids and of slugs; 0 for these where there is no room for half of one."""
     ids = max(6, *(len(record.id) + 2 for record in records))
     slugs = max(4, *(len(record.slug) for record in records))
-    return ids, slugs if width >= 4 + ids + slugs + STATUS + 2 * NUMBERS + 6 else 0
+    room = width - ids - STATUS - 2 * NUMBERS - 6
+    return ids, min(slugs, room) if room >= min(slugs, FEWEST) else 0
 
 
 def _head(columns: tuple[int, int]) -> str:
@@ -77,7 +80,11 @@ def _head(columns: tuple[int, int]) -> str:
 
 def _names(columns: tuple[int, int], check_id: str, slug: str) -> str:
     ids, slugs = columns
-    return f"{check_id:<{ids}}" + (f"{slug:<{slugs}}  " if slugs else "")
+    return f"{check_id:<{ids}}" + (f"{_cut(slug, slugs):<{slugs}}  " if slugs else "")
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _write_row(reporter: Any, record: Record, columns: tuple[int, int], width: int, verbosity: int) -> None:
@@ -87,8 +94,7 @@ def _write_row(reporter: Any, record: Record, columns: tuple[int, int], width: i
     reporter.line(f"{schedules:>{NUMBERS + 2}}{record.seconds:>{NUMBERS}.1f}".rstrip())
     for text in _beside(record, verbosity):
         room = max(20, width - 8)
-        lines = textwrap.wrap(shown(text), room)
-        for line in lines if verbosity > 0 else lines[:2]:
+        for line in textwrap.wrap(shown(text), room, max_lines=None if verbosity > 0 else 2, placeholder=" …"):
             reporter.line(" " * 8 + line, **({"light": True} if record.status == "passed" else {}))
 
 

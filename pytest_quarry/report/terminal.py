@@ -46,7 +46,7 @@ def failure(result: Result, *, replay: str | None, width: int = WIDTH) -> str:
         parts += ["", *_wrapped(why_of(verdict, result.history), width)]
     if result.status == "failed" and result.check.fix:
         parts += _wrapped(result.check.fix, width)
-    parts += ["", *_ending(result, replay)]
+    parts += ["", *_ending(result, replay, width)]
     parts += _output(result)
     if result.check.page:
         explained = "" if result.check.own else f" (quarry-conformance explain {result.check.id})"
@@ -72,10 +72,11 @@ def _heading(result: Result, width: int) -> list[str]:
     return [result.check.title + " " * gap + label] if gap > 1 else [result.check.title, label]
 
 
-def _ending(result: Result, replay: str | None) -> list[str]:
-    lines = [f"schedule {result.schedules} was the first to fail, smallest first; {result.executions} executions"]
+def _ending(result: Result, replay: str | None, width: int) -> list[str]:
+    words = f"schedule {result.schedules} was the first to fail, smallest first; {result.executions} executions"
     if result.status == "inconclusive":
-        lines = [f"neither passed nor failed; {result.executions} executions"]
+        words = f"neither passed nor failed; {result.executions} executions"
+    lines = _wrapped(words, width)
     if replay is not None:
         lines.append(f"replay: {replay}")
     return lines
@@ -126,8 +127,12 @@ def _list(lines: list[Line], here: int | None, width: int) -> list[str]:
     found = []
     for number, line in enumerate(lines, 1):
         words = [shown(part) for part in (line.world, line.consumer, line.target) if part]
-        text = f" {number:>3} {_time(line.time):>4}  {'; '.join(words)}{HERE if number == here else ''}"
+        text = f" {number:>3} {_time(line.time):>4}  {'; '.join(words)}"
         found += textwrap.wrap(text, width, subsequent_indent=" " * 11, break_long_words=True)
+        if number == here:
+            if len(found[-1] + HERE) > width:
+                found.append(" " * (11 - len(HERE) + len(HERE.lstrip())))
+            found[-1] += HERE
     return found
 
 
