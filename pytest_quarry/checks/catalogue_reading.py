@@ -77,13 +77,13 @@ READING_CHECKS: tuple[Check, ...] = (
     Check(
         id="RD07",
         slug="big-and-odd",
-        states="Long lines, unknown fields, unknown event types and null payloads are no obstacle.",
-        disturbance="writes a line of 16 MiB, unknown fields and types, a null payload",
+        states="Many items, long lines, unknown fields, unknown event types and null payloads are no obstacle.",
+        disturbance="writes 101 items, a line of 16 MiB, unknown fields and types, a null payload",
         oracles="LV",
         severity="medium",
         kinds=EVERY,
         schedules=reading.big_and_odd,
-        fix="Read lines without a limit, pick the fields you know, skip the types you do not.",
+        fix="Load all items, batch by batch; read lines without a limit, pick the fields you know, skip the types you do not.",
     ),
     Check(
         id="RD08",

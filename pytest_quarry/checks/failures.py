@@ -28,14 +28,26 @@ MANY = 12  # more than SQS hands over at once
 NOW_AND_THEN = 6
 SOME_READS = 4
 THROTTLES = (("throttle", 6), ("timeout", 6), ("throttle", 12), ("lost", 1), ("dropped", 1))
+OUTAGE = (2, 3, 4, 2, 3, 4)  # circuit breakers open after five failures, as a rule
 MOST_ATTEMPTS = 12  # more than any AWS client makes of one call by default (DynamoDB's: ten)
 
 
 def failure_is_retried(stage: Stage) -> Iterator[Schedule]:
-    """EB06: from each operation of the turn on, everything of its kind fails, until the turn is over."""
+    """EB06: from each operation of the turn on, everything of its kind fails, until the turn is over, or for many turns."""
     one = stage.loaded(stage.run("A", items=2))
-    for fault in _each_operation(stage, one):
+    faults = list(_each_operation(stage, one))
+    for fault in faults:
         yield replace(one, steps=(*one.steps[:-1], fault, one.steps[-1], Heal()))
+    if faults:
+        yield _outage(stage, faults[-1])
+
+
+def _outage(stage: Stage, fault: Break) -> Schedule:
+    """More turns in a row fail than a circuit breaker lets pass, of one run after another."""
+    runs = [stage.run(name, items=1) for name in "ABCD"]
+    everything = Break(f"{fault.at.split('.')[0]}.", "503") if _is_aws(fault.at) else Break("", "EIO")
+    outage: list[Step] = [everything, *(Deliver((number,)) for number in OUTAGE), Heal()]
+    return stage.schedule(runs, [*stage.told(*runs), Deliver((1,)), *outage])
 
 
 def dead_claim_expires(stage: Stage) -> Iterator[Schedule]:

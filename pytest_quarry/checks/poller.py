@@ -30,12 +30,14 @@ PASSING = ("w4b", "w4", "w5", "w6", "w6b", "w6r", "w6br")
 
 
 def poll_again(stage: Stage) -> Iterator[Schedule]:
-    """PO01: polls again and again, nothing new; then something new, and again."""
+    """PO01: polls again and again, nothing new, also after a month; then something new, and again."""
     first, second = stage.run("A"), stage.run("B", items=1)
     yield stage.schedule([first], [Write(first.run_id), Poll(), Poll()])
     yield stage.schedule([first], [Poll(), Write(first.run_id), *[Poll()] * 4])
     steps: list[Step] = [Write(first.run_id), Poll(), Poll(), Write(second.run_id), Poll(), Poll()]
     yield stage.schedule([first, second], steps)
+    # Marks that expire: the run is in storage for ever.
+    yield stage.schedule([first], [Write(first.run_id), Poll(), Wait(40 * DAY), Poll(), Poll()])
 
 
 def downtime(stage: Stage) -> Iterator[Schedule]:

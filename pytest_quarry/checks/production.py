@@ -113,7 +113,7 @@ WHY: dict[str, str] = {
     "speed. The same items must then give the same rows. Whatever counts files, or expects one, breaks on that day.",
     "RD06": "Ids come from customers, URLs and file names, so they have spaces, slashes, percent signs and umlauts. In "
     "storage they are escaped, in storage_path they are not, and the two forms are alike just long enough for the tests to pass.",
-    "RD07": "One scraped page with an embedded image makes a line of many megabytes; a newer Quarry adds fields and event "
+    "RD07": "A batch call takes 25 rows, and test data has three. One scraped page with an embedded image makes a line of many megabytes; a newer Quarry adds fields and event "
     "types; a scraper emits null. A reader with a limit on lines, or a strict parser, stops at the first of these.",
     "RD08": "A run may decide that there is nothing to do, or find nothing: a shop that is closed, a feed that has not changed. "
     "It has no item partition at all. Code that lists it gets an error, fails the message, and ends in the dead-letter queue "

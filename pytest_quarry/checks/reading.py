@@ -9,6 +9,7 @@ from pytest_quarry.checks.stage import Stage
 from pytest_quarry.simulation.schedule import Break, Heal, Schedule
 
 SPECIAL_IDS = ("run 01", "run-100%", "a%20b", "run#04~!'()*", 'say "hi"', "run-é-03", "run/02")
+MANY_ITEMS = 101  # DynamoDB takes 25 at once, or 100 in a transaction
 LONG_LINE = 16 << 20
 MOST_READS = 60
 POLICIES = ("strict", "buffered", "streaming")
@@ -77,7 +78,8 @@ def special_ids(stage: Stage) -> Iterator[Schedule]:
 
 
 def big_and_odd(stage: Stage) -> Iterator[Schedule]:
-    """RD07: unknown fields and event types, a null payload, a line of 16 MiB."""
+    """RD07: more items than fit into one batch, unknown fields and event types, a null payload, a line of 16 MiB."""
+    yield stage.loaded(stage.run("A", items=MANY_ITEMS, policy="buffered"))
     yield stage.loaded(stage.run("A", items=2, odd=True))
     yield stage.loaded(stage.run("A", items=2, odd=True, policy="buffered"))
     yield stage.loaded(stage.run("A", items=2, blob=LONG_LINE, policy="buffered"))

@@ -1,14 +1,25 @@
-"""Broken samples that take something for granted: the day of a run, its outcome, that ids differ in more than a part."""
+"""Broken samples that take something for granted: the day of a run, its outcome, its size, that ids differ in more than a part."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from pytest_quarry.samples.handlers import INSERT, Notification, OneTransaction, SqliteHandlerSuite, values
+import boto3
+
+from pytest_quarry.samples.handlers import (
+    INSERT,
+    Notification,
+    OneTransaction,
+    OrderLoader,
+    SqliteHandlerSuite,
+    values,
+)
 from pytest_quarry.samples.pollers import OrderPoller, SqlitePollerSuite
 from pytest_quarry.samples.reading import DATA_FILE, FinishedRun, Item, Storage
+from pytest_quarry.samples.sound_aws import DynamoSuite
 
 if TYPE_CHECKING:
     from pytest_quarry.simulation.world import World
@@ -26,6 +37,28 @@ class DayOfPublishingSuite(SqliteHandlerSuite):
     """Takes the day of the notification for the day of the run."""
 
     loader = DayOfPublishing
+
+
+class FirstBatch(OrderLoader):
+    """Writes one batch of 25 rows, which is as many as DynamoDB takes at once: test data had three."""
+
+    def __init__(self, database: Path, storage: Storage) -> None:
+        super().__init__(database, storage)
+        self.table = boto3.client("dynamodb")
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        rows = [{"run_id": run_id, "event_id": item.event_id, "sku": item.sku} for item in self.items(notification)]
+        puts = [{"PutRequest": {"Item": {name: {"S": value} for name, value in row.items()}}} for row in rows[:25]]
+        answer = self.table.batch_write_item(RequestItems={"orders": puts}) if puts else {}
+        if answer.get("UnprocessedItems"):
+            raise RuntimeError("DynamoDB did not take all rows")
+
+
+class FirstBatchSuite(DynamoSuite):
+    """Loads the first 25 items of a run."""
+
+    def start(self, world: World) -> Any:
+        return FirstBatch(Path(":memory:"), Storage(world.storage_root))
 
 
 class AnyTerminalEvent(Storage):

@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from pytest_quarry.samples.handlers import INSERT, KEYED_TABLES, UPSERT, values
+from pytest_quarry.samples.handlers import INSERT, KEYED_TABLES, PLAIN_TABLES, UPSERT, values
 from pytest_quarry.samples.pollers import OrderPoller, SqlitePollerSuite
 from pytest_quarry.samples.reading import FinishedRun, Storage, as_item
 from pytest_quarry.samples.sound_pollers import HOUR, AtomicCheckpoint
@@ -25,6 +25,27 @@ class InsertsEachTimeSuite(SqlitePollerSuite):
     """No checkpoint."""
 
     poller = InsertsEachTime
+
+
+class ForgetsAfterAWeek(OrderPoller):
+    """Keeps its marks small: those older than a week go, while the runs stay in storage."""
+
+    def poll(self) -> None:
+        super().poll()
+        with self.database:
+            self.database.execute("DELETE FROM loaded_runs WHERE at < ?", (time.time() - 7 * 24 * HOUR,))
+
+    def load(self, run: FinishedRun) -> None:
+        with self.database:
+            self.database.executemany(INSERT, values(self.storage.items(run.folder)))
+            self.database.execute("INSERT INTO loaded_runs VALUES (?, ?)", (run.run_id, time.time()))
+
+
+class ForgetsAfterAWeekSuite(SqlitePollerSuite):
+    """Loads again what is still there when its mark is gone."""
+
+    poller = ForgetsAfterAWeek
+    tables = PLAIN_TABLES.replace("(run_id TEXT PRIMARY KEY)", "(run_id TEXT PRIMARY KEY, at REAL NOT NULL)")
 
 
 class InMemory(OrderPoller):

@@ -20,6 +20,11 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
     sound("leased", "A claim that ends by itself, then one transaction.", "sound_handlers:LeasedSuite"),
     sound("expiring-marks", "One transaction; marks expire after a week.", "sound_handlers:ExpiringMarksSuite"),
     sound("reads-in-threads", "Threads read, one transaction writes.", "sound_handlers:ReadsInThreadsSuite"),
+    sound(
+        "refuses-while-open",
+        "A circuit breaker that raises while it is open.",
+        "breakers:RefusesWhileOpenSuite",
+    ),
     sound("async", "A coroutine function, one transaction.", "sound_handlers:AsyncLoaderSuite"),
     sound(
         "function",
@@ -273,6 +278,18 @@ BROKEN_READING: tuple[Sample, ...] = (
         "Follows storage_path to the letter, which is not escaped as the folders are.",
         "broken_errors:LiteralPathSuite",
         "RD06",
+    ),
+    broken(
+        "first-batch",
+        "Writes the first 25 items, as many as DynamoDB takes at once.",
+        "broken_assumptions:FirstBatchSuite",
+        "RD07",
+    ),
+    broken(
+        "acknowledges-while-open",
+        "A circuit breaker that returns while it is open.",
+        "breakers:AcknowledgesWhileOpenSuite",
+        "EB06",
     ),
     broken(
         "limited-lines",

@@ -166,6 +166,12 @@ BROKEN_POLLERS: tuple[Sample, ...] = (
         "broken_pollers:RowByRowSuite",
         "PO02",
     ),
+    broken(
+        "poller-forgets-after-a-week",
+        "Lets its marks expire, while the runs stay in storage.",
+        "broken_pollers:ForgetsAfterAWeekSuite",
+        "PO01",
+    ),
     broken("poller-looks-back", "Looks back one hour.", "broken_pollers:LooksBackSuite", "PO05 PO06"),
     broken("poller-today-only", "Looks at today's partition only.", "broken_pollers:TodayOnlySuite", "PO05 PO06"),
     broken(

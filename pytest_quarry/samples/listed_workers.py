@@ -11,6 +11,7 @@ SOUND_WORKERS: tuple[Sample, ...] = (
     sound("worker-one-by-one", "One message a turn, by a short poll; errors end the turn.", "workers:OneByOneSuite"),
     sound("worker-deletes-in-batches", "DeleteMessageBatch, its failures looked at.", "workers:DeletesInBatchesSuite"),
     sound("worker-extends", "Extends the visibility timeout of what it works on.", "workers:ExtendsSuite"),
+    sound("worker-beats", "A thread extends the visibility timeout as long as it works.", "workers:BeatsSuite"),
     sound("worker-backs-off", "Lets what failed come again later and later.", "workers:BacksOffSuite"),
     sound("worker-raw", "Raw message delivery.", "workers:RawWorkerSuite"),
     sound("worker-fifo", "Behind a FIFO topic and queue.", "workers:FifoWorkerSuite"),

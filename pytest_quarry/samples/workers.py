@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -158,6 +159,37 @@ class ExtendsSuite(WorkerSuite):
     """Extends the visibility timeout of what it works on."""
 
     worker = Extends
+
+
+class Beats(Worker):
+    """Takes another half minute for its message every ten seconds, in a thread, as long as it is at work on it."""
+
+    def work(self, message: Message) -> None:
+        done = threading.Event()
+        heart = threading.Thread(target=self.beat, args=(message, done))
+        heart.start()
+        try:
+            super().work(message)
+        finally:
+            done.set()
+            heart.join()
+
+    def beat(self, message: Message, done: threading.Event) -> None:
+        """Extend the visibility timeout again and again; where SQS refuses, somebody else may have the message."""
+        while not done.wait(10):
+            try:
+                self.sqs.change_message_visibility(
+                    QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=VISIBILITY
+                )
+            except ClientError as error:
+                log.warning("message %s may come again meanwhile: %s", message["MessageId"], error)
+                return
+
+
+class BeatsSuite(WorkerSuite):
+    """A heartbeat in a thread."""
+
+    worker = Beats
 
 
 class BacksOff(Worker):

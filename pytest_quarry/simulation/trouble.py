@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pytest_quarry.bus.calls import AwsCall
 from pytest_quarry.bus.faults import NO_EFFECT, SLOW, SLOW_SECONDS, Fault, FaultPlan, matches
-from pytest_quarry.consumers.protocol import Boundary, Fail
+from pytest_quarry.consumers.protocol import Blocked, Boundary, Fail, Sleep
 from pytest_quarry.simulation.schedule import FILE_ERRORS, Break
 
 
@@ -69,8 +69,11 @@ class Trouble:
 
     def at(self, boundary: Boundary, now: int) -> Fail | None:
         """The error that this operation on files or a database meets, if any."""
-        if isinstance(boundary.call, AwsCall) or "ROLLBACK" in boundary.label:
-            return None  # a database whose connection breaks rolls back by itself
+        # A database whose connection breaks rolls back by itself; to sleep, to wait and to pass a named place never fails.
+        if isinstance(boundary.call, (AwsCall, Sleep, Blocked)) or "ROLLBACK" in boundary.label:
+            return None
+        if boundary.label.startswith("boundary "):
+            return None
         for active in self._active:
             if active.step.error != SLOW and self._meets(active, boundary):
                 number = getattr(errno, active.step.error)

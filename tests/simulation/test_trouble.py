@@ -58,6 +58,19 @@ def words(history: History, what: str) -> list[str]:
 
 
 class TestBreaks:
+    def test_waiting_never_fails(self) -> None:
+        """To sleep, to wait for a lock and to pass a named place is no operation of a file or a database."""
+
+        def work(world: World) -> None:
+            time.sleep(1)
+            world.boundary("a place")
+            with pytest.raises(OSError, match="Input/output"):
+                (world.disk / "a").touch()
+            time.sleep(1)
+
+        history = play(work, Write("run-A"), Break("", "EIO"), Poll())
+        assert not words(history, "raised")
+
     @pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EACCES", "EROFS", "ENOENT"])
     def test_a_write_fails_as_a_disk_fails(self, error: str) -> None:
         history = play(
