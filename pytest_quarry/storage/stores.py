@@ -238,7 +238,7 @@ class FileStore(Timed):
     def _write(self, key: str, data: bytes, flags: int, mode: int = 0o644) -> None:
         path = self._path(key)
         folder = path[: path.rindex("/")]
-        descriptor = self._open(path, folder, flags, mode)
+        descriptor, now = self._open(path, folder, flags, mode), 0
         try:
             if self._strict_umask:
                 os.fchmod(descriptor, mode)
