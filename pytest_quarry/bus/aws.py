@@ -22,7 +22,6 @@ from moto.sqs.exceptions import ReceiptHandleIsInvalid, SQSException
 from moto.sqs.models import sqs_backends
 
 from pytest_quarry.bus import names
-from pytest_quarry.bus.arrivals import at_its_resource
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 from pytest_quarry.bus.documented import as_documented
 from pytest_quarry.bus.event_source import MOST_OF_A_RECEIVE
@@ -60,7 +59,7 @@ class MockedAws:
         """Carry out one call at virtual time `now` (µs): what AWS would have answered, and how long that took (µs)."""
         from_sns = call.operation.startswith("sns.")
         with _at(now) as traveller, as_documented(self.queue, traveller, from_sns=from_sns) as waited:
-            answer = by_moto(at_its_resource(call))
+            answer = by_moto(call)
         if _changes(call.operation, answer.body):
             self.version += 1
         return answer, round(sum(waited) * 1_000_000)

@@ -116,6 +116,26 @@ class OneByOneSuite(WorkerSuite):
     worker = OneByOne
 
 
+@functools.cache
+def sqs_of_a_laptop() -> Any:
+    """A client as code has it that never leaves its region, and talks to LocalStack where it is tried out."""
+    return boto3.client("sqs", region_name="eu-central-1", endpoint_url="http://localhost:4566")
+
+
+class ForLocalStack(Worker):
+    """Has a region and an address of its own."""
+
+    def __init__(self, loader: OrderLoader, queue_url: str) -> None:
+        super().__init__(loader, queue_url)
+        self.sqs = sqs_of_a_laptop()
+
+
+class ForLocalStackSuite(WorkerSuite):
+    """A worker whose client has a region and an address of its own."""
+
+    worker = ForLocalStack
+
+
 class DeletesInBatches(Worker):
     """Deletes what is loaded of a batch in one call, and looks at what could not be deleted."""
 

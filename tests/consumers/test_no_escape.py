@@ -168,6 +168,9 @@ def test_a_client_of_another_region_reaches_the_worlds_queue(region: str, world:
     assert boto3.client("sqs").receive_message(QueueUrl=world.queue_url).get("Messages", []) == []
     (queue,) = boto3.resource("sqs", region_name=region).queues.all()
     assert queue.url == mine
+    localstack = boto3.client("sqs", region_name=region, endpoint_url="http://localhost:4566")
+    localstack.send_message(QueueUrl=world.queue_url, MessageBody="by LocalStack")
+    assert localstack.receive_message(QueueUrl=world.queue_url)["Messages"][0]["Body"] == "by LocalStack"
 
 
 def requests_get(url: str) -> None:
