@@ -56,6 +56,7 @@ class CommandProcess:
         self._held: tuple[Request, Any] | None = None
         self._idle = self._written = self._turns = 0
         self._ending = False  # it was asked to end
+        self._told_time = -1  # virtual, µs
         self._clock: clock.Shared | None = None
         self._clocks: dict[int, bool] = {}  # of each process seen: whether its clock is the world's
         self.blind = False  # its system calls cannot be seen
@@ -78,7 +79,7 @@ class CommandProcess:
     def not_exercised(self) -> tuple[str, ...]:
         """What could not be reached, and why."""
         found = []
-        if self._group is not None and self.blind:
+        if self.blind:
             found.append(verdicts.BLIND)
         if clock.library() is None:
             found.append(clock.MISSING)
@@ -157,6 +158,8 @@ class CommandProcess:
         elif isinstance(message, Peek):
             self._said.append(Returned(None))
         elif self._waiting is not None:
+            if message.now != self._told_time:
+                self._tell_time(message.now)
             waiting, self._waiting = self._waiting, None
             self._answer(waiting, message)
 
@@ -281,8 +284,11 @@ class CommandProcess:
         return Path(self._birth.output).with_suffix(".clock")
 
     def _tell_time(self, now: int) -> None:
+        self._told_time = now
         if clock.library() is not None:
-            self._clock_file.write_text(clock.offset(now) + "\n", encoding="ascii")
+            new = self._clock_file.with_suffix(".new")  # a thread of it may read it just now
+            new.write_text(clock.offset(now) + "\n", encoding="ascii")
+            new.replace(self._clock_file)
 
     def _hear(self, called: Called, listener: Listener, seen: Seen) -> None:
         """In the listener's thread: a system call waits."""

@@ -46,14 +46,14 @@ class Machine:
 
 
 _X86_64 = {
-    "open": 2, "creat": 85, "openat": 257, "openat2": 437, "write": 1, "pwrite64": 18, "writev": 20, "pwritev": 296,
-    "sendfile": 40, "copy_file_range": 326, "fsync": 74, "fdatasync": 75, "rename": 82, "renameat": 264,
+    "open": 2, "creat": 85, "openat": 257, "openat2": 437, "write": 1, "pwrite64": 18, "writev": 20, "pwritev": 296, "pwritev2": 328, "fallocate": 285,
+    "sendfile": 40, "splice": 275, "copy_file_range": 326, "fsync": 74, "fdatasync": 75, "rename": 82, "renameat": 264,
     "renameat2": 316, "link": 86, "linkat": 265, "symlink": 88, "symlinkat": 266, "unlink": 87, "unlinkat": 263,
     "mkdir": 83, "mkdirat": 258, "rmdir": 84, "truncate": 76, "ftruncate": 77, "flock": 73, "nanosleep": 35,
     "clock_nanosleep": 230, "connect": 42, "sendto": 44, "io_uring_setup": 425, "getrandom": 318,
 }  # fmt: skip
 _AARCH64 = {
-    "openat": 56, "openat2": 437, "write": 64, "pwrite64": 68, "writev": 66, "pwritev": 70, "sendfile": 71,
+    "openat": 56, "openat2": 437, "write": 64, "pwrite64": 68, "writev": 66, "pwritev": 70, "pwritev2": 287, "fallocate": 47, "splice": 76, "sendfile": 71,
     "copy_file_range": 285, "fsync": 82, "fdatasync": 83, "renameat": 38, "renameat2": 276, "linkat": 37,
     "symlinkat": 36, "unlinkat": 35, "mkdirat": 34, "truncate": 45, "ftruncate": 46, "flock": 32, "nanosleep": 101,
     "clock_nanosleep": 115, "connect": 203, "sendto": 206, "io_uring_setup": 425, "getrandom": 278,

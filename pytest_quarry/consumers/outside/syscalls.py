@@ -31,6 +31,7 @@ NUMBER = re.compile(r"\d{2,}")
 SHORT = 0.01  # seconds; runtimes take naps of their own, which are nobody's business
 MOST_WRITTEN = 1 << 26
 PRINTED = "printed/"
+MOVING = {"sendfile": 0, "splice": 2}  # the number of the argument that is the file it writes to
 REACHING = {"connect": 1, "sendto": 4}  # the number of the argument that is the address
 
 
@@ -115,7 +116,7 @@ class Seen:
                 if place is not None:
                     self.elsewhere.append(place)
                     return errno.ECONNREFUSED
-        if called.name == "sendfile" and self._of_descriptor(called.tid, called.arguments[0]) is not None:
+        if called.name in MOVING and self._of_descriptor(called.tid, called.arguments[MOVING[called.name]]) is not None:
             return errno.EINVAL  # it writes instead, which can be seen
         return 0
 
@@ -159,11 +160,13 @@ class Seen:
         name = self._of_descriptor(tid, arguments[0])
         if name is None:
             return None
-        if called.name in ("writev", "pwritev"):
+        if called.name in ("writev", "pwritev", "pwritev2"):
             data = memory.gathered(tid, arguments[1], memory.signed(arguments[2]))
         else:
             data = memory.read(tid, arguments[1], min(arguments[2], MOST_WRITTEN))
-        offset = arguments[3] if called.name in ("pwrite64", "pwritev") else None
+        offset = arguments[3] if called.name.startswith("pwrite") else None
+        if called.name == "pwritev2" and memory.signed(offset or 0) == -1:
+            offset = None  # the file's own position
 
         def act(keep: int | None) -> int | None:
             part = data if keep is None else data[:keep]
@@ -199,6 +202,10 @@ class Seen:
             return 0
 
         return self._deed(called, f"truncate {shown(name)}", (name,), act)
+
+    def _allocate(self, called: Called) -> Deed | None:
+        name = self._of_descriptor(called.tid, called.arguments[0])
+        return None if name is None else self._deed(called, f"truncate {shown(name)}", (name,), lambda _: None)
 
     def _sync(self, called: Called) -> Deed | None:
         name = self._of_descriptor(called.tid, called.arguments[0])
@@ -322,7 +329,7 @@ class _Opening(Deed):
 
 REPORTERS = {
     **dict.fromkeys(("open", "openat", "creat", "openat2"), "open"),
-    **dict.fromkeys(("write", "pwrite64", "writev", "pwritev"), "write"),
+    **dict.fromkeys(("write", "pwrite64", "writev", "pwritev", "pwritev2"), "write"),
     **dict.fromkeys(("truncate", "ftruncate"), "truncate"),
     **dict.fromkeys(("fsync", "fdatasync"), "sync"),
     **dict.fromkeys(("rename", "renameat", "renameat2", "link", "linkat"), "two_names"),
@@ -330,6 +337,7 @@ REPORTERS = {
     **dict.fromkeys(("symlink", "symlinkat"), "symlink"),
     **dict.fromkeys(("nanosleep", "clock_nanosleep"), "sleep"),
     "flock": "lock",
+    "fallocate": "allocate",
 }
 
 
