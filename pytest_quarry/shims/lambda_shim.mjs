@@ -1,6 +1,7 @@
 // Runs a Lambda handler of JavaScript: events come as JSON lines on one descriptor, answers go on another.
 // Usage: node lambda_shim.mjs FILE EXPORT, with QUARRY_SHIM=READ,WRITE in the environment. Needs nothing but Node.
-import { createReadStream, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
+import { Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
@@ -38,7 +39,9 @@ if (typeof handler !== "function") {
   process.exit(1);
 }
 say({ ready: true });
-for await (const line of createInterface({ input: createReadStream(null, { fd: reading }), crlfDelay: Infinity })) {
+// A pipe read by a thread of Node's would keep process.exit() from returning.
+const input = new Socket({ fd: reading, readable: true, writable: false });
+for await (const line of createInterface({ input, crlfDelay: Infinity })) {
   const { event, context } = JSON.parse(line);
   const full = { ...context, awsRequestId: context.aws_request_id, getRemainingTimeInMillis: () => 30000 };
   try {
