@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pytest_quarry.consumers.protocol import Blocked, Boundary, Sleep
 from pytest_quarry.simulation.drive import Drive, Going, Turn
 from pytest_quarry.simulation.recorder import Recorder
-from pytest_quarry.simulation.schedule import Switch
+from pytest_quarry.simulation.schedule import ANY, Switch
 from pytest_quarry.simulation.world import SECOND, World
 
 # Boundaries in a row after which the other worker goes on, as an operating system would have it.
@@ -102,7 +102,8 @@ class Overlap:
         lane.crossed[boundary.label] += 1
         if self._switches:
             switch = self._switches[0]
-            if (switch.label, switch.occurrence) == (boundary.label, lane.crossed[boundary.label]):
+            crossed = lane.crossed.total() if switch.label == ANY else lane.crossed[boundary.label]
+            if switch.label in (ANY, boundary.label) and switch.occurrence == crossed:
                 del self._switches[0]
                 self._recorder.record("switched", f"stands before {boundary.label}")
                 return True

@@ -18,6 +18,7 @@ from pytest_quarry.checks.oracles import judge
 from pytest_quarry.simulation.drive import Limits
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import (
+    ANY,
     Crash,
     Deliver,
     Notify,
@@ -58,6 +59,12 @@ class TestSwitches:
     def test_the_occurrence_counts_in_the_turn_of_one_worker(self) -> None:
         history = meet(says("a", "a", "a"), says("a"), Switch("boundary a", 3))
         assert said(history) == ["1 a", "1 a", "2 a", "1 a"]
+
+    def test_a_switch_may_count_boundaries_whatever_they_are(self) -> None:
+        history = meet(says("a", "b", "c", "d"), says("x", "y"), Switch(ANY, 3), Switch(ANY, 2))
+        first = [entry.worker for entry in history.entries if entry.what in ("crossed", "switched")]
+        assert first[:5] == [1, 1, 1, 2, 2]  # it starts by a mkdir, says a, stands before b
+        assert not history.unreached
 
     def test_a_switch_may_come_while_the_first_starts(self) -> None:
         history = meet(says("a"), says("b"), Switch("mkdir started-1"))
