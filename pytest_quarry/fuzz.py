@@ -1,96 +1,169 @@
-"""The fuzz item of a suite: Hypothesis draws schedules, the same engine plays them, the same words report them."""
+"""The fuzz item of a suite: Hypothesis draws schedules, the same engine plays them, the same words report them.
+
+Under pytest-xdist each suite has as many fuzz items, shards, as there are workers; they share out the examples of one.
+"""
 
 from __future__ import annotations
 
+import unittest
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from pytest_quarry.checks.conduct import Conductor, Result
-from pytest_quarry.checks.fuzzing import FUZZ, drawn
+from pytest_quarry.checks.conduct import Result
+from pytest_quarry.checks.fuzzing import FUZZ, depth, drawn
 from pytest_quarry.consumers.consumer import ConsumerError
 
 if TYPE_CHECKING:
+    from pytest_quarry.simulation.schedule import Schedule
     from pytest_quarry.suites import Conformance
 
-SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
+# The suite of each shard is another instance of one class, which is no other executor.
+QUIET = (
+    HealthCheck.too_slow,
+    HealthCheck.data_too_large,
+    HealthCheck.filter_too_much,
+    HealthCheck.differing_executors,
+)
+UNTIL_THE_BUDGET_ENDS = 1_000_000  # examples
+SHARD = "quarry_shard"
+
+
+class Enough(unittest.SkipTest):
+    """Ends a fuzz item early: of all exceptions Hypothesis lets only those that skip a test pass at once."""
 
 
 class Fuzzer:
-    """Plays what Hypothesis draws for one item; of what fails only the smallest is kept."""
+    """Plays what Hypothesis draws for one item, until something fails."""
 
     def __init__(self, suite: Conformance, node: Any) -> None:
         from pytest_quarry import runner
 
         self._suite, self._node, self._runner = suite, node, runner
-        self._saved: Path | None = None
-        self._played = 0
-        self._ended = False
-        self._words: str | None = None
-        self._conductor: Conductor | None = None
+        self._failed: dict[Schedule, str] = {}
+        self._played = self._executions = 0
+        self._over = False
         try:
             self._conductor = runner.conductor(suite, node.config)
-            self._strategy = drawn(suite.consumer())
+            self._strategy = drawn(suite.consumer(), depth(self._conductor.undisturbed()))
         except ConsumerError as error:
-            self._words = str(error)
+            words = str(error)
+        else:
+            return
+        runner.cannot(node, FUZZ, words)
+
+    def begin(self) -> None:
+        """Before anything is drawn: what failed before, or what is to be replayed and nothing else."""
+        if getattr(self._node.config, "_quarry_replay", None) is not None:
+            self._over = True
+            self._runner.run_item(self._suite, self._node, FUZZ)
+            return
+        doubt = self._conductor.doubt(FUZZ)
+        if doubt is not None:
+            self._judge(doubt)
+        for schedule in self._runner.saved_schedules(self._node, FUZZ):
+            self._judge(self._conductor.replay(FUZZ, schedule))
 
     def play(self, data: st.DataObject) -> None:
         """One example. Ends in pytest's own fail where it is a counterexample."""
-        if self._conductor is None:
-            self._runner.cannot(self._node, FUZZ, self._words or "")
-            return
-        if not self._ended:
-            self._begin(self._conductor)
-        if self._ended and (getattr(self._node.config, "_quarry_replay", None) or self._conductor.is_over()):
-            return
         schedule = data.draw(self._strategy)
+        if schedule in self._failed:  # Hypothesis looks whether it fails again
+            self._fail(self._failed[schedule])
+        if self._over or (self._played and self._conductor.is_over()):
+            raise Enough("nothing more is drawn: the budget is used up, or a schedule was replayed")
         try:
-            self._judged(self._conductor.replay(FUZZ, schedule, drifts=True))
+            result = self._conductor.play(FUZZ, schedule)
         except ConsumerError as error:
-            self._runner.cannot(self._node, FUZZ, str(error))
-
-    def _begin(self, conductor: Conductor) -> None:
-        """First what failed before, or what is to be replayed."""
-        self._ended = True
-        replay = getattr(self._node.config, "_quarry_replay", None)
-        if replay is not None:
-            self._runner.run_item(self._suite, self._node, FUZZ)
+            words = str(error)
+        else:
+            self._judge(result, schedule)
             return
-        doubt = conductor.doubt(FUZZ)
-        if doubt is not None:
-            self._ended = False  # each example says so again
-            self._judged(doubt)
-        for schedule in self._runner.saved_schedules(self._node, FUZZ):
-            self._judged(conductor.replay(FUZZ, schedule))
+        self._runner.cannot(self._node, FUZZ, words)
 
-    def _judged(self, result: Result) -> None:
+    def _judge(self, result: Result, drawn: Schedule | None = None) -> None:
         self._played += 1
+        self._executions += result.executions
+        result = replace(result, schedules=self._played, executions=self._executions, drawn=True)
         if result.status == "passed":
-            self._runner.note(replace(result, schedules=self._played, executions=self._played), self._node, self._suite)
+            self._runner.note(result, self._node, self._suite)
             return
-        if self._saved is not None:
-            self._saved.unlink(missing_ok=True)
-        words, self._saved = self._runner.failing(result, self._node, self._suite)
+        words = self._runner.failing(result, self._node, self._suite)[0]
+        if drawn is not None:
+            self._failed[drawn] = words
+        self._fail(words)
+
+    def _fail(self, words: str) -> NoReturn:
+        reason = self._suite.known_failures.get(FUZZ.id)
+        if reason is not None:
+            pytest.xfail(reason)
         pytest.fail(words, pytrace=False)
 
 
-def fuzz_item() -> Callable[..., None]:
-    """The method `test_fuzz` of a suite: an ordinary Hypothesis test, so that its settings, seed and database apply."""
+def fuzz_item(examples: int | None = None) -> Callable[..., None]:
+    """The method `test_fuzz` of a suite: an ordinary Hypothesis test, so that its profile, database and HypoFuzz apply."""
 
-    @settings(deadline=None, suppress_health_check=SLOW, print_blob=False)
+    # What fails is made smaller by the same means as everywhere, and not by Hypothesis, which needs more executions.
+    @settings(
+        phases=[phase for phase in settings().phases if phase not in (Phase.shrink, Phase.explain)],
+        max_examples=examples or settings().max_examples,
+        deadline=None,
+        suppress_health_check=QUIET,
+        print_blob=False,
+    )
     @given(data=st.data())
     def test_fuzz(self: Conformance, data: st.DataObject) -> None:
-        node = self._quarry_node
-        fuzzer = getattr(node, "_quarry_fuzzer", None)
-        if fuzzer is None:
-            fuzzer = node._quarry_fuzzer = Fuzzer(self, node)
-        fuzzer.play(data)
+        _fuzzer(self).play(data)
 
     test_fuzz.__doc__ = FUZZ.states
     marked: Callable[..., None] = pytest.mark.quarry(id=FUZZ.id, severity=FUZZ.severity)(test_fuzz)
+    marked.quarry_made = True  # type: ignore[attr-defined]  # `as_configured` may replace it
     return marked
+
+
+def as_configured(suite: type, config: pytest.Config) -> None:
+    """Give a suite the fuzz item that the options ask for, unless it has one of its own."""
+    if not getattr(vars(suite).get("test_fuzz"), "quarry_made", False):
+        return
+    examples = -(-settings().max_examples // shards(config))
+    if config.getoption("--quarry-profile") == "fuzz" and config.getoption("--quarry-budget") is not None:
+        examples = UNTIL_THE_BUDGET_ENDS
+    suite.test_fuzz = fuzz_item(examples)  # type: ignore[attr-defined]
+
+
+def shards(config: pytest.Config) -> int:
+    """How many fuzz items a suite has: one for each of xdist's workers."""
+    count: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    return count
+
+
+def split(metafunc: pytest.Metafunc) -> None:
+    """Make shards of a fuzz item."""
+    count = shards(metafunc.config)
+    if count > 1:
+        metafunc.fixturenames.append(SHARD)
+        numbers = range(1, count + 1)
+        metafunc.parametrize(SHARD, numbers, ids=[f"{number}-of-{count}" for number in numbers])
+
+
+def begin(item: pytest.Function) -> None:
+    """Called by pytest's hook before the item: seeds it where a seed was asked for, and plays what failed before."""
+    wanted = item.config.getoption("--quarry-seed")
+    if wanted is not None:
+        shard = item.callspec.params.get(SHARD, 1) if hasattr(item, "callspec") else 1
+        seed(f"{wanted}/{shard}")(item.function)
+    suite: Any = item.instance
+    _fuzzer(suite).begin()
+
+
+def _fuzzer(suite: Conformance) -> Fuzzer:
+    if not hasattr(suite, "_quarry_node"):  # HypoFuzz makes an instance of its own, which no fixture has seen
+        suite = type(suite)._quarry_latest
+    node = suite._quarry_node
+    fuzzer: Fuzzer | None = getattr(node, "_quarry_fuzzer", None)
+    if fuzzer is None:
+        fuzzer = node._quarry_fuzzer = Fuzzer(suite, node)
+    return fuzzer

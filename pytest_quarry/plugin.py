@@ -49,9 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--quarry-seed",
         type=int,
-        default=0,
         metavar="N",
-        help="seed for run ids, for the consumer's randomness and for quarry_duplicates (default 0)",
+        help="seed for run ids, for the consumer's randomness and for quarry_duplicates (default 0); given, also for what "
+        "test_fuzz draws, which is else new each time",
     )
     group.addoption(
         "--quarry-profile",
@@ -110,7 +110,11 @@ def pytest_configure(config: pytest.Config) -> None:
         wanted = targets(config.getoption("--quarry-report") or (), config.invocation_params.dir)
         config.pluginmanager.register(Stream(config, wanted), "quarry-stream")
     saved: str | None = config.getoption("--quarry-replay")
-    alone = saved and config.getoption("--quarry-inline-start") > 0 and not getattr(config.option, "numprocesses", None)
+    alone = (
+        saved
+        and (config.getoption("--quarry-inline-start") or 0) > 0
+        and not getattr(config.option, "numprocesses", None)
+    )
     if config.getoption("--quarry-inline") and not alone:
         raise pytest.UsageError(
             "--quarry-inline plays one start of the consumer, counted from 1, in the test's own process: it needs "
@@ -136,7 +140,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     return 0
 
 
-def pytest_pycollect_makeitem(name: str, obj: object) -> list[pytest.Item] | None:
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> list[pytest.Item] | None:
     """The suites are not tests themselves, also under a name that starts with Test; a team's have its own checks too."""
     suites = sys.modules.get("pytest_quarry.suites")
     if suites is None or not isinstance(obj, type) or not issubclass(obj, suites.Conformance):
@@ -150,7 +154,32 @@ def pytest_pycollect_makeitem(name: str, obj: object) -> list[pytest.Item] | Non
     except own.CheckError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     suites.add_own_checks()
+    if hasattr(vars(obj).get("test_fuzz"), "quarry_made"):
+        from pytest_quarry import fuzz
+
+        fuzz.as_configured(obj, collector.config)
     return None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Fuzz items are split among xdist's workers."""
+    if hasattr(metafunc.function, "quarry_made"):
+        from pytest_quarry import fuzz
+
+        fuzz.split(metafunc)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    if not hasattr(pyfuncitem.function, "quarry_made"):
+        return (yield)
+    from pytest_quarry import fuzz
+
+    fuzz.begin(pyfuncitem)
+    try:
+        return (yield)
+    except fuzz.Enough:
+        return True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -325,5 +354,4 @@ def quarry_duplicates(request: pytest.FixtureRequest) -> Duplicates:
     """
     from pytest_quarry.duplicates import Duplicates
 
-    seed: Any = request.config.getoption("--quarry-seed")
-    return Duplicates(seed)
+    return Duplicates(int(request.config.getoption("--quarry-seed") or 0))

@@ -99,7 +99,7 @@ def conductor(suite: Conformance, config: Any, progress: Progress | None = None)
     share = config._quarry_budget.next_share()
     watch = Progress(config, "").watch if progress is None else progress.watch
     return Conductor(
-        suite.consumer(), seed=config.getoption("--quarry-seed"), limits=limits, is_over=share, watch=watch
+        suite.consumer(), seed=config.getoption("--quarry-seed") or 0, limits=limits, is_over=share, watch=watch
     )
 
 

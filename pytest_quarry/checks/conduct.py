@@ -29,13 +29,16 @@ Status = Literal["passed", "failed", "inconclusive", "skipped"]
 class Result:
     """What became of one check: how many schedules were tried and, where it did not pass, which one shows why.
 
-    `skipped`: it says nothing of this consumer; `reason` says why, and what would let it.
+    `skipped`: it says nothing of this consumer; `reason` says why, and what would let it. `until_found`: of the executions,
+    those up to the first failing schedule; the rest made it smaller. `drawn`: they are what Hypothesis drew.
     """
 
     check: Check
     status: Status
     schedules: int
     executions: int
+    until_found: int = 0
+    drawn: bool = False
     verdict: Verdict | None = None
     schedule: Schedule | None = None
     history: History | None = None
@@ -79,6 +82,10 @@ class Conductor:
             result = self._result(check, "inconclusive", 0, error.verdict(), first, self._stage.history(first))
         return replace(result, not_exercised=tuple(self._not_exercised))
 
+    def undisturbed(self) -> History:
+        """What happens where one run is told of, or polled for, and nothing else happens."""
+        return self._stage.history(self._stage.loaded(self._stage.run("A")))
+
     def doubt(self, check: Check) -> Result | None:
         """Why nothing can be said of this consumer, if so."""
         first = self._stage.loaded(self._stage.run("A"))
@@ -119,7 +126,9 @@ class Conductor:
                 unexplained = (schedule, history)
         compared = check.compares(stage) if check.compares is not None and not reason else None
         if compared is not None:
-            return self._result(check, "failed", tried, *compared, stage.history(compared[1], reads=True))
+            until_found = self._executions
+            result = self._result(check, "failed", tried, *compared, stage.history(compared[1], reads=True))
+            return replace(result, until_found=until_found)
         if unjudged is not None:
             return self._result(check, "inconclusive", tried, *unjudged)
         if unexplained is not None:
@@ -146,6 +155,15 @@ class Conductor:
             return self._result(check, "inconclusive", 1, verdict, schedule, history)
         status: Status = "passed" if verdict is None else "failed" if verdict.status == "violated" else "inconclusive"
         return self._result(check, status, 1, verdict, schedule, history)
+
+    def play(self, check: Check, schedule: Schedule) -> Result:
+        """Execute one schedule as if it were the check's own: where it fails, it is made smaller."""
+        self._executions = 0
+        history = self._stage.history(schedule)
+        verdict = judge(history, check.oracles, told_only=self._told_only)
+        if verdict is not None:
+            return self._convict(check, 1, schedule, verdict)
+        return self._result(check, "passed", 1, None, schedule, history)
 
     def _execute(
         self,
@@ -208,12 +226,14 @@ class Conductor:
                 return False
             return found is not None and (found.status, found.oracle) == (verdict.status, verdict.oracle)
 
+        until_found = self._executions
         smallest = shrink(schedule, fails, MOST_HUNG if _hung(self._stage.history(schedule)) else MOST)
         for candidate in (smallest, schedule):
             history = self._execute(candidate, everything=True)
             confirmed = judge(history, check.oracles, told_only=self._told_only)
             if confirmed is not None and confirmed.status == "violated":
-                return self._result(check, "failed", tried, confirmed, candidate, history)
+                result = self._result(check, "failed", tried, confirmed, candidate, history)
+                return replace(result, until_found=until_found)
         doubt = Verdict(
             status="inconclusive",
             oracle="",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_quarry.checks.conduct import Result
@@ -18,6 +19,8 @@ NARROWEST = 40
 LEAST = 18  # characters of the column `consumer`, below which there is no table
 HERE = "  ◀ here"
 OUTPUT_LINES = 12
+MOST_LINES = 80  # of the table; of longer ones the beginning, the end, and what surrounds the first wrong effect
+BEGINNING, AROUND, END = 24, 8, 24
 QUIET = ("settled",)
 
 
@@ -74,6 +77,9 @@ def _heading(result: Result, width: int) -> list[str]:
 
 def _ending(result: Result, replay: str | None, width: int) -> list[str]:
     words = f"schedule {result.schedules} was the first to fail, smallest first; {result.executions} executions"
+    if result.drawn:
+        executions = f"{result.executions} execution{'' if result.executions == 1 else 's'}"
+        words = f"schedule {result.schedules} of those that Hypothesis drew; {executions}"
     if result.status == "inconclusive":
         words = f"neither passed nor failed; {result.executions} executions"
     lines = _wrapped(words, width)
@@ -113,7 +119,10 @@ def _table(lines: list[Line], here: int | None, width: int) -> list[str]:
     if consumer < LEAST or world < min(LEAST, len("delivers")):
         return []
     found = [f" step  {'time':>6}  {'world':<{world}}  {'consumer':<{consumer}}  target"]
-    for number, line in enumerate(lines, 1):
+    for number, line in _in_short(lines, here):
+        if isinstance(line, int):
+            found.append(_left_out(line))
+            continue
         mark = HERE if number == here else ""
         found.append(
             f" {number:>4}  {_time(line.time):>6}  {_cut(line.world, world):<{world}}  "
@@ -125,7 +134,10 @@ def _table(lines: list[Line], here: int | None, width: int) -> list[str]:
 def _list(lines: list[Line], here: int | None, width: int) -> list[str]:
     """The steps one below the other, for narrow terminals."""
     found = []
-    for number, line in enumerate(lines, 1):
+    for number, line in _in_short(lines, here):
+        if isinstance(line, int):
+            found.append(_left_out(line))
+            continue
         words = [shown(part) for part in (line.world, line.consumer, line.target) if part]
         text = f" {number:>3} {_time(line.time):>4}  {'; '.join(words)}"
         found += textwrap.wrap(text, width, subsequent_indent=" " * 11, break_long_words=True)
@@ -134,6 +146,29 @@ def _list(lines: list[Line], here: int | None, width: int) -> list[str]:
                 found.append(" " * (11 - len(HERE) + len(HERE.lstrip())))
             found[-1] += HERE
     return found
+
+
+def _in_short(lines: list[Line], here: int | None) -> Iterator[tuple[int, Line | int]]:
+    """The lines with their numbers; for each stretch that is left out of a long table, how many it has."""
+    places = here or len(lines)
+    shown_ones = {
+        *range(1, BEGINNING + 1),
+        *range(places - AROUND, places + AROUND),
+        *range(len(lines) - END, len(lines) + 1),
+    }
+    left_out = 0
+    for number, line in enumerate(lines, 1):
+        if len(lines) > MOST_LINES and number not in shown_ones:
+            left_out += 1
+            continue
+        if left_out:
+            yield number, left_out
+            left_out = 0
+        yield number, line
+
+
+def _left_out(count: int) -> str:
+    return f"    ⋮  {count} steps, which the reports of --quarry-report have"
 
 
 def _time(seconds: float) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from pytest_quarry.simulation.schedule import Deliver, Notify, Overlap, Poll, Publish, Schedule, Step, Write
+from pytest_quarry.simulation.schedule import Deliver, Notify, Overlap, PlannedRun, Poll, Publish, Schedule, Step, Write
 
 # Schedules of a hundred runs take seconds each: they are halved, and then left alone.
 MANY_RUNS = 8
@@ -37,7 +38,10 @@ def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], most: int = MO
 
 
 def smaller(schedule: Schedule) -> Iterator[Schedule]:
-    """The schedule with one thing less: half of many runs, a run, a step, a copy in a batch, a switch, a crash, items."""
+    """The schedule with one thing less: half of many runs, a run, a step, a copy in a batch, a switch, a crash, items.
+
+    What is odd about a run or a notification counts as a thing too.
+    """
     for half in (schedule.runs[::2], schedule.runs[1::2]) if len(schedule.runs) > MANY_RUNS else ():
         left = schedule
         for run in half:
@@ -50,7 +54,16 @@ def smaller(schedule: Schedule) -> Iterator[Schedule]:
     for at, step in enumerate(schedule.steps):
         for less in _less(step):
             yield replace(schedule, steps=(*schedule.steps[:at], less, *schedule.steps[at + 1 :]))
+    names = {run.run_id for run in schedule.runs}
     for at, run in enumerate(schedule.runs):
+        plain = PlannedRun(
+            run_id=run.run_id, source=run.source, category=run.category, items=run.items, first_item=run.first_item
+        )
+        if plain != run:
+            yield replace(schedule, runs=(*schedule.runs[:at], plain, *schedule.runs[at + 1 :]))
+        if not run.run_id.startswith("run-"):
+            free = next(name for name in map("run-{}".format, itertools.count(1)) if name not in names)
+            yield _renamed(schedule, run.run_id, free)
         if run.items > 1:
             fewer_items = replace(run, items=1, logs=0)
             yield replace(schedule, runs=(*schedule.runs[:at], fewer_items, *schedule.runs[at + 1 :]))
@@ -67,12 +80,24 @@ def without_step(schedule: Schedule, at: int) -> Schedule:
     return replace(schedule, steps=tuple(_renumbered(steps, numbers)))
 
 
+def _renamed(schedule: Schedule, old: str, new: str) -> Schedule:
+    """The schedule with another id for one of its runs."""
+    runs = tuple(replace(run, run_id=new) if run.run_id == old else run for run in schedule.runs)
+    steps = (
+        replace(step, run=new) if isinstance(step, (Write, Notify, Publish)) and step.run == old else step
+        for step in schedule.steps
+    )
+    return replace(schedule, runs=runs, steps=tuple(steps))
+
+
 def _less(step: Step) -> Iterator[Step]:
     if isinstance(step, Deliver) and len(step.messages) > 1:
         for place in range(len(step.messages)):
             yield replace(step, messages=step.messages[:place] + step.messages[place + 1 :])
     if isinstance(step, (Deliver, Poll)) and step.crash is not None:
         yield replace(step, crash=None)
+    if isinstance(step, Notify) and step.form != "full":
+        yield replace(step, form="full")
     if isinstance(step, Overlap):
         yield Deliver(step.first) if step.first else Poll()
         for place in range(len(step.switches)):
