@@ -18,7 +18,7 @@ from pytest_quarry.checks.production import WHY
 
 BEGIN, END = "<!-- report -->", "<!-- end of report -->"
 LONGEST = 45  # lines of a class that is shown as a whole
-PARTS = ("loader", "poller", "worker", "publisher", "reader")
+PARTS = ("loader", "bucket_reader", "poller", "worker", "publisher", "reader")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ EXAMPLES: dict[str, Example] = {
     "PO06": Example("poller-high-water-mark", "poller-one-transaction"),
     "PO07": Example("poller-items-mean-finished", "poller-one-transaction"),
     "PO08": Example("poller-stops-at-the-first", "poller-one-transaction"),
-    "PO09": Example("poller-checks-then-inserts", "poller-locked"),
+    "PO09": Example("poller-leaves-its-lock-file", "poller-locked"),
     "PO10": Example("poller-first-page", "poller-bucket"),
     "PO11": Example("poller-source-by-prefix", "poller-one-transaction"),
     "PO12": Example("poller-rereads-manifests", "poller-bucket"),
@@ -73,6 +73,7 @@ EXAMPLES: dict[str, Example] = {
     "RD06": Example("literal-path", "one-transaction"),
     "RD07": Example("limited-lines", "one-transaction"),
     "RD08": Example("needs-items", "one-transaction"),
+    "FUZZ": Example("remembers-the-last", "one-transaction"),
     "PB01": Example("publisher-before-the-run", "publisher-wrapper"),
     "PB02": Example("publisher-today", "publisher"),
     "PB03": Example("publisher-pasted", "publisher"),
