@@ -1,0 +1,119 @@
+"""What the kit says of its samples: measures it, and writes docs/detection.md and docs/soundness.md.
+
+    benchmarks/samples.py                         measure what is not measured yet (seed 0), then write both pages
+    benchmarks/samples.py --seeds 0:200           sound samples under 200 seeds: hours; stop it whenever you like
+    benchmarks/samples.py --seeds 0:200 --shard 1/4    a quarter of that, beside three others, also on other machines
+    benchmarks/samples.py --again NAME            measure a sample that was changed once more
+    benchmarks/samples.py --write                 measure nothing, only write the pages
+
+What was measured is kept in benchmarks/measured/ after each sample. Exits 1 where a sound sample was accused or a broken one
+got away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import tables
+from record import Found, Record, numbers, part, ranges
+
+from pytest_quarry.checks.catalogue import BY_ID, of_kind
+from pytest_quarry.checks.conduct import Conductor, Result
+from pytest_quarry.samples import SAMPLES, Sample
+
+DETECTION, SOUNDNESS = Record("detection"), Record("soundness")
+
+
+def main() -> int:
+    options = parsed()
+    if not options.write:
+        detect(options.shard, options.again)
+        clear(options.seeds, options.shard, options.again)
+    tables.write(DETECTION.read(), SOUNDNESS.read())
+    return 1 if tables.got_away(DETECTION.read()) or tables.accused(SOUNDNESS.read()) else 0
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seeds", default="0:1", metavar="A:B", help="seeds from A up to B, without B (default 0:1)")
+    parser.add_argument("--shard", default="1/1", metavar="K/N", help="the K-th of N parts of the samples")
+    parser.add_argument("--again", nargs="*", default=[], metavar="NAME", help="samples to measure once more")
+    parser.add_argument("--write", action="store_true", help="only write the pages")
+    return parser.parse_args()
+
+
+def detect(shard: str, again: list[str]) -> None:
+    """Every broken sample, each check that must catch it, on its own."""
+    known = DETECTION.read()
+    for sample in part([sample for sample in SAMPLES if not sample.sound], shard):
+        wanted = [name for name in sample.caught_by if sample.name in again or name not in known.get(sample.name, {})]
+        if not wanted or lacks(sample):
+            continue
+        found = {name: detected(Conductor(sample.suite()().consumer()).conduct(BY_ID[name])) for name in wanted}
+        DETECTION.add(sample.name, lambda old, new=found, now=sample: {k: (old | new)[k] for k in now.caught_by})
+        print(sample.name, found, flush=True)
+
+
+def detected(result: Result) -> Found:
+    """What the table of broken samples says of one check."""
+    steps = len(result.schedule.steps) if result.schedule is not None else 0
+    return {
+        "status": result.status,
+        "schedules": result.schedules,
+        "until_found": result.until_found,
+        "executions": result.executions,
+        "steps": steps,
+    }
+
+
+def clear(seeds: str, shard: str, again: list[str]) -> None:
+    """Every sound sample under each seed: all checks of its kind. Seed by seed, so that all get equally far."""
+    first, _, end = seeds.partition(":")
+    samples = [sample for sample in SAMPLES if sample.sound]
+    for name in again:
+        SOUNDNESS.add(name, lambda old: {})
+    pairs = [(sample, seed) for seed in range(int(first), int(end)) for sample in samples]
+    for sample, seed in part(pairs, shard):
+        if lacks(sample) or seed in numbers(SOUNDNESS.read().get(sample.name, {}).get("seeds", "")):
+            continue
+        found = list(judged(sample, seed))
+        SOUNDNESS.add(sample.name, lambda old, new=found, now=seed: with_seed(old, now, new))
+        print(sample.name, seed, sum(result.executions for result in found), flush=True)
+
+
+def judged(sample: Sample, seed: int) -> Iterator[Result]:
+    """What all checks of its kind say of a sample under one seed."""
+    conductor = Conductor(sample.suite()().consumer(), seed=seed)
+    return (conductor.conduct(check) for check in of_kind(sample.suite().kind))
+
+
+def with_seed(old: Found, seed: int, results: list[Result]) -> Found:
+    """What is known of a sound sample, one seed more."""
+    accused: dict[str, Any] = dict(old.get("accused", {}))
+    for result in results:
+        if result.status in ("failed", "inconclusive"):
+            accused[f"{result.check.id}/{seed}"] = result.verdict.sentence if result.verdict else result.status
+    return {
+        "seeds": ranges([*numbers(old.get("seeds", "")), seed]),
+        "passed": sum(result.status == "passed" for result in results),
+        "skipped": {result.check.id: result.reason for result in results if result.status == "skipped"},
+        "schedules": old.get("schedules", 0) + sum(result.schedules for result in results),
+        "executions": old.get("executions", 0) + sum(result.executions for result in results),
+        "accused": accused,
+    }
+
+
+def lacks(sample: Sample) -> bool:
+    """Whether a library that a sample needs is not installed."""
+    missing = bool(sample.needs) and importlib.util.find_spec(sample.needs) is None
+    if missing:
+        print(f"{sample.name} is left out: it needs {sample.needs}, which the extra `dev` has", file=sys.stderr)
+    return missing
+
+
+if __name__ == "__main__":
+    sys.exit(main())
