@@ -326,8 +326,10 @@ def _quarry_aws(
     request: pytest.FixtureRequest, quarry_clock: VirtualClock, quarry_topology: Topology
 ) -> Iterator[AwsOfTest]:
     """The mocked AWS of this test, which quarry_bus and quarry_storage share."""
-    from pytest_quarry.simulation.aws_of_test import aws_of_test
+    from pytest_quarry.storage.places import on_the_real_disk
 
+    with on_the_real_disk():
+        from pytest_quarry.simulation.aws_of_test import aws_of_test
     seed = int(request.config.getoption("--quarry-seed") or 0)
     with aws_of_test(quarry_clock, seed=seed, topology=quarry_topology) as aws:
         yield aws

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +16,7 @@ from pytest_quarry.storage.clock import VirtualClock
 from pytest_quarry.storage.story import Storage
 
 PlaceOfWorld = Literal["fs", "s3"]
-__all__ = ["PLACES", "storage_of_test", "wanted_layout", "wanted_place", "wanted_place_of_world"]
+__all__ = ["PLACES", "on_the_real_disk", "storage_of_test", "wanted_layout", "wanted_place", "wanted_place_of_world"]
 
 PLACES = ("fs", "fakefs", "s3", "memory")
 PLACES_OF_WORLDS: tuple[PlaceOfWorld, ...] = ("fs", "s3")
@@ -83,10 +85,33 @@ def storage_of_test(request: pytest.FixtureRequest, clock: VirtualClock) -> Iter
 
 
 def _fake_file_system(request: pytest.FixtureRequest) -> None:
+    # boto3 reads the models of a service when a client of it is made, and moto when it is called.
+    packages = [
+        Path(spec.origin).parent for spec in map(find_spec, ("botocore", "boto3", "moto")) if spec and spec.origin
+    ]
     try:
-        request.getfixturevalue("fs")
+        fake = request.getfixturevalue("fs")
     except pytest.FixtureLookupError:
         pytest.fail(
             'storage="fakefs" uses the fixture fs of pyfakefs, which is not there: its pytest plugin is off',
             pytrace=False,
         )
+    for folder in packages:
+        if not fake.exists(str(folder)):
+            fake.add_mount_point(str(folder))  # of its own: what is read of it fills nobody's disk
+            fake.add_real_directory(str(folder))  # read when somebody looks
+
+
+@contextmanager
+def on_the_real_disk() -> Iterator[None]:
+    """What is imported meanwhile reads its files from the disk, also where a test has pyfakefs's file system already."""
+    module = sys.modules.get("pyfakefs.fake_filesystem_unittest")
+    patcher: Any = None if module is None else module.Patcher.PATCHER
+    if patcher is None:
+        yield
+        return
+    patcher.pause()
+    try:
+        yield
+    finally:
+        patcher.resume()

@@ -34,7 +34,9 @@ def route(transport: Transport | None) -> Transport | None:
         if name in sys.modules:
             patch(sys.modules[name])
     if not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _WhenImported())
+        # Before the one that finds files, and behind others: whoever put himself first may take himself out by that place.
+        first = next((at for at, finder in enumerate(sys.meta_path) if finder is importlib.machinery.PathFinder), 0)
+        sys.meta_path.insert(first, _WhenImported())
     return before
 
 
