@@ -233,7 +233,7 @@ def no_loss_or_loud(history: History, told_only: bool) -> Iterator[Verdict]:
     damaged = [at for at, entry in enumerate(history.entries) if entry.what == "damaged"]
     if damaged:
         later = history.entries[damaged[0] + 1 :]
-        turns = sum(entry.what in ("polled", "delivered", "started") for entry in later if entry.what != "started")
+        turns = sum(entry.what in ("polled", "delivered") for entry in later)
         errors = sum(entry.what in ("raised", "ended") for entry in later)
         if errors and errors >= turns and all(entry.rows is None for entry in later):
             return
