@@ -214,8 +214,9 @@ def _in_profile(item: pytest.Item, profile: str) -> bool:
     marker = item.get_closest_marker("quarry")
     if marker is None or "id" not in marker.kwargs or profile == "full":
         return True
-    fuzz = marker.kwargs["id"] == "FUZZ"
-    return fuzz if profile == "fuzz" else not fuzz and marker.kwargs.get("severity") == "critical"
+    from pytest_quarry.checks.check import is_in  # there is a suite, so it is loaded
+
+    return is_in(profile, marker.kwargs["id"], marker.kwargs.get("severity"))
 
 
 def _check_of(item: pytest.Item) -> Any:

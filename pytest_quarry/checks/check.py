@@ -16,6 +16,13 @@ from pytest_quarry.simulation.schedule import Schedule
 Severity = Literal["critical", "high", "medium", "advice"]
 
 
+def is_in(profile: str, check_id: str, severity: object) -> bool:
+    """Whether a check belongs to a profile: core (the critical ones), fuzz (drawn schedules alone), full (all)."""
+    if profile == "full":
+        return True
+    return check_id == "FUZZ" if profile == "fuzz" else check_id != "FUZZ" and severity == "critical"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """One check: what it states, what the world does, which oracles judge, and the usual fix.
@@ -45,6 +52,10 @@ class Check:
     def title(self) -> str:
         """Its id and slug, as reports name it."""
         return f"{self.id} {self.slug}"
+
+    def is_in(self, profile: str) -> bool:
+        """Whether it belongs to a profile: core, full, fuzz."""
+        return is_in(profile, self.id, self.severity)
 
     @property
     def page(self) -> str:

@@ -20,6 +20,7 @@ def message(session: Session) -> str:
     words = "conforms" if session.conforms else "does not conform"
     beside = [(session.counts["known"], "known"), (session.counts["skipped"], "skipped")]
     short = "".join(f", {count} {what}" for count, what in beside if count)
+    short += f", {session.not_run} not run" if session.not_run else ""
     cut = ", budget ended" if any(record.status == "passed" and record.reason for record in session.records) else ""
     return f"{session.profile} {session.catalogue}: {words}{short}{cut}"
 
@@ -30,7 +31,11 @@ def colour(session: Session) -> str:
         return COLOURS["nothing"]
     if not session.conforms:
         return COLOURS["bad"]
-    whole = not session.counts["known"] and not any(r.reason for r in session.records if r.status == "passed")
+    whole = (
+        not session.counts["known"]
+        and not session.not_run
+        and not any(r.reason for r in session.records if r.status == "passed")
+    )
     return COLOURS["good" if whole else "partly"]
 
 

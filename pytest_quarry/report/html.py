@@ -93,6 +93,7 @@ def _verdict(session: Session) -> str:
 def _about(session: Session) -> str:
     parts = [
         words_of(session.counts),
+        f"{session.not_run} not run" if session.not_run else "",
         f"profile {session.profile}",
         f"catalogue {session.catalogue}",
         f"seed {session.seed}",

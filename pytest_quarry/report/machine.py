@@ -26,6 +26,7 @@ def document(session: Session) -> dict[str, Any]:
         "budget": session.budget,
         "conforms": session.conforms,
         "counts": plain(session.counts),
+        "not_run": session.not_run,
         "checks": [record.to_json() for record in session.records],
     }
 

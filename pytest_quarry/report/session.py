@@ -20,7 +20,10 @@ DISTURBING: tuple[Status, ...] = ("failed", "inconclusive")
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """The records of a session. `created` in UTC; `catalogue` is the version of the catalogue of checks."""
+    """The records of a session. `created` in UTC; `catalogue` is the version of the catalogue of checks.
+
+    `not_run` counts the checks of the profile that its consumers were not given at all: deselected, or not reached.
+    """
 
     records: tuple[Record, ...]
     profile: str = "full"
@@ -30,6 +33,7 @@ class Session:
     catalogue: int = 1
     version: str = pytest_quarry.__version__
     created: str = ""
+    not_run: int = 0
 
     @property
     def counts(self) -> dict[Status, int]:
@@ -56,7 +60,25 @@ def session_of(config: pytest.Config, records: Sequence[Record]) -> Session:
         budget=options.quarry_budget,
         catalogue=CATALOGUE_VERSION,
         created=created(),
+        not_run=not_run(records, options.quarry_profile),
     )
+
+
+def not_run(records: Sequence[Record], profile: str) -> int:
+    """How many checks of a profile the consumers of these records were not given."""
+    from pytest_quarry.checks.production import checks_by_id
+
+    checks = checks_by_id()
+    ran: dict[str, set[str]] = {}
+    for record in records:
+        ran.setdefault(record.consumer, set()).add(record.id)
+    found = 0
+    for ids in ran.values():
+        known = [checks[each] for each in ids if each in checks]
+        kinds = set.intersection(*(set(check.kinds) for check in known)) if known else set()
+        wanted = [{each.id for each in checks.values() if kind in each.kinds and each.is_in(profile)} for kind in kinds]
+        found += min((len(each - ids) for each in wanted), default=0)
+    return found
 
 
 def created() -> str:

@@ -17,7 +17,7 @@ from pytest_quarry import CheckError, History, NotApplicable, Schedule, Stage, V
 from pytest_quarry.checks import catalogue, oracles, own
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.cli import main
-from pytest_quarry.report import terminal
+from pytest_quarry.report import machine, terminal
 from pytest_quarry.samples.demo import BrokenOrders, RepairedOrders
 
 PAGE = Path(__file__).parents[2] / "docs" / "own-checks.md"
@@ -213,7 +213,9 @@ def test_it_is_in_every_report(project: pytest.Pytester) -> None:
     options = [f"--quarry-report={each}" for each in reports]
     result = run(project, "-m", "quarry", "-k", "over_night", "-n", "2", "--junitxml=r.xml", *options)
     result.assert_outcomes(failed=1, xfailed=1)
-    checks = json.loads((project.path / "r.json").read_text())["checks"]
+    document = json.loads((project.path / "r.json").read_text())
+    pytest.importorskip("jsonschema").Draft202012Validator(machine.schema()).validate(document)
+    checks = document["checks"]
     assert [(found["id"], found["status"], found["docs"]) for found in checks] == [
         ("ACME01", "known", "https://wiki.acme.example/quarry/ACME01"),
         ("ACME01", "failed", "https://wiki.acme.example/quarry/ACME01"),

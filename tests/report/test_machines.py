@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from made_records import HOSTILE, failure, hostile, one_of_each, record
 
+from pytest_quarry.checks.catalogue import CATALOGUE
+from pytest_quarry.checks.fuzzing import FUZZ
 from pytest_quarry.report import badge, github, machine, sarif
 from pytest_quarry.report.record import Record
-from pytest_quarry.report.session import Session
+from pytest_quarry.report.session import Session, not_run
 
 
 def session(*records: Record, **details: Any) -> Session:
@@ -73,6 +75,24 @@ class TestJson:
         assert [Record.from_json(data) for data in json.loads(json.dumps([r.to_json() for r in records]))] == records
 
 
+class TestNotRun:
+    def test_it_counts_the_checks_of_the_kind_and_the_profile(self) -> None:
+        poller = [check.id for check in (*CATALOGUE, FUZZ) if "poller" in check.kinds]
+        everything = [record(check_id) for check_id in poller]
+        assert not_run(everything, "full") == 0
+        assert not_run(everything[1:], "full") == 1
+        critical = [record(check.id) for check in CATALOGUE if "poller" in check.kinds and check.severity == "critical"]
+        assert not_run(critical, "core") == 0
+        assert not_run(critical, "full") == len(poller) - len(critical)
+        assert not_run([record("FUZZ")], "fuzz") == 0
+
+    def test_each_consumer_counts_and_ids_of_another_installation_do_not(self) -> None:
+        critical = [check for check in CATALOGUE if check.severity == "critical" and "event-bus" in check.kinds]
+        two = [record("EB01", consumer="a"), record("EB01", consumer="b")]
+        assert not_run(two, "core") == 2 * (len(critical) - 1)
+        assert not_run([record("ACME01")], "core") == 0
+
+
 class TestSarif:
     def test_a_result_for_each_check_that_did_not_pass(self) -> None:
         (run,) = sarif.document(session())["runs"]
@@ -111,6 +131,10 @@ class TestBadge:
         found = json.loads(badge.endpoint(session(*records)))
         assert found["schemaVersion"] == 1
         assert (found["message"], found["color"]) == (words, badge.COLOURS[colour])
+
+    def test_checks_that_were_not_run_are_no_part_of_the_promise(self) -> None:
+        found = json.loads(badge.endpoint(session(record(), not_run=30)))
+        assert (found["message"], found["color"]) == ("full 1: conforms, 30 not run", badge.COLOURS["partly"])
 
     def test_nothing_is_no_success(self) -> None:
         empty = Session(records=())
