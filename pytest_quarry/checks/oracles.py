@@ -91,6 +91,10 @@ def _why_lost(history: History, view: RunView) -> tuple[str, tuple[int, ...]]:
     damaged = [at for at, entry in enumerate(history.entries) if entry.what == "damaged"]
     if damaged:
         return "After the damage at step {0} the consumer neither recovered nor said so at every turn.", (damaged[-1],)
+    there, gone = _taken_out(history, view)
+    if gone is not None:
+        how = _taken_out_by(history.entries[there], history.entries[gone])
+        return f"It was in the target at step {{0}}; step {{1}} took it out again{how}.", (there, gone)
     if dead:
         return "Every delivery failed, so at step {0} the message went to the dead-letter queue.", (dead[-1],)
     if killed and told and told[-1] < killed[-1]:
@@ -112,6 +116,29 @@ def _why_lost(history: History, view: RunView) -> tuple[str, tuple[int, ...]]:
     if raised:
         return "It raised at step {0}, and never made up for it.", (raised[-1],)
     return "The consumer had every turn it was owed, and never loaded it.", ()
+
+
+def _taken_out(history: History, view: RunView) -> tuple[int, int | None]:
+    """Where the whole run was in the target for the last time, and where some of it no longer was; None: nowhere."""
+    there, gone = 0, None
+    whole = False
+    for at, entry in enumerate(history.entries):
+        if entry.rows is None:
+            continue
+        was, whole = whole, not missing(view, entry.rows)
+        if whole:
+            there, gone = at, None
+        elif was:
+            gone = at
+    return there, gone
+
+
+def _taken_out_by(there: Entry, gone: Entry) -> str:
+    if gone.what == "killed":
+        return ", as it was not synced"
+    if there.worker != gone.worker:
+        return f": worker {gone.worker} wrote what it had made of an older state"
+    return ", and nothing put it back"
 
 
 def _about(entry: Entry, what: str, view: RunView, history: History) -> bool:

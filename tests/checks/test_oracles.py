@@ -91,6 +91,29 @@ class TestNoLoss:
         assert got.entries == (1, 2)
         assert "Step {0} said that it was done" in got.why
 
+    def test_says_what_took_it_out_again(self) -> None:
+        found = history(
+            WROTE,
+            entry("crossed", worker=2, rows=rows(*ITEMS)),
+            entry("acknowledged", messages=(1,)),
+            entry("crossed", worker=1, rows=rows("i1", run_id="run-B")),
+        )
+        got = violated(found, "L")
+        assert (got.entries, got.here) == ((1, 3), 3)
+        assert got.why == (
+            "It was in the target at step {0}; step {1} took it out again: worker 1 wrote what it had made of an older state."
+        )
+
+    def test_says_what_a_loss_of_power_took(self) -> None:
+        found = history(WROTE, entry("crossed", rows=rows(*ITEMS)), entry("killed", rows=()))
+        assert "took it out again, as it was not synced" in violated(found, "L").why
+
+    def test_what_came_back_was_not_taken_out(self) -> None:
+        whole, half = entry("crossed", rows=rows(*ITEMS)), entry("crossed", rows=rows("i1"))
+        told = entry("acknowledged", messages=(1,))
+        assert violated(history(WROTE, whole, half, whole, half, told), "L").entries == (3, 4)
+        assert violated(history(WROTE, half, told), "L").entries == (2,)
+
     def test_says_that_the_message_died(self) -> None:
         got = violated(history(WROTE, entry("raised"), entry("dead-lettered", messages=(1,))), "L")
         assert got.entries == (2,)
