@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from pytest_quarry.consumers import protocol
+from pytest_quarry.consumers.at_work import thread_at_work
 from pytest_quarry.consumers.protocol import Boundary, Fail, Grant, Tear, Torn
 
 real_get_ident = threading.get_ident
@@ -34,7 +35,8 @@ HELD = signal.valid_signals() - {
     signal.SIGABRT,
 }
 HOLD = 0.001  # real seconds between looks of a thread that waits while the main thread goes on
-MOST_SILENT = 1.0  # real seconds in which the main thread neither waits for the world nor comes to a boundary
+MOST_SILENT = 1.0  # real seconds in which the main thread neither waits for the world nor comes to a boundary …
+BUSY = 4  # … and so many times more where it computes, or waits for a processor
 F_GETPATH = 50  # macOS: fcntl.F_GETPATH, from <sys/fcntl.h>
 
 
@@ -60,6 +62,7 @@ class Link:
     _lock: Any = field(default_factory=threading.RLock)
     _inside: set[int] = field(default_factory=set)
     _main: int = field(default_factory=real_get_ident)
+    _main_native: int = field(default_factory=threading.get_native_id)
     _yielding: int = 0
     _asking: int = 0  # the main thread waits for the world: for leave, or for its next turn
     _holds: bool = True
@@ -118,8 +121,9 @@ class Link:
             yield
             if self._asking or self.boundaries != seen:
                 silent, seen = 0.0, self.boundaries
-            else:
-                silent += moment
+                continue
+            with self.aside():
+                silent += moment / BUSY if thread_at_work(self._main_native) else moment
             if silent >= MOST_SILENT:
                 self._holds = False
 

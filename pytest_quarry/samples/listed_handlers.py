@@ -21,6 +21,11 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
     sound("expiring-marks", "One transaction; marks expire after a week.", "sound_handlers:ExpiringMarksSuite"),
     sound("reads-in-threads", "Threads read, one transaction writes.", "sound_handlers:ReadsInThreadsSuite"),
     sound(
+        "reads-in-processes",
+        "A pool of processes parses, one transaction writes.",
+        "sound_handlers:ReadsInProcessesSuite",
+    ),
+    sound(
         "refuses-while-open",
         "A circuit breaker that raises while it is open.",
         "breakers:RefusesWhileOpenSuite",

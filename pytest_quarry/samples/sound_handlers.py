@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import multiprocessing
 import sqlite3
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,6 +158,26 @@ class ReadsInThreadsSuite(SqliteHandlerSuite):
     """Threads that read, one that writes."""
 
     loader = ReadsInThreads
+
+
+def parsed(storage: Storage, folder: str) -> list[Item]:
+    """In a process of the pool: the items of one run."""
+    return storage.items(folder)
+
+
+class ReadsInProcesses(OneTransaction):
+    """Parses in a pool of processes, which gets half a minute for a run; writes in one transaction."""
+
+    def items(self, notification: Notification) -> list[Item]:
+        folder = self.storage.announced(notification["storage_path"])
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+            return pool.submit(parsed, self.storage, folder).result(timeout=30)
+
+
+class ReadsInProcessesSuite(SqliteHandlerSuite):
+    """Processes that read, one that writes."""
+
+    loader = ReadsInProcesses
 
 
 class AsyncLoader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import datetime
+import multiprocessing
 import os
 import queue
 import random
@@ -138,6 +139,20 @@ def test_deadline_loops_end() -> None:
     assert see(work).told == [15]
 
 
+def test_a_deadline_of_now_passes() -> None:
+    """As in `multiprocessing.connection.wait`, and in every rate that is computed from two readings."""
+
+    def work(world: World) -> None:
+        reader, writer = multiprocessing.Pipe(duplex=False)
+        assert not reader.poll()
+        writer.send("x")
+        assert reader.poll()
+        for clock in (time.monotonic, time.monotonic_ns, time.perf_counter, time.perf_counter_ns):
+            assert clock() < clock()
+
+    see(work)
+
+
 def test_a_thread_that_works_is_not_timed_out() -> None:
     def busy() -> str:
         end = time.process_time() + 0.1
@@ -154,6 +169,32 @@ def test_a_thread_that_works_is_not_timed_out() -> None:
         assert not thread.is_alive()
 
     see(work)
+
+
+def computes(seconds: float) -> str:
+    """What a child process is given to do."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        sum(range(1000))
+    return "done"
+
+
+def test_child_processes_that_work_are_not_timed_out() -> None:
+    context = multiprocessing.get_context("fork")
+
+    def work(world: World) -> None:
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+            assert pool.submit(computes, 0.1).result(timeout=30) == "done"
+        with context.Pool(1) as pool:
+            assert pool.apply_async(computes, (0.1,)).get(timeout=30) == "done"
+        process = context.Process(target=computes, args=(0.1,))
+        process.start()
+        process.join(timeout=30)
+        assert process.exitcode == 0
+        tell(world, round(time.monotonic()))
+
+    (virtual,) = see(work).told
+    assert virtual < 1_000_000 + 30
 
 
 def test_a_thread_that_stands_still_is_timed_out() -> None:

@@ -7,6 +7,7 @@ sleeps are ours: sleeping is a boundary, at which the world moves its own clock 
 from __future__ import annotations
 
 import datetime
+import itertools
 import select
 import selectors
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 
 import time_machine
 
+from pytest_quarry.consumers.at_work import children_at_work, threads_at_work
 from pytest_quarry.consumers.hooks.aio import answers
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import Boundary, Sleep
@@ -35,6 +37,7 @@ class VirtualClock:
     def __init__(self, now: int, epoch: int) -> None:
         self._epoch, self._stopped = epoch, False
         self.now = now
+        self._readings = itertools.count()
         # From a number, not a datetime: its time zone would become the consumer's.
         self._travel = time_machine.travel(now // 1_000_000, tick=False)
         self._traveller = self._travel.start()
@@ -54,7 +57,10 @@ class VirtualClock:
         return self.now / 1e6
 
     def monotonic_ns(self) -> int:
-        return _real_monotonic_ns() if self._stopped else (self.now - self._epoch) * 1000 + 10**12
+        """A nanosecond later each time it is read: who waits until a deadline is over looks again and again."""
+        if self._stopped:
+            return _real_monotonic_ns()
+        return (self.now - self._epoch) * 1000 + 10**12 + next(self._readings)
 
     def monotonic(self) -> float:
         return self.monotonic_ns() / 1e9
@@ -137,8 +143,11 @@ def _virtual_select(real_select: Any, link: Link, sleep: Callable[[float], None]
     def select(self: Any, timeout: float | None = None) -> Any:
         if timeout is None or timeout <= 0 or link.inside:
             return real_select(self, timeout)
-        # More than the event loop's own wake-up pipe: something real may come.
-        return _ready(lambda seconds: real_select(self, seconds), timeout, len(self.get_map() or ()) > 1, link, sleep)
+        # More than the wake-up pipe of an event loop, which does not poll: something real may come.
+        alone = 0 if isinstance(self, selectors.PollSelector) else 1
+        return _ready(
+            lambda seconds: real_select(self, seconds), timeout, len(self.get_map() or ()) > alone, link, sleep
+        )
 
     return select
 
@@ -197,14 +206,19 @@ def _ready(look: Callable[[float], Any], timeout: float, real: bool, link: Link,
 def while_others_work(link: Link) -> Iterator[None]:
     """Again and again, each time GRACE passes, as long as other threads get on: their work must not time out.
 
-    They come to boundaries, compute, or, the main thread, go on.
+    They come to boundaries, compute, or, the main thread, go on; so do child processes, which take what time they need.
     """
     yield from link.main_ahead(GRACE)
-    quiet = 0
-    for _ in range(MOST_GRACES):
+    quiet = graces = 0
+    while graces < MOST_GRACES:
         boundaries, computed = link.boundaries, time.process_time()
         yield
-        got_on = link.boundaries != boundaries or time.process_time() - computed >= GRACE / 5
+        with link.aside():
+            if children_at_work():
+                quiet = 0
+                continue
+            got_on = link.boundaries != boundaries or time.process_time() - computed >= GRACE / 5 or threads_at_work()
+        graces += 1
         quiet = 0 if got_on else quiet + 1
         if quiet == QUIET:
             return

@@ -1,0 +1,54 @@
+"""Whether this process's child processes and other threads are at work, as the kernel sees it (Linux; elsewhere nobody is).
+
+CPU time alone does not tell: on a busy machine who is at work may have to wait for a processor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
+AT_WORK = b"RD"  # running or ready to run, waiting for a disk
+
+
+def children_at_work() -> bool:
+    """Whether a child process, or one of its own, is at work."""
+    return any(_is_at_work(f"/proc/{pid}/stat") for pid in _children("self"))
+
+
+def threads_at_work() -> bool:
+    """Whether a thread of this process other than the calling one is at work."""
+    me = str(threading.get_native_id())
+    with contextlib.suppress(OSError):
+        return any(_is_at_work(f"/proc/self/task/{tid}/stat") for tid in os.listdir("/proc/self/task") if tid != me)
+    return False
+
+
+def thread_at_work(native_id: int) -> bool:
+    """Whether one thread of this process is at work."""
+    return _is_at_work(f"/proc/self/task/{native_id}/stat")
+
+
+def _children(pid: str) -> Iterator[str]:
+    with contextlib.suppress(OSError):
+        for tid in os.listdir(f"/proc/{pid}/task"):
+            for child in _read(f"/proc/{pid}/task/{tid}/children").decode().split():
+                yield child
+                yield from _children(child)
+
+
+def _is_at_work(stat: str) -> bool:
+    found = _read(stat).rpartition(b")")[2].split()
+    return bool(found) and found[0] in AT_WORK
+
+
+def _read(path: str) -> bytes:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            return os.read(descriptor, 4096)
+        finally:
+            os.close(descriptor)
+    return b""
