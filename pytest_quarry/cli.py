@@ -80,7 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     explained.add_argument("check", metavar="ID", help="EB05, or crash-duplicates-nothing")
     for command in (listed, explained):
         command.add_argument("--checks", type=options.names, metavar="MODULES", default=(), help=options.HELP["checks"])
-    compared = commands.add_parser("diff", help="say what fails now, what is fixed, what became slower")
+    compared = commands.add_parser(
+        "diff",
+        help="say what fails now, what is fixed, what became slower",
+        epilog="The exit code is 0 where nothing is newly failing, 1 where something is, 2 where a file is no report.",
+    )
     compared.add_argument("old", metavar="OLD.json", help="a report written by pytest --quarry-report json:FILE")
     compared.add_argument("new", metavar="NEW.json", help="a later one")
     after = "Options for pytest come after --: quarry-conformance check … -- -x -n 2"

@@ -18,12 +18,18 @@ from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.consumer import ConsumerError, Kind
 from pytest_quarry.simulation.history import History
-from pytest_quarry.simulation.schedule import Schedule
+from pytest_quarry.simulation.schedule import Deliver, Overlap, Poll, Publish, Schedule
 
 GROUP = "pytest_quarry.checks"
 OURS = ("EB", "PO", "RD", "PB", "FUZZ")
 ID = re.compile(r"([A-Z]{2,16})[0-9]{2,4}")
 WORDS = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+TURNS: dict[Kind, tuple[type, ...]] = {
+    "event-bus": (Deliver, Overlap),
+    "poller": (Poll, Overlap),
+    "publisher": (Publish,),
+}
 
 Schedules = Callable[[Stage], Iterable[Schedule]]
 Judgement = Callable[[History], Iterable[Verdict] | None]
@@ -142,6 +148,7 @@ def _guarded(check_id: str, schedules: Schedules) -> Callable[[Stage], Iterator[
             for schedule in schedules(stage):
                 if not isinstance(schedule, Schedule):
                     raise CheckRaised(f"{check_id} yielded {schedule!r:.80}, which is no Schedule", place_of(schedules))
+                _check_turns(check_id, schedule, stage, place_of(schedules))
                 yield schedule
         except (NotApplicable, ConsumerError, CheckRaised):
             raise
@@ -149,6 +156,16 @@ def _guarded(check_id: str, schedules: Schedules) -> Callable[[Stage], Iterator[
             raise CheckRaised.of(f"The schedules of {check_id}", error) from error
 
     return guarded
+
+
+def _check_turns(check_id: str, schedule: Schedule, stage: Stage, place: str) -> None:
+    """A turn that a consumer of this kind never takes would disturb nothing, and pass."""
+    kind = stage.consumer.kind
+    for step in schedule.steps:
+        if isinstance(step, (Deliver, Poll, Publish, Overlap)) and not isinstance(step, TURNS[kind]):
+            name, turns = type(step).__name__, ", ".join(each.__name__ for each in TURNS[kind])
+            words = f"{check_id} has a step {name} for a consumer of kind {kind}, whose turns are {turns}"
+            raise CheckRaised(words, place)
 
 
 def _sound(verdict: Any, history: History) -> Verdict:

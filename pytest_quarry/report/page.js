@@ -157,15 +157,16 @@
     return found;
   }
 
-  function legend(lines) {
+  function legend(lines, publisher) {
+    const words = publisher ? { ...LEGEND, effect: "the topic accepts a message" } : LEGEND;
     const used = new Set(lines.map(markOf));
     return element("ul", { class: "legend", "aria-hidden": "true" }, ...Object.keys(LEGEND).filter((mark) => used.has(mark)).map((mark) =>
-      element("li", {}, drawn("svg", { viewBox: "-9 -9 18 18" }, ...SHAPES[mark]()), LEGEND[mark]),
+      element("li", {}, drawn("svg", { viewBox: "-9 -9 18 18" }, ...SHAPES[mark]()), words[mark]),
     ));
   }
 
-  const columns = () => element("div", { class: "columns", "aria-hidden": "true" },
-    ...[["n", "step"], ["t", "time"], ["w", "world"], ["c", "consumer"], ["g", "target"]].map(([name, words]) => element("span", { class: name }, words)));
+  const columns = (publisher) => element("div", { class: "columns", "aria-hidden": "true" },
+    ...[["n", "step"], ["t", "time"], ["w", "world"], ["c", "consumer"], ["g", publisher ? "topic" : "target"]].map(([name, words]) => element("span", { class: name }, words)));
 
   function stepButton(line) {
     const tag = TAGS[line.mark] ? element("span", { class: line.mark === "duplicate" ? "tag" : "tag bad" }, TAGS[line.mark]) : "";
@@ -225,7 +226,8 @@
   function player(failure) {
     const lines = linesOf(failure);
     if (!lines.length) return [];
-    const { picture, drawing, labels, move } = timeline(lines, lines.some((line) => line.what === "asked" || line.message));
+    const publisher = lines.some((line) => line.what === "asked" || line.message);
+    const { picture, drawing, labels, move } = timeline(lines, publisher);
     const buttons = lines.map(stepButton);
     const detail = element("section", { class: "detail", "aria-label": "The step in detail", tabindex: 0 });
     const at = element("span", { class: "at", "aria-live": "polite" });
@@ -259,11 +261,11 @@
     const forward = button("Forward ▶", "Step forward", () => go(current + 1));
     const steps = element("ol", { class: "steps", "aria-label": "Steps" }, ...buttons.map((one) => element("li", {}, one)));
     const all = element("div", { class: "play" },
-      element("figure", { class: "timeline" }, labels, drawing, legend(lines)),
+      element("figure", { class: "timeline" }, labels, drawing, legend(lines, publisher)),
       element("div", { class: "controls", role: "group", "aria-label": "Move through the steps" }, back, forward, at,
         wrong >= 0 ? button("First wrong effect", "Go to the first wrong effect", () => go(wrong, true)) : null,
         element("span", { class: "keys" }, "arrow keys, Home, End")),
-      element("div", { class: "player" }, element("div", {}, columns(), steps), detail));
+      element("div", { class: "player" }, element("div", {}, columns(publisher), steps), detail));
     const place = () => {
       if (NARROW.matches) buttons[current].after(detail); // where the eye is
       else if (detail.parentElement !== all.lastChild) all.lastChild.append(detail);

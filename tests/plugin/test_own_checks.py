@@ -174,6 +174,11 @@ class TestJudged:
             (lambda stage: iter([1 / 0]), "The schedules of ACME01 raised ZeroDivisionError: division by zero"),
             (lambda stage: ["x"], "ACME01 yielded 'x', which is no Schedule"),
             (lambda stage: None, "The schedules of ACME01 raised TypeError"),
+            (
+                lambda stage: [stage.schedule([stage.run("A")], [steps.Write("run-A"), steps.Poll()])],
+                "ACME01 has a step Poll for a consumer of kind event-bus, whose turns are Deliver, Overlap",
+            ),
+            (lambda stage: [stage.schedule([], [steps.Deliver((1,))])], "ScheduleError: step 1 delivers (1,)"),
         ],
     )
     def test_schedules_that_go_wrong_are_no_pass(self, schedules: Any, words: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from browser import chromium, opened
 from made_records import failure, hostile, one_of_each, record, steps
 
 from pytest_quarry.report import html
-from pytest_quarry.report.record import Record
+from pytest_quarry.report.record import Message, Record
 from pytest_quarry.report.session import Session
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
@@ -117,6 +118,21 @@ def test_a_story_says_what_its_check_states_and_where_to_read_on(browser: Any, t
     story = page.locator(f"{FAILED} .story").inner_text()
     assert "EB05 states: A notification delivered again loads nothing again." in story
     assert "quarry-conformance explain EB05" in story
+
+
+def test_a_publisher_has_a_topic_in_place_of_a_target(browser: Any, tmp_path: Path) -> None:
+    told = tuple(
+        replace(step, what="published", message=Message(topic="t", text="{}", attributes={"run_id": "run-A"}))
+        if step.here
+        else step
+        for step in steps(6)
+    )
+    page = opened(browser, written(tmp_path, record("PB02", "failed", failure=failure(steps=told)))).page
+    page.locator(".steps").wait_for()
+    assert page.locator(".lanes").inner_text().split("\n")[-1] == "topic"
+    assert page.locator(".columns .g").inner_text() == "topic"
+    assert "the topic accepts a message" in page.locator(".legend").inner_text()
+    assert "run_id: run-A" in page.locator(".detail").inner_text()
 
 
 def test_it_can_be_used_with_the_keyboard_alone(browser: Any, tmp_path: Path) -> None:
