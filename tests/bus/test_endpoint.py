@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import statistics
 import threading
 import time
 import warnings
@@ -332,20 +331,21 @@ def test_aiobotocore(world: World) -> None:
 
 
 def test_the_way_over_http_costs_little(tmp_path: Path) -> None:
-    def median(call: Callable[[], Any]) -> float:
-        times = []
+    def least(call: Callable[[], Any]) -> float:
+        times = []  # of which a busy machine leaves some alone; what waits for a delayed answer, waits each time
+
         for _ in range(60):
             began = time.perf_counter()
             call()
             times.append(time.perf_counter() - began)
-        return statistics.median(times)
+        return min(times)
 
     world = World(tmp_path)
     with no_escape.closed(world.aws):
         s3 = boto3.client("s3")
-        inside = median(lambda: s3.head_bucket(Bucket=world.bucket))
+        inside = least(lambda: s3.head_bucket(Bucket=world.bucket))
     over_http = client(world, "s3")
-    outside = median(lambda: over_http.head_bucket(Bucket=world.bucket))
+    outside = least(lambda: over_http.head_bucket(Bucket=world.bucket))
     world.close()
     assert outside - inside < 0.01  # 3 ms on a quiet machine
     print(f"{inside * 1000:.2f} ms, over HTTP {outside * 1000:.2f} ms")
