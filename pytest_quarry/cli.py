@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,9 +12,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest_quarry
 from pytest_quarry.checks import own
-from pytest_quarry.commandline import check, options, words
-from pytest_quarry.commandline.check import CONFORMS, INTERNAL, USAGE
+from pytest_quarry.commandline import check, explain, options, replay, settings
+from pytest_quarry.commandline.check import CONFORMS, INCONCLUSIVE, INTERNAL, USAGE
 from pytest_quarry.commandline.settings import UsageError
 from pytest_quarry.consumers.consumer import ConsumerError
 
@@ -35,18 +37,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code: 0 conforms, 1 violates, 2 usage, 3 inconclusive, 4 internal."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     at = given.index("--") if "--" in given else len(given)
-    chosen = _parser().parse_args(given[:at])
+    parser = _parser()
+    chosen = parser.parse_args(given[:at])
     for_pytest = given[at + 1 :]
     if for_pytest and chosen.command not in ("check", "replay"):
-        _parser().error("options for pytest, after --, are for check and replay")
+        parser.error("options for pytest, after --, are for check and replay")
     try:
-        return _run_command(chosen, for_pytest)
+        ended = _run_command(chosen, given[1:at], for_pytest)
+        sys.stdout.flush()
+        return ended
     except (UsageError, ConsumerError, own.CheckError) as error:
         print(f"quarry-conformance {chosen.command}: {error}", file=sys.stderr)
         return USAGE
+    except BrokenPipeError:  # `quarry-conformance list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CONFORMS
 
 
-def _run_command(chosen: argparse.Namespace, for_pytest: list[str]) -> int:
+def _run_command(chosen: argparse.Namespace, options_given: list[str], for_pytest: list[str]) -> int:
     if chosen.command == "demo":
         return demo()
     if chosen.command == "list":
@@ -56,21 +64,36 @@ def _run_command(chosen: argparse.Namespace, for_pytest: list[str]) -> int:
 
         return diff.run(chosen.old, chosen.new)
     if chosen.command == "explain":
-        print(words.explain(chosen.check, chosen.checks))
-        return CONFORMS
-    settings = options.chosen(chosen, Path.cwd())
-    if chosen.command == "boundaries":
-        print(words.boundaries(settings))
+        print(explain.explain(chosen.check, chosen.checks))
         return CONFORMS
     if chosen.command == "replay":
-        return check.replay(chosen.file, settings, for_pytest)
-    return check.check(settings, for_pytest)
+        return _replay(chosen, options_given, for_pytest)
+    found = options.chosen(chosen, settings.read(Path.cwd(), chosen.config))
+    if chosen.command == "boundaries":
+        from pytest_quarry.commandline.boundaries import boundaries
+
+        text, did = boundaries(found)
+        print(text)
+        return CONFORMS if did else INCONCLUSIVE
+    return check.check(found, options_given, for_pytest)
+
+
+def _replay(chosen: argparse.Namespace, options_given: list[str], for_pytest: list[str]) -> int:
+    """The options that the schedule was found with, and over them those of now."""
+    saved = replay.read(chosen.file)
+    if saved.options is None:
+        return replay.of_suite(saved, chosen.file, for_pytest)
+    then = _parser().parse_args(["check", *saved.options])
+    found = settings.read(Path.cwd(), chosen.config or then.config)
+    found = options.chosen(chosen, options.chosen(then, found))
+    return replay.of_settings(saved, chosen.file, found, saved.options, for_pytest)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="quarry-conformance", description="Conformance checks for consumers of Quarry's runs."
     )
+    parser.add_argument("--version", action="version", version=f"pytest-quarry {pytest_quarry.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("demo", help="convict a broken sample step by step, and clear its repaired twin")
     listed = commands.add_parser("list", help="list the checks with their ids")

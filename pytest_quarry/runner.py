@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -195,12 +196,14 @@ def _save(result: Result, node: Any) -> tuple[str | None, Path | None]:
     if result.schedule is None or result.status != "failed":
         return None, None
     config = node.config
+    options: list[str] | None = getattr(config, "_quarry_command_line", None)  # of quarry-conformance, which runs this
     folder = Path(config.rootpath, config.getini("quarry_schedules"))
-    file = folder / f"{result.check.id}-{result.schedule.fingerprint}.json"
+    file = folder / f"{result.check.id}-{_fingerprint(result.schedule, _owner(node), options)}.json"
     data = {
         "pytest-quarry": REPLAY_VERSION,
         "check": result.check.id,
         "consumer": _owner(node),
+        **({} if options is None else {"options": options}),
         "schedule": result.schedule.to_json(),
     }
     try:
@@ -209,10 +212,15 @@ def _save(result: Result, node: Any) -> tuple[str | None, Path | None]:
     except OSError as error:
         return f"not saved: {error}", None
     module, saved = node.nodeid.split("::", 1)[0], shlex.quote(_from_root(file, node))
-    command = (
-        f"pytest {shlex.quote(module)} --quarry-replay={saved}" if module else f"quarry-conformance replay {saved} …"
-    )
-    return command, file
+    if options is not None:
+        return f"quarry-conformance replay {saved}", file
+    return f"pytest {shlex.quote(module)} --quarry-replay={saved}", file
+
+
+def _fingerprint(schedule: Schedule, consumer: str, options: list[str] | None) -> str:
+    """Of a schedule and whom it convicts: two consumers may fail the same one."""
+    whole = json.dumps([schedule.fingerprint, consumer, options])
+    return hashlib.sha256(whole.encode()).hexdigest()[:8]
 
 
 def _from_root(file: Path, node: Any) -> str:

@@ -1,107 +1,109 @@
-"""`quarry-conformance check` and `replay`: the checks as pytest runs them, and an exit code that a gate can use."""
+"""`quarry-conformance check`: the checks as pytest runs them, and an exit code that a gate can use."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_quarry.commandline.gate import RESULTS
+from pytest_quarry.commandline import consumers, pytest_process
+from pytest_quarry.commandline.pytest_process import Ended
 from pytest_quarry.commandline.settings import SEVERITIES, Settings, UsageError
-from pytest_quarry.commandline.suite import VARIABLE, made
+from pytest_quarry.commandline.suite import COMMAND_LINE, SETTINGS, made
 
 CONFORMS, VIOLATES, USAGE, INCONCLUSIVE, INTERNAL = range(5)
 SUITE = "pytest_quarry.commandline.suite"
+# The project's own configuration of pytest, and its fixtures, are for its own tests.
+ALONE = ("-c", os.devnull, "--rootdir", ".", "--noconftest", "--no-header", "-p", "no:cacheprovider", "--pyargs", SUITE)
 
 
-def check(settings: Settings, pytest_options: Sequence[str]) -> int:
-    """Run the checks; the exit code. Raises UsageError, ConsumerError."""
-    suite = made(settings, Path.cwd())  # what is wrong is said before anything runs
+def check(settings: Settings, options: Sequence[str], pytest_options: Sequence[str]) -> int:
+    """Run the checks; the exit code. `options`: those of the command line, for replays. Raises UsageError, ConsumerError."""
+    return conclude(settings, run(settings, options, pytest_options))
+
+
+def run(settings: Settings, options: Sequence[str], pytest_options: Sequence[str]) -> Ended:
+    """Run pytest on the suite of a consumer. What is wrong with the settings is said before anything runs."""
+    suite = made(settings, Path.cwd())
+    if suite.command is None:
+        consumers.check_reference(settings)
     _check_ids(settings, suite)
-    with tempfile.TemporaryDirectory(prefix="quarry-check-") as folder:
-        results = Path(folder, "results.jsonl")
-        environment = {**os.environ, VARIABLE: settings.to_json(), RESULTS: str(results)}
-        words = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-c",
-            os.devnull,
-            "--rootdir",
-            ".",
-            "-p",
-            "pytest_quarry.commandline.gate",
-        ]
-        sys.stdout.flush()
-        ended = subprocess.run(
-            [*words, "-p", "no:cacheprovider", "--pyargs", SUITE, *pytest_options], env=environment, check=False
-        ).returncode
-        found = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    return conclude(settings, found, ended)
+    suite().consumer()
+    environment = {SETTINGS: settings.to_json(), COMMAND_LINE: json.dumps(list(options))}
+    return pytest_process.run([*ALONE, *settings.pytest_options, *pytest_options], environment)
 
 
 def _check_ids(settings: Settings, suite: Any) -> None:
     from pytest_quarry.checks.catalogue import of_kind
+    from pytest_quarry.checks.fuzzing import FUZZ
 
     known = [check.id for check in of_kind(suite.kind)]
-    unknown = [each for each in settings.only if each not in known]
+    drawn = [FUZZ.id] if suite.kind in FUZZ.kinds else []
+    unknown = [each for each in settings.only if each not in (*known, *drawn)]
     if unknown:
-        raise UsageError(f"--only names {', '.join(unknown)}; the checks of this consumer are {', '.join(known)}")
+        names = ", ".join((*known, *drawn))
+        raise UsageError(f"--only names {', '.join(unknown)}; the checks of this consumer are {names}")
     for failure in settings.known_failures:
         if failure.id not in known:
             raise UsageError(f"known failure {failure.id} is no check of this consumer; they are {', '.join(known)}")
 
 
-def conclude(settings: Settings, records: Sequence[Any], ended: int) -> int:
+def conclude(settings: Settings, ended: Ended) -> int:
     """The exit code for what became of the checks; what decided it is printed."""
+    records = ended.records
     tolerated = SEVERITIES[SEVERITIES.index(settings.fail_on) + 1 :]
     known = {failure.id for failure in settings.known_failures}
-    failed = [each for each in records if each["status"] == "failed"]
-    violates = [each for each in failed if each["severity"] not in tolerated or each["id"] in known]
     over = [failure for failure in settings.known_failures if failure.is_over]
+    failed = [each for each in records if each["status"] == "failed"]
     unsure = [each for each in records if each["status"] == "inconclusive"]
+    violates = [each for each in failed if each["severity"] not in tolerated or each["id"] in known]
+    _print_asides(records, over)
+    if violates or over:
+        return said(VIOLATES, f"violates {_ids([*violates, *({'id': failure.id} for failure in over)])}")
+    if any(each["unusable"] for each in unsure):
+        return said(USAGE, "cannot be checked: see above")
+    if ended.interrupted:
+        return said(INCONCLUSIVE, "inconclusive: it was interrupted")
+    if any(each["severity"] not in tolerated for each in unsure):
+        return said(INCONCLUSIVE, f"inconclusive: {_ids(unsure)}")
+    if ended.status in (4, 5):
+        return said(USAGE, "pytest ran no check: see above")
+    if ended.status not in (0, 1) or not records or (ended.status == 1 and not (failed or unsure)):
+        return said(INTERNAL, f"pytest ended with status {ended.status}, though no check failed: see above")
+    if not any(each["status"] in ("passed", "known", "failed") for each in records):
+        return said(INCONCLUSIVE, f"inconclusive: nothing was checked, {_ids(records)} skipped")
+    return said(CONFORMS, "conforms: " + "; ".join(_what_conforms(settings, records)))
+
+
+def _print_asides(records: Sequence[Any], over: Sequence[Any]) -> None:
     for failure in over:
-        print(
-            f"known failure {failure.id} ({failure.reason}) expired on {failure.expires}: repair it, or set another date"
-        )
+        reason = f"known failure {failure.id} ({failure.reason})"
+        print(f"{reason} expired on {failure.expires}: repair it, or set another date")
     for words in dict.fromkeys(line for each in records for line in each["not_exercised"] or ()):
         print(f"not exercised: {words}")
-    if violates or over:
-        names = ", ".join(dict.fromkeys([*(each["id"] for each in violates), *(failure.id for failure in over)]))
-        return _said(VIOLATES, f"violates {names}")
-    if any(each["unusable"] for each in unsure):
-        return _said(USAGE, "cannot be checked: see above")
-    if unsure:
-        return _said(INCONCLUSIVE, f"inconclusive: {', '.join(each['id'] for each in unsure)}")
-    if ended in (4, 5):
-        return _said(USAGE, "pytest ran no check")
-    if ended not in (0, 1) or not records:
-        return _said(INTERNAL, f"pytest ended with status {ended}")
-    below = f", with {', '.join(each['id'] for each in failed)} failing below --fail-on {settings.fail_on}"
-    return _said(CONFORMS, f"conforms{below if failed else ''}")
 
 
-def _said(code: int, words: str) -> int:
+def _what_conforms(settings: Settings, records: Sequence[Any]) -> Iterator[str]:
+    """What a gate let through, so that nobody takes it for more than it is."""
+    counts = Counter(each["status"] for each in records)
+    yield ", ".join(f"{counts[status]} {status}" for status in ("passed", "known", "skipped") if counts[status])
+    for status in ("failed", "inconclusive"):
+        found = [each for each in records if each["status"] == status]
+        if found:
+            yield f"{_ids(found)} {status}, below --fail-on {settings.fail_on}"
+    cut = [each for each in records if each["status"] == "passed" and each["reason"]]
+    if cut:
+        yield f"{_ids(cut)} cut short by the budget"
+
+
+def _ids(records: Sequence[Any]) -> str:
+    return ", ".join(dict.fromkeys(each["id"] for each in records))
+
+
+def said(code: int, words: str) -> int:
+    """An exit code, after the words for it."""
     print(f"\nquarry-conformance: {words}")
     return code
-
-
-def replay(file: str, settings: Settings, pytest_options: Sequence[str]) -> int:
-    """Execute a saved schedule against the consumer it was saved for. Raises UsageError."""
-    try:
-        saved = json.loads(Path(file).read_text(encoding="utf-8"))
-        consumer = str(saved["consumer"])
-    except OSError as error:
-        raise UsageError(f"replay {file}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"replay {file}: is no schedule saved by pytest-quarry") from None
-    path = consumer.split("::", 1)[0]
-    if not path:
-        return check(settings, ["--quarry-replay", str(Path(file).resolve()), *pytest_options])
-    words = [sys.executable, "-m", "pytest", path, "--quarry-replay", file, *pytest_options]
-    return {0: CONFORMS, 1: VIOLATES, 4: USAGE}.get(subprocess.run(words, check=False).returncode, INTERNAL)

@@ -8,14 +8,14 @@ import os
 import re
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pytest_quarry.commandline.settings import ROWS, Settings, UsageError, option
 from pytest_quarry.consumers import rows
-from pytest_quarry.consumers.command import Command, CommandKind, fill
-from pytest_quarry.consumers.consumer import ConsumerError
+from pytest_quarry.consumers.command import OF_RUN, OF_WORLD, Command, CommandKind, fill
 
 REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 KINDS: dict[str, CommandKind] = {
@@ -36,8 +36,6 @@ def command(settings: Settings, folder: Path) -> Command | None:
     given = settings.given
     text = getattr(settings, given)
     if given == "handler":
-        if not is_reference(text):
-            raise UsageError(f"--handler {text!r} is no Python reference, module:name")
         return None
     if given == "lambda_":
         from pytest_quarry.shims import words_for
@@ -48,11 +46,11 @@ def command(settings: Settings, folder: Path) -> Command | None:
     elif is_reference(text):
         return None
     else:
-        argv = [in_folder(word, folder) for word in shlex.split(text)] if _splits(text) else []
+        argv = words_in(text, folder)
     return Command(
         argv=argv or text,
         kind=KINDS[given],
-        cwd=str(folder / settings.working_directory) if settings.working_directory else "",
+        cwd=str(folder_named(settings, "working_directory", folder) or ""),
         environment=settings.environment,
         timeout=settings.timeout or None,
         stop=settings.stop_signal,
@@ -61,11 +59,20 @@ def command(settings: Settings, folder: Path) -> Command | None:
     )
 
 
-def _splits(text: str) -> bool:
+def words_in(text: str, folder: Path) -> list[str]:
+    """The words of a command line, those that name files of the project in full; none where it cannot be split."""
     try:
-        return bool(shlex.split(text))
+        return [in_folder(word, folder) for word in shlex.split(text)]
     except ValueError:
-        return False  # Command says why
+        return []  # Command says why
+
+
+def folder_named(settings: Settings, name: str, folder: Path) -> Path | None:
+    """A folder of the project that a setting names; None where it names none. Raises UsageError where there is no such."""
+    text = getattr(settings, name)
+    if text and not (folder / text).is_dir():
+        raise UsageError(f"{option(name)} {text!r}: there is no such folder in {folder}")
+    return folder / text if text else None
 
 
 def in_folder(word: str, folder: Path) -> str:
@@ -75,23 +82,43 @@ def in_folder(word: str, folder: Path) -> str:
 
 
 def start(settings: Settings) -> Callable[[Any], Any]:
-    """What `start(world)` is for a reference to Python. Raises UsageError where it leads nowhere."""
+    """What `start(world)` is for a reference to Python. Raises UsageError where it leads nowhere.
+
+    With an environment the module is imported in the consumer's process, once that is set: modules read it as they load.
+    """
     given = settings.given
     text = getattr(settings, given)
-    found = _resolved(text, option(given))
+    found = None if settings.environment else resolved(text, option(given))
 
     def started(world: Any) -> Any:
         from pytest_quarry.consumers.outside import surroundings
 
         places = surroundings.values(world, world.endpoint) if settings.environment else {}
         os.environ.update({name: fill(value, places) for name, value in settings.environment})
-        if inspect.isclass(found):
-            return found()
-        if list(_parameters(found)) == ["world"]:
-            return found(world)
-        return _polling(found) if given == "poller" else _working(found) if given == "worker" else found
+        return _started(found if found is not None else resolved(text, option(given)), given, world)
 
     return started
+
+
+def _started(found: Any, given: str, world: Any) -> Any:
+    if list(_parameters(found)) == ["world"]:
+        return found(world)
+    if inspect.isclass(found):
+        return found()
+    return _polling(found) if given == "poller" else _working(found) if given == "worker" else found
+
+
+def check_reference(settings: Settings) -> None:
+    """Raise UsageError where the consumer's reference leads nowhere, in an environment like the one it will have."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="quarry-environment-") as folder:
+        places = {**dict.fromkeys((*OF_WORLD, *OF_RUN), "x"), "disk": folder, "storage_root": folder}
+        os.environ.update({name: fill(value, places) for name, value in settings.environment})
+        try:
+            resolved(getattr(settings, settings.given), option(settings.given))
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def _parameters(found: Any) -> Any:
@@ -109,14 +136,18 @@ def _working(function: Any) -> Any:
     return type("Worker", (), {"run_once": staticmethod(function)})()
 
 
-def _resolved(text: str, where: str) -> Any:
+def resolved(text: str, where: str) -> Any:
+    """What `module:name` leads to, imported from the folder that this runs in. Raises UsageError."""
+    if not is_reference(text):
+        raise UsageError(f"{where} {text!r} is no Python reference, module:name")
     module, _, name = text.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module)
-    except ImportError as error:
-        raise UsageError(f"{where} {text!r}: {module} cannot be imported from {os.getcwd()}: {error}") from None
+    except Exception as error:  # whatever a module does as it loads
+        words = f"{type(error).__name__}: {error}"
+        raise UsageError(f"{where} {text!r}: {module} cannot be imported from {os.getcwd()}: {words}") from None
     for part in name.split("."):
         if not hasattr(found, part):
             public = ", ".join(sorted(each for each in vars(found) if not each.startswith("_"))) or "nothing"
@@ -125,7 +156,7 @@ def _resolved(text: str, where: str) -> Any:
     return found
 
 
-def rows_of(settings: Settings, program: Command | None) -> rows.Rows | None:
+def rows_of(settings: Settings, program: Command | None, folder: Path) -> rows.Rows | None:
     """What `rows(world)` is; None for publishers, which have none. Raises UsageError, ConsumerError."""
     found = [name for name in ROWS if getattr(settings, name)]
     if settings.publisher:
@@ -135,14 +166,19 @@ def rows_of(settings: Settings, program: Command | None) -> rows.Rows | None:
     if len(found) != 1:
         what = f"{' and '.join(map(option, found))} are both given" if found else "what its target holds is not given"
         raise UsageError(f"{what}: name one of {', '.join(map(option, ROWS))}")
-    if found[0] == "rows_from_stdout" and program is None:
-        raise UsageError("--rows-from-stdout is for commands; give a Python reference one of the others")
-    try:
-        return {
-            "rows_from_stdout": rows.from_stdout,
-            "rows_from_sqlite": rows.from_sqlite,
-            "rows_from_jsonl": rows.from_jsonl,
-            "rows_from_command": rows.from_command,
-        }[found[0]](getattr(settings, found[0]))
-    except ConsumerError as error:
-        raise UsageError(str(error)) from None
+    (name,) = found
+    text = getattr(settings, name)
+    if name == "rows_from_stdout":
+        if program is None:
+            raise UsageError("--rows-from-stdout is for commands; give a Python reference one of the others")
+        return rows.from_stdout(text)
+    if name == "rows_from_sqlite":
+        return rows.from_sqlite(text)
+    if name == "rows_from_jsonl":
+        return rows.from_jsonl(text)
+    if name == "rows_from_command":
+        return rows.from_command(words_in(text, folder) or text)
+    function = resolved(text, option(name))
+    if not callable(function):
+        raise UsageError(f"--rows {text!r} is {type(function).__name__}, and no function that takes the world")
+    return cast("rows.Rows", function)

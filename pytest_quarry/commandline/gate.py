@@ -1,22 +1,42 @@
-"""Inside the pytest that `check` runs: chooses the checks, and writes down what became of each."""
+"""Inside the pytest that `check` and `replay` run: chooses the checks, and writes down what became of each."""
 
 from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_quarry.commandline.settings import Settings
-from pytest_quarry.commandline.suite import VARIABLE
+from pytest_quarry.commandline.suite import COMMAND_LINE, SETTINGS, SUITE
 
 RESULTS = "QUARRY_CONFORMANCE_RESULTS"
+NAME = "quarry-conformance"
+IDLE = "did nothing where something was due"
+KEPT = ("id", "slug", "severity", "status", "reason", "not_exercised")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A saved schedule says with which options it was found; xdist's workers write nothing down."""
+    if COMMAND_LINE in os.environ:
+        config._quarry_command_line = json.loads(os.environ[COMMAND_LINE])  # type: ignore[attr-defined]
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Results(os.environ[RESULTS]), "quarry-results")
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Items are named after the command, wherever it is installed."""
+    if SETTINGS not in os.environ or module_path != SUITE:
+        return None
+    module: pytest.Module = pytest.Module.from_parent(parent, path=module_path, nodeid=NAME)
+    return module
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep those of `--only`."""
-    only = Settings.from_json(os.environ[VARIABLE]).only
+    only = Settings.from_json(os.environ[SETTINGS]).only if SETTINGS in os.environ else ()
     if only:
         left_out = [item for item in items if _id(item) not in only]
         config.hook.pytest_deselected(items=left_out)
@@ -28,23 +48,30 @@ def _id(item: pytest.Item) -> str:
     return str(marker.kwargs.get("id")) if marker is not None else ""
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Reports are written down where they come together, and not by pytest-xdist's workers."""
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Results(os.environ[RESULTS]))
-
-
 class Results:
-    """Writes one line of JSON per check."""
+    """Writes one line of JSON per check, in the process that hears of all of them."""
 
     def __init__(self, file: str) -> None:
         self._file = file
+        self._session: pytest.Session | None = None
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         record = getattr(report, "quarry", None)
         if record is None:
             return
-        kept = {name: record.get(name) for name in ("id", "slug", "severity", "status", "reason", "not_exercised")}
+        kept = {name: record.get(name) for name in KEPT}
         kept["unusable"] = record["status"] == "inconclusive" and record.get("failure") is None
         with open(self._file, "a", encoding="utf-8") as file:
             file.write(json.dumps(kept) + "\n")
+        if self._session is not None and _says_it_all(record):
+            self._session.shouldstop = "each of the other checks would say the same"
+
+
+def _says_it_all(record: Any) -> bool:
+    """Whether a check could not begin, for a reason that is every check's."""
+    failure = record.get("failure") or {"sentence": "", "oracle": ""}
+    idle: bool = IDLE in failure["sentence"] and not failure["oracle"]
+    return record["status"] == "inconclusive" and (record.get("failure") is None or idle)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from pytest_quarry.commandline import settings
@@ -18,9 +17,10 @@ HELP = {
     "lambda_": "a Lambda function: file.mjs:handler, file.ts:handler, file.py:handler, or module:handler in Python",
     "handler": "a function or class of Python that handles one notification: module:name",
     "rows_from_stdout": "a regular expression with the group run_id and, where it can, item, for what the command prints",
-    "rows_from_sqlite": "FILE:QUERY, the file under {disk}",
+    "rows_from_sqlite": "a query of a SQLite file under {disk} that gives run_id and, where it can, item",
     "rows_from_jsonl": "files of JSON lines under {disk}",
     "rows_from_command": "a command that prints JSON lines",
+    "rows": "a function of Python that is called with the world: module:name",
     "layout": "where a run's files are (lode)",
     "storage": "where Quarry's storage is (fs)",
     "failed_runs": "whether runs that ended in an error are wanted (skip)",
@@ -28,8 +28,10 @@ HELP = {
     "categories": "the categories it wants, with commas",
     "workers": "1: it never runs twice at once",
     "batch_size": "the most messages of one Lambda event (10)",
+    "fifo": "a FIFO topic and queue",
     "raw_delivery": "SNS raw message delivery",
     "reconciles": "it finds runs nobody notified it of",
+    "sample_run": "a storage root with a real run in it, whose items' data is used",
     "working_directory": "where a command runs; without it, an empty folder of the world's",
     "timeout": "real seconds without a sign of life that count as hung",
     "stop_signal": "what ends a worker (SIGTERM)",
@@ -40,14 +42,35 @@ HELP = {
 }
 
 
+METAVARS = {
+    "handler": "REF",
+    "lambda_": "FILE:EXPORT",
+    "rows_from_stdout": "REGEX",
+    "rows_from_sqlite": "FILE:QUERY",
+    "rows_from_jsonl": "GLOB",
+    "rows_from_command": "COMMAND",
+    "rows": "REF",
+    "sources": "NAMES",
+    "categories": "NAMES",
+    "workers": "N",
+    "batch_size": "N",
+    "sample_run": "PATH",
+    "working_directory": "PATH",
+    "timeout": "SECONDS",
+    "stop_signal": "SIGNAL",
+    "checks": "MODULES",
+    "only": "IDS",
+}
+
+
 def add(parser: argparse.ArgumentParser) -> None:
     """The options that say what is checked."""
     group = parser.add_argument_group("the consumer, one of")
     for name in settings.CONSUMERS:
-        group.add_argument(option(name), dest=name, metavar="COMMAND" if name != "handler" else "REF", help=HELP[name])
+        group.add_argument(option(name), dest=name, metavar=METAVARS.get(name, "COMMAND"), help=HELP[name])
     group = parser.add_argument_group("what its target holds, one of")
     for name in ROWS:
-        group.add_argument(option(name), dest=name, metavar=name.rpartition("_")[2].upper(), help=HELP[name])
+        group.add_argument(option(name), dest=name, metavar=METAVARS[name], help=HELP[name])
     group = parser.add_argument_group("what it declares")
     defaults = Settings()
     for name in HELP:
@@ -57,8 +80,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         if isinstance(default, bool):
             group.add_argument(option(name), dest=name, action="store_true", default=None, help=HELP[name])
         else:
-            kind: Any = names if isinstance(default, tuple) else type(default)
-            group.add_argument(option(name), dest=name, type=kind, choices=CHOICES.get(name), help=HELP[name])
+            group.add_argument(option(name), dest=name, help=HELP[name], **_taken(name, default))
     group.add_argument("--env", action="append", metavar="NAME=VALUE", help="a variable of a command's environment")
     group.add_argument(
         "--known-failure",
@@ -70,18 +92,27 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help=f"a TOML file in place of {' or '.join(settings.FILES)}")
 
 
+def _taken(name: str, default: Any) -> dict[str, Any]:
+    """How argparse takes an option's value."""
+    choices = CHOICES.get(name)
+    kind = names if isinstance(default, tuple) else type(default)
+    return {"type": kind, "choices": choices} if choices else {"type": kind, "metavar": METAVARS[name]}
+
+
 def names(text: str) -> tuple[str, ...]:
     """The names in a text with commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def chosen(arguments: argparse.Namespace, folder: Path) -> Settings:
-    """The file's settings, and over them those of the command line. Raises UsageError."""
-    found = settings.read(folder, arguments.config)
+def chosen(arguments: argparse.Namespace, found: Settings) -> Settings:
+    """Settings, and over them those of the command line. Raises UsageError."""
     given = {name: getattr(arguments, name) for name in HELP if getattr(arguments, name) is not None}
-    for names in (settings.CONSUMERS, ROWS):
-        if any(name in given for name in names):  # another consumer than the file's
-            given = {**dict.fromkeys(names, ""), **given}
+    given = {name: settings.checked(name, value, option(name)) for name, value in given.items()}
+    for several in (settings.CONSUMERS, ROWS):
+        if any(name in given for name in several):  # another consumer than the file's
+            given = {**dict.fromkeys(several, ""), **given}
+    if given.get("publisher"):  # which has no target
+        given = {**dict.fromkeys(ROWS, ""), **given}
     found = replace(found, **given)
     if arguments.env:
         found = replace(found, environment=(*found.environment, *_variables(arguments.env)))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import difflib
 import json
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 CONSUMERS = ("poller", "worker", "publisher", "lambda_", "handler")
-ROWS = ("rows_from_stdout", "rows_from_sqlite", "rows_from_jsonl", "rows_from_command")
+ROWS = ("rows_from_stdout", "rows_from_sqlite", "rows_from_jsonl", "rows_from_command", "rows")
 SEVERITIES = ("critical", "high", "medium", "advice")
 FILES = ("quarry-conformance.toml", "pyproject.toml")
 
@@ -47,6 +49,7 @@ class Settings:
     rows_from_sqlite: str = ""
     rows_from_jsonl: str = ""
     rows_from_command: str = ""
+    rows: str = ""
     layout: str = "lode"
     storage: str = "fs"
     failed_runs: str = "skip"
@@ -54,8 +57,10 @@ class Settings:
     categories: tuple[str, ...] = ()
     workers: int = 2
     batch_size: int = 10
+    fifo: bool = False
     raw_delivery: bool = False
     reconciles: bool = False
+    sample_run: str = ""
     working_directory: str = ""
     environment: tuple[tuple[str, str], ...] = ()
     timeout: float = 0.0
@@ -65,6 +70,7 @@ class Settings:
     only: tuple[str, ...] = ()
     fail_on: str = "advice"
     known_failures: tuple[KnownFailure, ...] = ()
+    pytest_options: tuple[str, ...] = ()
 
     @property
     def given(self) -> str:
@@ -85,7 +91,7 @@ class Settings:
         """What `to_json` wrote."""
         data = json.loads(text)
         data["known_failures"] = tuple(KnownFailure(**each) for each in data["known_failures"])
-        for name in ("sources", "categories", "checks", "only"):
+        for name in ("sources", "categories", "checks", "only", "pytest_options"):
             data[name] = tuple(data[name])
         data["environment"] = tuple((name, value) for name, value in data["environment"])
         return Settings(**data)
@@ -110,20 +116,31 @@ CHOICES = {
 }
 
 
+# Numbers that a setting cannot be.
+LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "workers": (lambda value: value >= 1, "a whole number, at least 1"),
+    "batch_size": (lambda value: 1 <= value <= 10_000, "a whole number, 1 to 10,000"),
+    "timeout": (lambda value: 0 < value < float("inf"), "a number of seconds above 0"),
+}
+
+
 def read(folder: Path, file: str | None) -> Settings:
     """The settings of a project. Raises UsageError naming what is wrong with its file."""
     for path in [folder / file] if file else [folder / name for name in FILES]:
-        if not path.exists():
-            if file:
-                raise UsageError(f"{file}: no such file")
+        if not file and not path.exists():
             continue
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"{file or path.name} cannot be read: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{path.name} is no TOML: {error}") from None
-        found = data.get("tool", {}).get("pytest-quarry") if path.name == "pyproject.toml" else data
+        tools = data.get("tool") if path.name == "pyproject.toml" else {"pytest-quarry": data}
+        found = tools.get("pytest-quarry") if isinstance(tools, Mapping) else None
         if found is not None:
             return _of_table(found, "[tool.pytest-quarry]" if path.name == "pyproject.toml" else path.name)
+        if file:
+            raise UsageError(f"{file} has no [tool.pytest-quarry]")
     return Settings()
 
 
@@ -132,7 +149,9 @@ def _of_table(table: Any, where: str) -> Settings:
         raise UsageError(f"{where} is {table!r}, not a table")
     unknown = sorted(set(table) - set(KEYS))
     if unknown:
-        raise UsageError(f"{where} has unknown {', '.join(unknown)}; the keys are {', '.join(sorted(KEYS))}")
+        near = difflib.get_close_matches(unknown[0].replace("_", "-"), KEYS, 1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        raise UsageError(f"{where} has unknown {', '.join(unknown)}{meant}; the keys are {', '.join(sorted(KEYS))}")
     values = {KEYS[name].name: _value(KEYS[name].name, value, f"{where}: {name}") for name, value in table.items()}
     return replace(Settings(), **values)
 
@@ -147,13 +166,13 @@ def _value(name: str, value: Any, where: str) -> Any:
         return _known_failures(value, where)
     default = getattr(Settings(), name)
     if isinstance(default, tuple):
-        if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
-            raise UsageError(f"{where} is {value!r}; it must be a list of texts")
+        if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):
+            raise UsageError(f"{where} is {value!r}; it must be a list of texts, at least one")
         return tuple(value)
-    if isinstance(default, float) and type(value) in (int, float):
-        return float(value)
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
     if type(value) is not type(default):
-        words = {str: "text", int: "a whole number", bool: "true or false", float: "a number"}[type(default)]
+        words = {str: "text", int: "a whole number", bool: "true or false", float: "a number of seconds"}[type(default)]
         raise UsageError(f"{where} is {value!r}; it must be {words}")
     return checked(name, value, where)
 
@@ -162,6 +181,10 @@ def checked(name: str, value: Any, where: str) -> Any:
     """A value that is of the right type. Raises UsageError where it is none of those there are."""
     if name in CHOICES and value not in CHOICES[name]:
         raise UsageError(f"{where} is {value!r}; it must be one of {', '.join(CHOICES[name])}")
+    if name in LIMITS and not LIMITS[name][0](value):
+        raise UsageError(f"{where} is {value!r}; it must be {LIMITS[name][1]}")
+    if value == ():
+        raise UsageError(f"{where} names nothing; name at least one")
     return value
 
 
@@ -179,9 +202,15 @@ def known_failure(entry: Mapping[str, Any], where: str) -> KnownFailure:
         raise UsageError(f"{where} is about {entry['id']!r}; it must be the id of a check: EB05")
     if not isinstance(entry["reason"], str) or not entry["reason"].strip():
         raise UsageError(f"{where} has the reason {entry['reason']!r}; give it in words")
-    day = entry["expires"].isoformat() if isinstance(entry["expires"], datetime.date) else entry["expires"]
+    return KnownFailure(id=entry["id"], reason=entry["reason"], expires=_day(entry["expires"], where))
+
+
+def _day(value: Any, where: str) -> str:
+    if type(value) is datetime.date:
+        return value.isoformat()
     try:
-        datetime.date.fromisoformat(day)
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+            return datetime.date.fromisoformat(value).isoformat()
     except (TypeError, ValueError):
-        raise UsageError(f"{where} expires {day!r}; it must be a date, 2026-12-31") from None
-    return KnownFailure(id=entry["id"], reason=entry["reason"], expires=day)
+        pass
+    raise UsageError(f"{where} expires {value!s}; it must be a date, 2026-12-31")

@@ -17,7 +17,8 @@ from pytest_quarry.suites import (
     add_own_checks,
 )
 
-VARIABLE = "QUARRY_CONFORMANCE_SETTINGS"
+SETTINGS, COMMAND_LINE = "QUARRY_CONFORMANCE_SETTINGS", "QUARRY_CONFORMANCE_COMMAND_LINE"
+SUITE = Path(__file__)
 SUITES: dict[str, type[Conformance]] = {
     "poller": PollerConformance,
     "worker": EventBusConformance,
@@ -33,7 +34,7 @@ def made(settings: Settings, folder: Path) -> type[Conformance]:
     add_own_checks()
     given = settings.given
     program = consumers.command(settings, folder)
-    rows = consumers.rows_of(settings, program)
+    rows = consumers.rows_of(settings, program, folder)
     body: dict[str, Any] = {
         "__module__": __name__,
         "layout": settings.layout,
@@ -41,9 +42,11 @@ def made(settings: Settings, folder: Path) -> type[Conformance]:
         "failed_runs": settings.failed_runs,
         "workers": settings.workers,
         "batch_size": settings.batch_size,
+        "fifo": settings.fifo,
         "raw_delivery": settings.raw_delivery,
         "reconciles": settings.reconciles,
         "known_failures": {known.id: known.reason for known in settings.known_failures if not known.is_over},
+        "sample_run": consumers.folder_named(settings, "sample_run", folder),
         "command": program,
     }
     body |= {name: getattr(settings, name) for name in ("sources", "categories") if getattr(settings, name)}
@@ -55,7 +58,7 @@ def made(settings: Settings, folder: Path) -> type[Conformance]:
     return type(f"Test{given.rstrip('_').capitalize()}", (SUITES[given],), body)
 
 
-if VARIABLE in os.environ:
-    _suite = made(Settings.from_json(os.environ[VARIABLE]), Path.cwd())
+if SETTINGS in os.environ:
+    _suite = made(Settings.from_json(os.environ[SETTINGS]), Path.cwd())
     globals()[_suite.__name__] = _suite
     del _suite

@@ -83,7 +83,7 @@ class Command:
         if self.timeout is not None and not 0 < self.timeout < float("inf"):
             raise ConsumerError(f"timeout is {self.timeout!r}; it must be a number of seconds above 0")
         for word in (*words, *(value for _, value in variables)):
-            _check_places(word)
+            check_places(word)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ def fill(word: str, values: Mapping[str, str]) -> str:
     return PLACE.sub(value, word)
 
 
-def _check_places(word: str) -> None:
+def check_places(word: str) -> None:
     """A place that nobody knows may be a program's own brace; one that almost is ours is a slip."""
     known = [*OF_WORLD, *OF_RUN]
     for name in PLACE.findall(word):

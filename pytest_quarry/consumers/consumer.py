@@ -16,6 +16,10 @@ class ConsumerError(Exception):
     """The consumer or its suite cannot be tested as it is; the words name class, hook and remedy."""
 
 
+class RowsError(ConsumerError):
+    """What the target holds cannot be read now. Before the end that is no error: the target may not be there yet."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Consumer:
     """A consumer under test. Hooks take the world; they are the suite's methods of the same names."""
