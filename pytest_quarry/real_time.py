@@ -15,6 +15,13 @@ class Budget:
         self._seconds, self._left = seconds, items
         self._began: float | None = None
 
+    @property
+    def is_used_up(self) -> bool:
+        """Whether nothing is left for a check that has not begun."""
+        if self._seconds is None or self._began is None:
+            return False
+        return time.monotonic() >= self._began + self._seconds
+
     def next_share(self) -> Callable[[], bool]:
         """For the next check: tells whether its share is used up."""
         if self._seconds is None:

@@ -17,7 +17,7 @@ from pytest_quarry.checks.check import Check
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.consumers import inline
 from pytest_quarry.consumers.consumer import ConsumerError
-from pytest_quarry.real_time import guard_seconds
+from pytest_quarry.real_time import Budget, guard_seconds
 from pytest_quarry.report import story, terminal
 from pytest_quarry.report.progress import Progress
 from pytest_quarry.report.stream import RECORD, WIDTH
@@ -97,10 +97,16 @@ def width_of(config: Any) -> int:
 def conductor(suite: Conformance, config: Any, progress: Progress | None = None) -> Conductor:
     """What conducts the checks of a suite, within the session's budget."""
     limits = Limits(seconds=guard_seconds(config))
-    share = config._quarry_budget.next_share()
+    budget: Budget = config._quarry_budget
+    is_too_late, is_over = budget.is_used_up, budget.next_share()
     watch = Progress(config, "").watch if progress is None else progress.watch
     return Conductor(
-        suite.consumer(), seed=config.getoption("--quarry-seed") or 0, limits=limits, is_over=share, watch=watch
+        suite.consumer(),
+        seed=config.getoption("--quarry-seed") or 0,
+        limits=limits,
+        is_over=is_over,
+        is_too_late=is_too_late,
+        watch=watch,
     )
 
 

@@ -46,6 +46,9 @@ class Result:
     not_exercised: tuple[str, ...] = ()  # what of the consumer no schedule could reach, and why
 
 
+TOO_LATE = "--quarry-budget was used up before this check"
+
+
 class Conductor:
     """Runs checks against one consumer."""
 
@@ -56,9 +59,10 @@ class Conductor:
         seed: int = 0,
         limits: Limits | None = None,
         is_over: Callable[[], bool] = lambda: False,
+        is_too_late: bool = False,
         watch: Callable[[int, int, bool], None] = lambda done, planned, all_known: None,
     ) -> None:
-        self.is_over = is_over
+        self.is_over, self.is_too_late = is_over, is_too_late  # the time that these checks have
         self._watch = watch  # told before each schedule: how many are done, how many known, whether those are all
         self._consumer, self._limits = consumer, limits
         self._executions = 0
@@ -95,6 +99,8 @@ class Conductor:
         )
 
     def _conduct(self, check: Check, stage: Stage, known: Iterable[Schedule]) -> Result:
+        if self.is_too_late:
+            raise NotApplicable(TOO_LATE)
         doubtful = self.doubt(check)
         if doubtful is not None:
             return doubtful

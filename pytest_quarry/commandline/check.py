@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_quarry.checks.conduct import TOO_LATE
 from pytest_quarry.commandline import consumers, pytest_process
 from pytest_quarry.commandline.pytest_process import Ended
 from pytest_quarry.commandline.settings import SEVERITIES, Settings, UsageError
@@ -97,6 +98,9 @@ def _what_conforms(settings: Settings, records: Sequence[Any]) -> Iterator[str]:
     cut = [each for each in records if each["status"] == "passed" and each["reason"]]
     if cut:
         yield f"{_ids(cut)} cut short by the budget"
+    late = [each for each in records if each["status"] == "skipped" and each["reason"] == TOO_LATE]
+    if late:
+        yield f"{_ids(late)} left out by it"
 
 
 def _ids(records: Sequence[Any]) -> str:

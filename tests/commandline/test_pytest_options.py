@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -66,16 +67,41 @@ def test_the_profile(tmp_path: Path) -> None:
 
 
 def test_a_budget_is_kept_and_what_it_cut_is_said(tmp_path: Path) -> None:
-    wanted = ("--quarry-budget", "0.5", "--quarry-profile", "core")
+    wanted = ("--quarry-budget", "1.5", "--quarry-report", "json:report.json")
     code, said = check(tmp_path, *SOUND, "--only", "EB04,EB05,EB06", pytest=wanted)
     assert code == 0, said
-    assert "quarry budget" in said
-    (words,) = re.findall(r"conforms: 3 passed; (.*) cut short by the budget", said)
-    for check_id in words.split(", "):
-        assert re.search(rf"{check_id} .*: .*--quarry-budget.*schedule", said), said
+    report = json.loads((tmp_path / "report.json").read_text())
+    cut = [found["id"] for found in report["checks"] if found["reason"]]
+    assert cut, "each of them takes longer than that by far"
+    assert last(said).endswith(f"{', '.join(cut)} cut short by the budget"), said
+    for found in report["checks"]:
+        line = f"{found['id']} {found['slug']}: the budget ended after {found['schedules']} schedules"
+        assert (line in said) == (found["id"] in cut), said
 
 
 def test_a_budget_goes_to_the_likeliest_schedules_first(tmp_path: Path) -> None:
     """With next to no time at all, the mistake that most consumers make is still found."""
-    code, said = check(tmp_path, *FORGETFUL, "--only", "EB03", pytest=("--quarry-budget", "0.01"))
+    code, said = check(tmp_path, *FORGETFUL, "--only", "EB03", pytest=("--quarry-budget", "0.3"))
     assert (code, last(said)) == (1, "quarry-conformance: violates EB03")
+
+
+def test_a_budget_that_is_used_up_leaves_the_rest_unchecked(tmp_path: Path) -> None:
+    (tmp_path / "slow_start.py").write_text(
+        "import time\nimport orders\n\n"
+        "class Loader(orders.Sound):\n"
+        "    def __init__(self, world):\n"
+        "        super().__init__(world)\n"
+        "        deadline = time.process_time() + 0.2\n"
+        "        while time.process_time() < deadline:\n            pass\n"
+    )
+    wanted = ("--only", "EB03,EB13,EB14,FUZZ")
+    began = time.monotonic()
+    code, said = check(tmp_path, "--handler", "slow_start:Loader", *SQLITE, *wanted, pytest=("--quarry-budget", "0.3"))
+    assert (code, last(said)) == (
+        0,
+        "quarry-conformance: conforms: 1 passed, 3 skipped; EB03 cut short by the budget; EB13, EB14, FUZZ left out by it",
+    )
+    assert said.count("--quarry-budget was used up before this check") >= 3
+    assert re.search(r"^EB03 restart: the budget ended after 1 schedules$", said, re.MULTILINE)
+    (seconds,) = re.findall(r"4 checks: .* · 1 schedule · (.*) s", said)
+    assert float(seconds) <= time.monotonic() - began

@@ -60,10 +60,23 @@ def test_options_go_over_those_it_was_found_with(command: list[str], tmp_path: P
     assert (code, last(said)) == (0, "quarry-conformance: fixed: EB03 restart holds for this schedule")
 
 
-def test_a_consumer_that_does_nothing_now(command: list[str], tmp_path: Path) -> None:
-    code, said = run(tmp_path, *command, "--handler", "orders:Idle")
+def test_a_consumer_that_goes_another_way(command: list[str], tmp_path: Path) -> None:
+    file = tmp_path / command[1]
+    data = json.loads(file.read_text())
+    delivery = next(step for step in data["schedule"]["steps"] if step["do"] == "deliver")
+    delivery["crash"] = {"label": "sqlite COMMIT other.sqlite", "occurrence": 1}
+    file.write_text(json.dumps(data))
+    code, said = run(tmp_path, *command, "--handler", "orders:Sound")
     assert code == 3, said
-    assert last(said).startswith("quarry-conformance: drifted: EB03 restart. ")
+    assert last(said) == (
+        "quarry-conformance: drifted: EB03 restart. The consumer goes another way now; run the check again"
+    )
+    assert "it never came to " in said
+
+
+def test_a_consumer_that_cannot_be_played(command: list[str], tmp_path: Path) -> None:
+    code, said = run(tmp_path, *command, "--rows-from-sqlite", "orders.sqlite:SELECT sku FROM orders")
+    assert (code, last(said)) == (2, "quarry-conformance: cannot be checked: see above")
 
 
 def test_known_failures_and_choices_of_the_project_do_not_matter(command: list[str], tmp_path: Path) -> None:
