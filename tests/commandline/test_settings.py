@@ -77,8 +77,12 @@ IN_TOML = {
         "quarry-conformance.toml: known-failures, entry 1 has id, reason; it must have id, reason and expires",
     ),
     "a failure of no check": (
-        '[[known-failures]]\nid = "EB99"\nreason = "x"\nexpires = 2030-01-01',
-        "quarry-conformance.toml: known-failures, entry 1 is about 'EB99', which is no check; there are EB01, *",
+        HANDLER + '[[known-failures]]\nid = "EB99"\nreason = "x"\nexpires = 2030-01-01',
+        "known failure EB99 is no check of this consumer; they are EB01, *",
+    ),
+    "a failure of a number": (
+        '[[known-failures]]\nid = 3\nreason = "x"\nexpires = 2030-01-01',
+        "quarry-conformance.toml: known-failures, entry 1 is about 3; it must be the id of a check: EB05",
     ),
     "a failure without a reason": (
         '[[known-failures]]\nid = "EB03"\nreason = " "\nexpires = 2030-01-01',
