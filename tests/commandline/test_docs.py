@@ -32,7 +32,7 @@ def test_the_page_about_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "poll.sh").write_text(POLL)
     first, core, known = play(blocks("command-line.md"), tmp_path)
     assert first.endswith("quarry-conformance: violates PO03\n")
-    assert core.endswith("conforms: 2 passed, 1 known\n") or " cut short by the budget" in core
+    assert "\nquarry-conformance: conforms: 2 passed, 1 known" in core  # on a busy machine cut short by the budget
     assert (tmp_path / "report.html").exists()
     assert known.endswith("conforms: 1 known\n")
 
@@ -72,7 +72,7 @@ def test_the_page_about_ci(tmp_path: Path) -> None:
     github, gitlab, gate, baseline = play(before, tmp_path)
     for said in (github, gitlab):
         assert said.endswith("quarry-conformance: violates PO03\n")
-    assert gate.endswith("quarry-conformance: conforms: 1 passed\n")
+    assert "\nquarry-conformance: conforms: 1 passed" in gate  # on a busy machine cut short by the budget
     assert baseline.endswith("quarry-conformance: conforms: 1 known\n")
     for name in ("conformance.html", "conformance.json", "conformance.sarif", "junit.xml"):
         assert (tmp_path / name).stat().st_size, name
@@ -86,9 +86,10 @@ def test_the_page_about_ci(tmp_path: Path) -> None:
 
 def test_the_table_of_options() -> None:
     page = (DOCS / "command-line.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `?(?P<option>[^|`]+?)`? \| `(?P<key>[a-z-]+)` \| (.*?) \| (.*?) \| .+ \|$", page, re.M)
-    written = {key: (shown, values, default) for shown, key, values, default in rows}
-    assert list(written) == [*written], "each once"
+    section = page[page.index("## All options") : page.index("## Options for pytest")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("|")]
+    written = {key.strip("`"): (shown.strip("`"), values, default) for shown, key, values, default, _ in rows[2:]}
+    assert len(rows) - 2 == len(written), "each once"
     assert set(written) == set(KEYS)
     kinds = {str: "text", int: "number", float: "seconds", bool: "truth", tuple: "list"}
     special = {"environment": ("--env", "table"), "known_failures": ("--known-failure", "list of tables")}
@@ -100,7 +101,7 @@ def test_the_table_of_options() -> None:
         wanted = special.get(field.name, (option(field.name), values))
         shown = f"`{default}`" if default and not isinstance(default, (tuple, bool)) else ""
         found = written[key]
-        assert (found[0].strip("`"), found[1], found[2]) == (wanted[0].strip("`"), wanted[1], shown), key
+        assert found == (wanted[0].strip("`"), wanted[1], shown), key
 
 
 def test_the_other_tables() -> None:
