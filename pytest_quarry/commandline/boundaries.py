@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pytest_quarry.checks.conduct import idle
-from pytest_quarry.checks.silence import of_publisher
+from pytest_quarry.checks.silence import of_loader, of_publisher
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.commandline.settings import Settings
 from pytest_quarry.commandline.suite import made
@@ -41,7 +40,7 @@ def boundaries(settings: Settings) -> tuple[str, bool]:
         doubt = of_publisher(history, consumer, stage.run_id("A"))
     else:
         lines.append(f"rows at the end: {len(history.rows)}")
-        doubt = None if history.rows else idle(history, consumer, stage.run_id("A"))
+        doubt = None if history.rows else of_loader(history, consumer, stage.run_id("A"))
     if doubt is not None:
         lines += ["", textwrap.fill(f"{doubt.sentence} {doubt.why}", WIDTH)]
         lines += [f"  it printed: {line}" for line in history.output.strip().splitlines()[-MOST_PRINTED:]]

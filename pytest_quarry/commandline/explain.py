@@ -19,7 +19,7 @@ def explain(name: str, modules: Sequence[str]) -> str:
     wanted = name.strip().lower()
     found = [check for check in known.values() if wanted in (check.id.lower(), check.slug)]
     if not found:
-        names = {each.lower(): check for check in known.values() for each in (check.id, check.slug)}
+        names = {each.lower(): check for check in reversed(known.values()) for each in (check.id, check.slug)}
         near = [names[each] for each in difflib.get_close_matches(wanted, names, 1)]
         meant = f" (did you mean {near[0].id} {near[0].slug}?)" if near else ""
         raise UsageError(f"{name!r} is no check{meant}; there are {', '.join(known)}")

@@ -110,6 +110,19 @@ def rows(world):
 
 not_callable = 5
 '''
+# Prints each run that is new and remembers it after that; needs nothing but bash.
+POLL = """\
+checkpoint=${2:-$HOME/checkpoint}
+touch "$checkpoint"
+for data in "$1"/source=*/category=*/day=*/run_id=*/event_type=run_complete/data.jsonl; do
+    [ -e "$data" ] || continue
+    run_id=${data%/event_type=*} run_id=${run_id##*/run_id=}
+    grep -qxF "$run_id" "$checkpoint" && continue
+    echo "Processing run: $run_id"
+    echo "$run_id" >> "$checkpoint"
+done
+exit 0
+"""
 SQLITE = ("--rows-from-sqlite", "orders.sqlite:SELECT run_id, item FROM orders")
 QUIET = ("-q", "-p", "no:randomly", "-p", "no:random_order")
 

@@ -7,25 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+from consumers_of_orders import POLL
 from recipes import DOCS, Block, blocks, play
 
 from pytest_quarry.commandline import check
 from pytest_quarry.commandline.settings import CHOICES, CONSUMERS, KEYS, ROWS, Settings, option
 from pytest_quarry.consumers.command import OF_RUN, OF_WORLD
-
-# Prints each run that is new and remembers it after that; needs nothing but bash.
-POLL = """\
-checkpoint=${2:-$HOME/checkpoint}
-touch "$checkpoint"
-for data in "$1"/source=*/category=*/day=*/run_id=*/event_type=run_complete/data.jsonl; do
-    [ -e "$data" ] || continue
-    run_id=${data%/event_type=*} run_id=${run_id##*/run_id=}
-    grep -qxF "$run_id" "$checkpoint" && continue
-    echo "Processing run: $run_id"
-    echo "$run_id" >> "$checkpoint"
-done
-exit 0
-"""
 
 
 def test_the_page_about_the_command_line(tmp_path: Path) -> None:
