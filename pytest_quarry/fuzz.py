@@ -47,6 +47,7 @@ class Fuzzer:
         self._failed: dict[Schedule, str] = {}
         self._played = self._executions = 0
         self._over = False
+        self._passed: Result | None = None
         try:
             self._conductor = runner.conductor(suite, node.config)
             self._strategy = drawn(suite.consumer(), depth(self._conductor.undisturbed()))
@@ -58,7 +59,7 @@ class Fuzzer:
 
     def begin(self) -> None:
         """Before anything is drawn: what failed before, or what is to be replayed and nothing else."""
-        if getattr(self._node.config, "_quarry_replay", None) is not None:
+        if getattr(self._node.config, "_quarry_replay", None) is not None or self._conductor.is_too_late:
             self._over = True
             self._runner.run_item(self._suite, self._node, FUZZ)
             return
@@ -74,6 +75,7 @@ class Fuzzer:
         if schedule in self._failed:  # Hypothesis looks whether it fails again
             self._fail(self._failed[schedule])
         if self._over or (self._played and self._conductor.is_over()):
+            self._cut_short()
             raise Enough("nothing more is drawn: the budget is used up, or a schedule was replayed")
         try:
             result = self._conductor.play(FUZZ, schedule)
@@ -84,11 +86,21 @@ class Fuzzer:
             return
         self._runner.cannot(self._node, FUZZ, words)
 
+    def _cut_short(self) -> None:
+        """Say that the budget ended, as other checks do."""
+        if self._over or self._passed is None:
+            return
+        self._over = True
+        reason = f"the budget ended after {self._played} schedules"
+        self._node.user_properties.append(("quarry_budget", f"{FUZZ.title}: {reason}"))
+        self._runner.note(replace(self._passed, reason=reason), self._node, self._suite)
+
     def _judge(self, result: Result, drawn: Schedule | None = None) -> None:
         self._played += 1
         self._executions += result.executions
         result = replace(result, schedules=self._played, executions=self._executions, drawn=True)
         if result.status == "passed":
+            self._passed = result
             self._runner.note(result, self._node, self._suite)
             return
         words = self._runner.failing(result, self._node, self._suite)[0]

@@ -41,12 +41,10 @@ def _check_ids(settings: Settings, suite: Any) -> None:
     from pytest_quarry.checks.catalogue import of_kind
     from pytest_quarry.checks.fuzzing import FUZZ
 
-    known = [check.id for check in of_kind(suite.kind)]
-    drawn = [FUZZ.id] if suite.kind in FUZZ.kinds else []
-    unknown = [each for each in settings.only if each not in (*known, *drawn)]
+    known = [check.id for check in (*of_kind(suite.kind), FUZZ) if suite.kind in check.kinds]
+    unknown = [each for each in settings.only if each not in known]
     if unknown:
-        names = ", ".join((*known, *drawn))
-        raise UsageError(f"--only names {', '.join(unknown)}; the checks of this consumer are {names}")
+        raise UsageError(f"--only names {', '.join(unknown)}; the checks of this consumer are {', '.join(known)}")
     for failure in settings.known_failures:
         if failure.id not in known:
             raise UsageError(f"known failure {failure.id} is no check of this consumer; they are {', '.join(known)}")

@@ -225,9 +225,7 @@ def test_check_with_a_query_that_fails(tmp_path: Path) -> None:
     code, said = check(tmp_path, "--handler", "orders:Sound", *query)
     assert code == 2
     assert "rows from sqlite: 'orders.sqlite:SELECT sku FROM orders' cannot be read: no such column: sku" in said
-    assert said.count(": cannot be checked\nrows from sqlite") == 1, (
-        "each of the other checks would say the same"
-    )
+    assert said.count(": cannot be checked\nrows from sqlite") == 1, "each of the other checks would say the same"
 
 
 def test_check_with_a_query_that_finds_nothing(tmp_path: Path) -> None:
