@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,6 +97,7 @@ def width_of(config: Any) -> int:
 
 def conductor(suite: Conformance, config: Any, progress: Progress | None = None) -> Conductor:
     """What conducts the checks of a suite, within the session's budget."""
+    _check_clock(type(suite).__name__)
     limits = Limits(seconds=guard_seconds(config))
     budget: Budget = config._quarry_budget
     is_too_late, is_over = budget.is_used_up, budget.next_share()
@@ -108,6 +110,16 @@ def conductor(suite: Conformance, config: Any, progress: Progress | None = None)
         is_too_late=is_too_late,
         watch=watch,
     )
+
+
+def _check_clock(name: str) -> None:
+    """Refuse a clock that somebody else moves: freezegun and the world would both set the consumer's."""
+    freezegun = sys.modules.get("freezegun.api")
+    if freezegun is not None and getattr(freezegun, "freeze_factories", None):
+        raise ConsumerError(
+            f"{name} runs while freezegun's freeze_time is active. A consumer's clock is its world's: leave freeze_time, an "
+            "autouse fixture perhaps, out of this suite."
+        )
 
 
 def failing(result: Result, node: Any, suite: Conformance) -> tuple[str, Path | None]:

@@ -264,6 +264,21 @@ def test_a_consumer_that_does_nothing_is_no_proof(pytester: pytest.Pytester, sou
     result.stdout.fnmatch_lines(["EB03 restart *inconclusive", *lines])
 
 
+def test_a_clock_that_freezegun_holds_is_refused(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("freezegun")
+    frozen = (
+        "    @pytest.fixture(autouse=True)\n"
+        "    def frozen(self):\n"
+        "        from freezegun import freeze_time\n"
+        "        with freeze_time('2026-01-01'):\n"
+        "            yield\n"
+    )
+    result = run(pytester, f"import pytest\n{suite(frozen)}")
+    result.stdout.fnmatch_lines(
+        ["TestOrders runs while freezegun's freeze_time is active. A consumer's clock is its world's*"]
+    )
+
+
 def test_a_consumer_that_is_not_deterministic_is_no_proof(pytester: pytest.Pytester) -> None:
     source = SOUND.replace(
         "        run_id = notification",
