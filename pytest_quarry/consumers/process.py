@@ -196,7 +196,7 @@ def _own_frames(stack: str) -> str:
     below = False
     for line in stack.splitlines():
         below = line.startswith("  ") and (below or (_is_base(line) and bool(lines)))
-        if not below:
+        if not below and f'"{HERE}{os.sep}' not in line:  # the kit's, in between
             lines.append(line)
     return "\n".join(lines)
 

@@ -107,6 +107,7 @@ def test_a_lock_that_is_never_free_is_ended_by_the_guard(work: Work) -> None:
     seen = misbehave(work)
     assert ending(seen).startswith("hung it did nothing")
     assert f"in {work.__name__}" in seen.history.stack
+    assert "pytest_quarry" not in seen.history.stack
 
 
 def ignores_signals(world: World) -> None:
