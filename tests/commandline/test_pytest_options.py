@@ -71,9 +71,11 @@ def test_a_budget_is_kept_and_what_it_cut_is_said(tmp_path: Path) -> None:
     code, said = check(tmp_path, *SOUND, "--only", "EB04,EB05,EB06", pytest=wanted)
     assert code == 0, said
     report = json.loads((tmp_path / "report.json").read_text())
-    cut = [found["id"] for found in report["checks"] if found["reason"]]
+    late = [found["id"] for found in report["checks"] if found["status"] == "skipped"]  # on a busy machine
+    cut = [found["id"] for found in report["checks"] if found["reason"] and found["id"] not in late]
     assert cut, "each of them takes longer than that by far"
-    assert last(said).endswith(f"{', '.join(cut)} cut short by the budget"), said
+    words = [f"{', '.join(cut)} cut short by the budget", *([f"{', '.join(late)} left out by it"] if late else [])]
+    assert last(said).endswith("; ".join(words)), said
     for found in report["checks"]:
         line = f"{found['id']} {found['slug']}: the budget ended after {found['schedules']} schedules"
         assert (line in said) == (found["id"] in cut), said
