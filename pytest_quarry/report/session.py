@@ -55,7 +55,7 @@ def session_of(config: pytest.Config, records: Sequence[Record]) -> Session:
     return Session(
         records=tuple(records),
         profile=options.quarry_profile,
-        seed=options.quarry_seed,
+        seed=options.quarry_seed or 0,
         strict=options.quarry_strict,
         budget=options.quarry_budget,
         catalogue=CATALOGUE_VERSION,

@@ -73,7 +73,8 @@ def test_on_a_terminal_it_stands_behind_the_line_and_goes_when_the_check_is_done
     seen = [(int(done), int(planned)) for done, planned in LIVE.findall(text)]
     assert seen
     assert seen == sorted(seen)
-    assert all(done < planned == 3 for done, planned in seen)
+    assert all(done < planned for done, planned in seen)
+    assert len({planned for _, planned in seen}) == 1
     assert "\x1b7\x1b[K\x1b8" in text[text.rindex("schedules, ") :], "taken back"
 
 
@@ -88,7 +89,7 @@ def test_in_a_log_it_has_lines_of_its_own_with_v(slow: pytest.Pytester) -> None:
     assert result.ret == 0
     lines = [line for line in result.outlines if line.startswith("PO01 poll-again: ")]
     assert lines
-    assert all(re.fullmatch(r"PO01 poll-again: \d of 3 schedules, \d+ s", line) for line in lines)
+    assert all(re.fullmatch(r"PO01 poll-again: \d of \d schedules, \d+ s", line) for line in lines)
     assert "\x1b" not in result.stdout.str()
 
 
