@@ -21,6 +21,7 @@ from pytest_quarry.checks.stage import Stage
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.samples.demo import RepairedOrders
 from pytest_quarry.simulation import explore, places
+from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.world import EPOCH, World
 
@@ -70,7 +71,7 @@ def one_schedule() -> Ratio:
         nonlocal incarnations
         incarnations = 0
         for schedule in schedules:
-            history = simulate(schedule, consumer, observe="boundaries" if schedule is base else "turns")
+            history = simulate(schedule, consumer, Play(observe=schedule is base))
             incarnations += max(entry.incarnation for entry in history.entries)
 
     def theirs() -> None:
