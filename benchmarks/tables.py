@@ -66,7 +66,7 @@ def cleared(found: dict[str, Found]) -> str:
     lines = []
     for sample in sound:
         what = found.get(sample.name)
-        kind = sample.suite().kind if not sample.needs else "event-bus"
+        kind = "" if sample.missing else sample.suite().kind
         if not what:
             lines.append(f"| {sample.name} | {sample.what} | {kind} | not measured | | | | |")
             continue
