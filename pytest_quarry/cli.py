@@ -151,7 +151,17 @@ def _run(file: Path, suite: str) -> dict[str, int]:
     """pytest in a process of its own: the user's own configuration must not reach the demo. How many checks ended how."""
     report = file.with_name(f"{suite}.json")
     command = [sys.executable, "-m", "pytest", f"{file.name}::{suite}", "--rootdir", ".", "-c", "/dev/null"]
-    options = ["-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:random_order"]
+    options = [
+        "-q",
+        "--no-header",
+        "--quarry-profile=core",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:random_order",
+    ]
     sys.stdout.flush()
     subprocess.run([*command, *options, f"--quarry-report=json:{report}"], cwd=file.parent, check=False)
     checks = json.loads(report.read_text(encoding="utf-8"))["checks"] if report.exists() else []

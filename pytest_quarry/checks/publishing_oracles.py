@@ -86,10 +86,10 @@ def not_before(history: History, told_only: bool) -> Iterator[Verdict]:
         failed = [at for at, entry in enumerate(history.entries) if entry.what == "failed" and at < message.at]
         if written:
             why = "The message of step {1} was out before Quarry had written the run, at step {0}."
-            yield _violated("B", message, what, why, written[0], here=message.at)
+            yield _violated("B", message, what, why, written[0])
         elif failed:
             why = "At step {0} the run came to nothing, and step {1} announced it all the same."
-            yield _violated("B", message, what, why, failed[-1], here=message.at)
+            yield _violated("B", message, what, why, failed[-1])
         else:
             yield _violated("B", message, what, "Nothing had written the run by step {0}.")
 
@@ -236,14 +236,14 @@ def _attribute_fault(name: str, found: Mapping[str, tuple[str, str]], run: Truth
     return "" if right else f"has the attribute {name} {_shown(value)}; it is {_shown(true)}"
 
 
-def _violated(letter: Letter, message: Said, sentence: str, why: str, *before: int, here: int | None = None) -> Verdict:
+def _violated(letter: Letter, message: Said, sentence: str, why: str, *before: int) -> Verdict:
     return Verdict(
         status="violated",
         oracle=letter,
         sentence=sentence,
         why=why,
         entries=(*before, message.at),
-        here=message.at if here is None else here,
+        here=message.at,
         run_id=message.truth.run_id,
     )
 

@@ -37,9 +37,9 @@ class TestBefore:
         assert got == whole("B", self.SENTENCE, self.BEFORE, 4, 2, here=2)
 
     def test_the_run_came_to_nothing(self) -> None:
-        got = said(history(entry("failed"), entry("failed"), entry("crossed"), published(message(), "nowhere")), "B")
+        got = said(history(*[entry("failed")] * 3, published(message(), "nowhere")), "B")
         why = "At step {0} the run came to nothing, and step {1} announced it all the same."
-        assert got == whole("B", self.SENTENCE, why, 2, 4, here=4)
+        assert got == whole("B", self.SENTENCE, why, 3, 4, here=4)
 
     def test_nothing_was_written_at_all(self) -> None:
         got = said(history(entry("crossed"), published(message(), "nowhere")), "B")
