@@ -37,7 +37,7 @@ def _why(history: History, consumer: Consumer) -> str:
     published = [entry.published for entry in entries if entry.published is not None]
     elsewhere = [publication.topic for publication in published if not publication.ours]
     if "hung" in last:
-        return f"It did not come back: {last['hung']}. {PATIENCE}"
+        return _hung(last["hung"])
     if last.get("raised", "").startswith("start raised"):
         error = last["raised"].removeprefix("start raised ")
         return f"{consumer.name}.start(world) raised {error}. It must return a publisher that is ready to take a run."
@@ -83,9 +83,7 @@ def of_loader(history: History, consumer: Consumer, run_id: str) -> Verdict:
     elif raised:
         why = f"It raised {raised[0]}, each time. Wrong path, or wrong layout (it is {consumer.layout!r} here)?"
     elif "hung" in what:
-        why = (
-            f"It did not come back: {next(entry.text for entry in history.entries if entry.what == 'hung')}. {PATIENCE}"
-        )
+        why = _hung(next(entry.text for entry in history.entries if entry.what == "hung"))
     elif "ended" in what and "returned" not in what:
         ended = next(entry.text for entry in history.entries if entry.what == "ended")
         why = (
@@ -127,6 +125,11 @@ def of_names(history: History, consumer: Consumer, due: Mapping[str, RunView]) -
             'item_key(event) to return what rows has: event.data["sku"], say, where that is unique in a run.',
         )
     return None
+
+
+def _hung(how: str) -> str:
+    """It may be slow, where nothing was seen; who goes round in circles has no use for more time."""
+    return f"It did not come back: {how}." + (f" {PATIENCE}" if how.startswith("it did nothing") else "")
 
 
 def _some(names: Iterable[object]) -> str:

@@ -6,6 +6,7 @@ import bdb
 import contextlib
 import ctypes
 import faulthandler
+import inspect
 import io
 import logging
 import os
@@ -232,12 +233,12 @@ def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
     threads = threading.active_count()
     try:
         value = consumer.do(command)
-    except ConsumerError as error:
-        return Unusable(str(error))
     except Exception as error:
         if link.inline and _quits_debugger(error):
             raise
         return _raised(error)
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        return Unusable(consumer.is_generator(value))
     return Returned(_plain(value), consumer.tasks or (threading.active_count() > threads and clocks.others_work(link)))
 
 

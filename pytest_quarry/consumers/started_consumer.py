@@ -42,12 +42,14 @@ class StartedConsumer:
             if self._runner is None:
                 self._runner = asyncio.Runner()
             result = self._runner.run(_awaited(result))
-        if inspect.isgenerator(result) or inspect.isasyncgen(result):
-            raise ConsumerError(
-                f"{self._name} has a turn that is a generator: {result.__qualname__} contains `yield`, so calling it ran nothing "
-                "of it, and nobody iterates over it. Make it a function that does its work and returns."
-            )
         return result
+
+    def is_generator(self, value: Any) -> str:
+        """What to say of a turn that only made a generator."""
+        return (
+            f"{self._name} has a turn that is a generator: {value.__qualname__} contains `yield`, so calling it ran nothing of it, "
+            "and nobody iterates over it. Make it a function that does its work and returns."
+        )
 
     def _find_turn(self, consumer: Consumer, started: Any) -> Callable[[Call], Any]:
         if started is None:
