@@ -13,7 +13,7 @@ from programs import QUICK, bash, play, python, texts
 from pytest_quarry.consumers import keeper
 from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.consumer import ConsumerError
-from pytest_quarry.consumers.outside.group import MARKER
+from pytest_quarry.consumers.outside.group import MARKER, fair_share
 from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, Poll, Restart, Write
 
 
@@ -103,6 +103,13 @@ def test_a_program_that_does_nothing_for_ever() -> None:
 def test_a_program_that_is_busy_for_ever() -> None:
     history = play(python("while True: pass"), play=QUICK)
     assert texts(history, "hung") == ["it did nothing the world could see for 1.5 s"]
+
+
+@pytest.mark.parametrize(
+    ("spent", "counts"), [(0.0, 0.1), (0.05, 0.2), (0.25, 1.0), (0.9, 1.0)], ids=["starved", "slow", "busy", "threads"]
+)
+def test_a_program_that_the_machine_does_not_let_run_is_not_accused_soon(spent: float, counts: float) -> None:
+    assert fair_share(spent, 0.25) == pytest.approx(counts)
 
 
 def test_a_timeout_of_its_own() -> None:

@@ -9,13 +9,15 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_quarry.consumers import keeper
 
 MARKER = "QUARRY_PROGRAM"
 MOST_FILE = 256 << 20  # bytes of one file: a program that fills the disk is ended by a signal (SIGXFSZ)
+LEAST_SHARE = 0.1
+TICKS = os.sysconf("SC_CLK_TCK")
 GONE = 1.0  # real seconds that killed processes have to be gone
 
 
@@ -60,6 +62,7 @@ class Group:
         self.pid = self._process.pid
         keeper.remember_group(self.pid)
         self._ended = ended
+        self._spent = 0.0  # seconds of processors
         self._waiter = threading.Thread(target=self._wait, name="quarry waiter", daemon=True)
         self._waiter.start()
 
@@ -101,6 +104,18 @@ class Group:
         keeper.forget_marker(f"{MARKER}={self.marker}")
         return left
 
+    def share(self, seconds: float) -> float:
+        """How much of the real seconds since it was last asked it had: 1 where it waited for something, or ran; less where
+        it wanted to run and the machine was too busy to let it."""
+        spent, wants = 0.0, False
+        for pid in marked(f"{MARKER}={self.marker}"):
+            for thread in _threads(pid):
+                state, ticks = thread
+                spent += ticks / TICKS
+                wants |= state in "RD"
+        before, self._spent = self._spent, spent
+        return fair_share(spent - before, seconds) if wants else 1.0
+
     def tree(self) -> str:
         """What runs: each process with its words."""
         lines = []
@@ -109,6 +124,22 @@ class Group:
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
                 lines.append(f"process {pid}: {words.strip()}")
         return "\n".join(lines)
+
+
+def fair_share(spent: float, seconds: float) -> float:
+    """What counts of real seconds in which so much of a processor's time was had; never nothing, so that it ends."""
+    return min(1.0, max(LEAST_SHARE, spent / seconds))
+
+
+def _threads(pid: int) -> Iterator[tuple[str, int]]:
+    """Each thread of a process: its state, and the ticks of a processor it had."""
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                fields = (
+                    Path(f"/proc/{pid}/task/{thread}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+                )
+                yield fields[0], int(fields[11]) + int(fields[12])
 
 
 def marked(text: str) -> list[int]:

@@ -103,13 +103,13 @@ class CommandProcess:
             return boundary
         patience = min(self._guard, STOPPING) if self._ending else self._guard
         slice_seconds = min(LOOK_EVERY, patience)
-        looks = math.ceil(patience / slice_seconds)
+        looks = float(math.ceil(patience / slice_seconds))
         while True:
             self._check_for_floods()
             try:
                 event = self._events.get(timeout=slice_seconds)
             except queue.Empty:
-                looks -= 1
+                looks -= self._group.share(slice_seconds) if self._group is not None else 1
                 if looks <= 0 and self._ending:
                     return Returned(None)
                 if looks <= 0:
