@@ -96,13 +96,6 @@ BROKEN_OUTSIDE: tuple[Sample, ...] = (
         programs="libfaketime",
     ),
     broken(
-        "outside-python-bucket-poller-looks-back",
-        "A Python script with boto3 that looks back one hour; its checkpoint is written after it printed.",
-        "programs:PythonBucketPollerLooksBackSuite",
-        "PO03 PO05",
-        programs="libfaketime",
-    ),
-    broken(
         "outside-typescript-poller-remembers-first",
         "TypeScript: the checkpoint is written before the rows.",
         "programs:TypeScriptPollerRemembersFirstSuite",

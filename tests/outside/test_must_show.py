@@ -14,8 +14,12 @@ import pytest
 
 from pytest_quarry.checks.catalogue import BY_ID, of_kind
 from pytest_quarry.checks.conduct import Conductor
+from pytest_quarry.checks.stage import Stage
+from pytest_quarry.consumers.outside import clock
 from pytest_quarry.report import terminal
 from pytest_quarry.samples import SAMPLES, Sample
+from pytest_quarry.samples.programs import PythonBucketPollerLooksBackSuite
+from pytest_quarry.simulation.run import simulate
 
 BY_NAME = {sample.name: sample for sample in SAMPLES}
 TWINS = {
@@ -65,3 +69,17 @@ def test_its_twin_is_cleared(name: str) -> None:
         done = 0
         result = conductor.conduct(check)
         assert result.status in ("passed", "skipped"), terminal.failure(result, replay=None)
+
+
+def test_a_script_with_boto3_that_looks_back_is_convicted() -> None:
+    """By one schedule that is replayed: each turn of it imports boto3."""
+    if clock.library() is None:
+        pytest.skip("libfaketime is not installed")
+    consumer = PythonBucketPollerLooksBackSuite().consumer()
+    conductor = Conductor(consumer)
+    check = BY_ID["PO05"]
+    schedule = next(iter(check.schedules(Stage(consumer, 0, lambda schedule: simulate(schedule, consumer)))))
+    result = conductor.replay(check, schedule)
+    assert result.status == "failed"
+    assert result.verdict is not None
+    assert "was lost" in result.verdict.sentence
