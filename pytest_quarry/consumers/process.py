@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import glob
 import math
 import os
 import select
@@ -171,6 +172,9 @@ class ConsumerProcess:
         except ChildProcessError:
             status = 0
         keeper.forget_group(pid)
+        for name in glob.glob(f"/dev/shm/sem.mp-{pid}-*"):  # semaphores of multiprocessing outlive who is killed
+            with contextlib.suppress(OSError):
+                os.unlink(name)
         return os.waitstatus_to_exitcode(status)
 
 

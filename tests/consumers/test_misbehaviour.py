@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import shutil
 import signal
@@ -330,6 +331,21 @@ def test_a_flood_of_output_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = misbehave(work, Limits(seconds=10))
     assert ending(seen) == "hung it wrote more than 1 MiB to its output"
     assert len(seen.history.output) <= 20_000
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="semaphores are no files here")
+def test_semaphores_of_a_killed_consumer_are_gone() -> None:
+    """Their names are drawn, and consumers of one seed draw the same ones."""
+    before = set(Path("/dev/shm").glob("sem.mp-*"))
+
+    def work(world: World) -> None:
+        for _ in range(3):
+            multiprocessing.get_context("spawn").Semaphore()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    misbehave(work)
+    misbehave(work)
+    assert set(Path("/dev/shm").glob("sem.mp-*")) <= before
 
 
 def test_a_flood_is_noticed_at_the_next_operation(monkeypatch: pytest.MonkeyPatch) -> None:

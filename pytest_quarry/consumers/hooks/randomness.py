@@ -5,6 +5,7 @@ The same seed twice would give a restarted consumer the same uuids and hide bugs
 
 from __future__ import annotations
 
+import multiprocessing.process
 import os
 import random
 import sys
@@ -37,6 +38,8 @@ def install(link: Link, seed: int, incarnation: int) -> dict[int, Any]:
     replacements: dict[int, Any] = {id(os.urandom): urandom, id(os.getpid): getpid, id(os.kill): kill}
     os.urandom, os.getpid, os.kill = urandom, getpid, kill
     _seed_generators(source)
+    # Names of semaphores are drawn too, for the whole machine: those that another process drew from this seed must not meet.
+    multiprocessing.process.current_process()._config["semprefix"] = f"/mp-{real_pid}"  # type: ignore[attr-defined]
     return replacements
 
 
