@@ -4,7 +4,7 @@
   replaces it. ``<!-- uses: reading.md -->`` brings the files of another page.
 - A ``sh`` block is run. ``<!-- exits: 1 -->`` before it says how it ends, if not with 0.
 - A ``text`` block is what the command before it printed (``<!-- printed by: the next command -->``: the one after it): each
-  of its lines, in this order, however wide; a line ``⋮`` stands for any.
+  of its lines, in this order, however wide and whatever the fingerprint of a schedule; a line ``⋮`` stands for any.
 - ``<!-- not run: why -->`` before a block leaves it out; so does ``<!-- ci: name -->``, which `.ci/run` runs.
 """
 
@@ -26,6 +26,7 @@ BLOCK = re.compile(r"((?:^<!--[^\n]*-->\n\s*)*)^```(\w+)\n(.*?)^```$", re.DOTALL
 SAID = re.compile(r"<!-- ([a-z ]+): ([^\n]*?) -->")
 USES = re.compile(r"^<!-- uses: (\S+) -->$", re.MULTILINE)
 NAME = re.compile(r"(?:#|//) ([\w.-]+\.\w+)(?: .*)?\n")
+FINGERPRINT = re.compile(r"-[0-9a-f]{8}\.json")  # of a saved schedule: another one whenever schedules say more
 PATIENCE = 300  # real seconds for one command
 
 
@@ -118,7 +119,7 @@ def _compare(shown: str, printed: Iterator[str], page: Path) -> None:
 
 
 def _words(line: str) -> str:
-    return " ".join(line.split())
+    return FINGERPRINT.sub("-0.json", " ".join(line.split()))
 
 
 if __name__ == "__main__":
