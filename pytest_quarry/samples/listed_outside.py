@@ -22,6 +22,12 @@ SOUND_OUTSIDE: tuple[Sample, ...] = (
         "programs:PythonBucketPollerSuite",
     ),
     sound(
+        "outside-typescript-poller",
+        "TypeScript: one file of rows per run, renamed into place, is the mark.",
+        "programs:TypeScriptPollerSuite",
+        programs="node tsx",
+    ),
+    sound(
         "outside-bash-worker",
         "bash, curl and jq: a file per run by rename, deletes last.",
         "programs:BashWorkerSuite",
@@ -33,16 +39,44 @@ SOUND_OUTSIDE: tuple[Sample, ...] = (
         "programs:PythonWorkerSuite",
     ),
     sound(
+        "outside-typescript-worker",
+        "TypeScript and fetch: a file per run by rename, deletes last.",
+        "programs:TypeScriptWorkerSuite",
+        programs="node tsx",
+    ),
+    sound(
         "outside-bash-publisher",
         "bash, jq and `aws sns publish`: all that is said comes from the arguments.",
         "programs:BashPublisherSuite",
         programs="bash jq aws",
     ),
     sound(
+        "outside-python-publisher",
+        "A Python script with boto3 that retries, then fails loudly.",
+        "programs:PythonPublisherSuite",
+    ),
+    sound(
+        "outside-typescript-publisher",
+        "TypeScript and fetch: retries, then fails loudly.",
+        "programs:TypeScriptPublisherSuite",
+        programs="node tsx",
+    ),
+    sound(
         "outside-node-lambda",
         "JavaScript behind the shim: a file per run by rename, each record alone.",
         "programs_lambda:NodeLambdaSuite",
         programs="node",
+    ),
+    sound(
+        "outside-typescript-lambda",
+        "TypeScript behind the shim: a file per run by rename, each record alone.",
+        "programs_lambda:TypeScriptLambdaSuite",
+        programs="node tsx",
+    ),
+    sound(
+        "outside-python-lambda",
+        "Python behind the shim: SQLite with a key, each record alone.",
+        "programs_lambda:PythonLambdaSuite",
     ),
 )
 
@@ -62,6 +96,13 @@ BROKEN_OUTSIDE: tuple[Sample, ...] = (
         programs="libfaketime",
     ),
     broken(
+        "outside-typescript-poller-remembers-first",
+        "TypeScript: the checkpoint is written before the rows.",
+        "programs:TypeScriptPollerRemembersFirstSuite",
+        "PO02",
+        programs="node tsx",
+    ),
+    broken(
         "outside-bash-worker-deletes-all",
         "bash, curl and jq: appends, and deletes a message whatever became of it.",
         "programs:BashWorkerDeletesAllSuite",
@@ -69,11 +110,30 @@ BROKEN_OUTSIDE: tuple[Sample, ...] = (
         programs="bash curl jq",
     ),
     broken(
+        "outside-python-worker-acknowledges-first",
+        "A Python script with boto3 that deletes a message, then loads its run.",
+        "programs:PythonWorkerAcknowledgesFirstSuite",
+        "EB04",
+    ),
+    broken(
         "outside-bash-publisher-pasted",
         "bash and `aws sns publish`: JSON and path are pasted together.",
         "programs:BashPublisherPastedSuite",
         "PB02 PB03",
         programs="bash aws",
+    ),
+    broken(
+        "outside-python-publisher-quiet",
+        "A Python script with boto3: failed runs are not announced, failures of SNS exit with 0.",
+        "programs:PythonPublisherQuietSuite",
+        "PB05 PB04",
+    ),
+    broken(
+        "outside-typescript-publisher-gives-up",
+        "TypeScript and fetch: one attempt, no attributes.",
+        "programs:TypeScriptPublisherGivesUpSuite",
+        "PB06 PB04",
+        programs="node tsx",
     ),
     broken(
         "outside-node-lambda-remembers",

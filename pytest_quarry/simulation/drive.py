@@ -113,7 +113,7 @@ class Drive:
         self.reconciles = False
         self._grants = Grants(world, recorder, trouble, worker)
         self._power = PowerLog(world.root)
-        self.hung = False
+        self.hung = self.by_a_program = False
         self.output, self.stack = "", ""
 
     def executes(self, execute: Callable[[str], Any]) -> None:
@@ -195,6 +195,7 @@ class Drive:
         return ConsumerProcess(self._birth(), guard_seconds=self._play.limits.seconds)
 
     def _program(self, command: Command) -> CommandProcess:
+        self.by_a_program = True
         process = CommandProcess(command, self._birth(), guard_seconds=self._play.limits.seconds)
         self._world.watch.look(self._world.now)  # where its prints will be kept is no doing of its own
         return process

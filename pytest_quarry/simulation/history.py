@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+# A time in a message: ISO 8601, or since the epoch.
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?|\b1\d{9}(?:\d{3}){0,3}(?:\.\d+)?\b")
 
 Happening = Literal[
     "wrote",
@@ -125,6 +129,7 @@ class History:
     unreached: tuple[str, ...] = ()
     not_exercised: tuple[str, ...] = ()
     takes: str = ""
+    by_a_program: bool = False  # whose clock goes on by itself: no two times it tells are equal
     peeked: int | None = None
     truths: dict[str, Truth] = field(default_factory=dict)
     # What storage held after an entry at which the world wrote to it: its keys, where a play asks for them.
@@ -142,6 +147,14 @@ class History:
 
     def difference(self, other: History) -> str | None:
         """Where two executions of one schedule part, in words; None when they are equal."""
+        if self.by_a_program and other.by_a_program:
+            return self._without_times()._difference(other._without_times())
+        return self._difference(other)
+
+    def _without_times(self) -> History:
+        return replace(self, entries=tuple(_without_time(entry) for entry in self.entries))
+
+    def _difference(self, other: History) -> str | None:
         for number, (mine, theirs) in enumerate(zip(self.entries, other.entries, strict=False), 1):
             if mine != theirs:
                 return f"entry {number}: {_words(mine)} against {_words(theirs)}"
@@ -150,6 +163,14 @@ class History:
             number = min(len(self.entries), len(other.entries))
             return f"entry {number + 1}: only one of them goes on, with {_words(longer[number])}"
         return None if self == other else "the rows at the end"
+
+
+def _without_time(entry: Entry) -> Entry:
+    if entry.published is None:
+        return entry
+    attributes = tuple((name, kind, TIME.sub("", value)) for name, kind, value in entry.published.attributes)
+    text = TIME.sub("", entry.published.text)
+    return replace(entry, published=replace(entry.published, text=text, attributes=attributes))
 
 
 def _words(entry: Entry) -> str:

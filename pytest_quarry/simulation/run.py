@@ -116,6 +116,7 @@ class _Simulation:
             rows=rows,
             notified=self.deliveries.notified,
             takes=self.drive.takes or "",
+            by_a_program=self.drive.by_a_program,
             peeked=peeked,
             truths=truths,
             trees=self.trees,
