@@ -25,7 +25,7 @@ async function announce(): Promise<void> {
       console.error(`${run_id} was not announced`);
       process.exit(1);
     }
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
