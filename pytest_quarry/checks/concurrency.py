@@ -14,6 +14,7 @@ from pytest_quarry.simulation.schedule import Break, Crash, Overlap, Schedule, S
 MOST_POINTS = 16  # at which one worker stands still
 MOST_OF_TWO = 48  # interleavings of two switches; more are sampled
 MOST_KILLED = 40  # of those between operations that changed something: the second worker is killed where it stands
+PROGRAM_SHARE = 2  # a program, each of whose schedules takes many times as long, meets one in so many of these
 VISIBILITY = 31  # seconds after which the bus delivers again what nobody acknowledged
 
 
@@ -59,7 +60,8 @@ def _interleavings(stage: Stage, base: Schedule) -> Iterator[Schedule]:
     yield base
     overlap = base.steps[-1]
     assert isinstance(overlap, Overlap)
-    points = _points(stage.history(base), worker=1)
+    share = PROGRAM_SHARE if stage.history(base).by_a_program else 1
+    points = _points(stage.history(base), worker=1)[: MOST_POINTS // share]
     for point in points:
         yield _with(base, replace(overlap, switches=(point,)))
     for point in points:
@@ -69,12 +71,12 @@ def _interleavings(stage: Stage, base: Schedule) -> Iterator[Schedule]:
     durable = set(_durable(stage.history(base), worker=1))
     for point in points:
         once = stage.history(_with(base, replace(overlap, switches=(point,))))
-        twice += [replace(overlap, switches=(point, back)) for back in _points(once, worker=2)]
+        twice += [replace(overlap, switches=(point, back)) for back in _points(once, worker=2)[: MOST_POINTS // share]]
         for back in _durable(once, worker=2) if point in durable else ():
             crash = Crash(back.label, back.occurrence)
             killed.append(replace(overlap, switches=(point, back), crash=crash, crash_second=True))
     luck = random.Random(f"{base.fingerprint}/{len(twice)}")
-    for found, most in ((twice, MOST_OF_TWO), (killed, MOST_KILLED)):
+    for found, most in ((twice, MOST_OF_TWO // share), (killed, MOST_KILLED // share)):
         for each in found if len(found) <= most else luck.sample(found, most):
             yield _with(base, each)
 

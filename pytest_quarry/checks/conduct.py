@@ -216,9 +216,10 @@ class Conductor:
             return Verdict(
                 status="inconclusive",
                 oracle="",
-                sentence=f"The consumer is not deterministic: two executions of one schedule differ at {difference}.",
-                why="Its clock and its randomness are the world's; what is left is the order of its own threads, what it "
-                "reads from outside the world, or the order of a set.",
+                sentence="The consumer is not deterministic: two executions of one schedule differ.",
+                why=f"They differ at step {{0}}: {_plain(difference.how)}.\nIts clock and its randomness are the world's; what is "
+                "left is the order of its own threads, what it reads from outside the world, or the order of a set.",
+                entries=(difference.at,),
             )
         return None
 
@@ -270,6 +271,11 @@ class Conductor:
 
 def _hung(history: History) -> bool:
     return any(entry.what == "hung" for entry in history.entries)
+
+
+def _plain(text: str) -> str:
+    """A text of the consumer's, whose braces name no entries."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _unexplained(history: History, consumer: Consumer) -> Verdict:

@@ -62,11 +62,16 @@ def why_of(verdict: Verdict, history: History) -> str:
     if not verdict.entries:
         return verdict.why
     numbers = _numbers(lines_of(history.entries))
-    return verdict.why.format(*(numbers.get(at, "?") for at in verdict.entries))
+    return verdict.why.format(*(_number(numbers, at) for at in verdict.entries))
 
 
 def _numbers(lines: list[Line]) -> dict[int, int]:
     return {at: number for number, line in enumerate(lines, 1) for at in line.entries}
+
+
+def _number(numbers: dict[int, int], at: int) -> int:
+    """The line of an entry; of one that has none, the last line before it."""
+    return max((number for place, number in numbers.items() if place <= at), default=1)
 
 
 def _heading(result: Result, width: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from pytest_quarry.samples.handlers import SqliteHandlerSuite
 from pytest_quarry.samples.pollers import SqlitePollerSuite
@@ -45,6 +46,29 @@ class NewestSegmentPollerSuite(SqlitePollerSuite):
     """Reads the newest segment of a run."""
 
     reader = NewestSegment
+
+
+class PolicyOfTheFirstRun(Storage):
+    """Learns from the first run whether items share the snapshot of the terminal event, and skips that snapshot if not."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.together: bool | None = None
+
+    def item_files(self, folder: str) -> list[str]:
+        files = super().item_files(folder)
+        last = self.data_files(folder, "run_complete")[-1:]
+        snapshots = {match["snapshot"] for path in last if (match := DATA_FILE.fullmatch(path))}
+        with_end = [path for path in files if any(f"/{snapshot}/" in path for snapshot in snapshots)]
+        if self.together is None:
+            self.together = bool(with_end)
+        return files if self.together else [path for path in files if path not in with_end]
+
+
+class PolicyOfTheFirstRunSuite(SqliteHandlerSuite):
+    """Takes the policy of the first run it sees for that of all."""
+
+    reader = PolicyOfTheFirstRun
 
 
 class FileByFile(Storage):

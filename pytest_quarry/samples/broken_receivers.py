@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from pytest_quarry.samples.handlers import INSERT, OrderLoader, values
 from pytest_quarry.samples.workers import Message, Worker, WorkerSuite, notification_in, receives
@@ -125,6 +125,25 @@ class GeneratorEndsSuite(WorkerSuite):
     """A generator that a failed receive ends for good."""
 
     worker = GeneratorEnds
+
+
+class EndsWhenCutOff(GeneratorEnds):
+    """Gets over what SQS refuses and over its silence, but not over a connection that is closed: that ends the generator."""
+
+    def forever(self) -> Iterator[Sequence[Message]]:
+        while True:
+            try:
+                batch = Worker.receive(self)
+            except (ClientError, ReadTimeoutError):
+                log.exception("nothing received")
+                batch = []
+            yield batch
+
+
+class EndsWhenCutOffSuite(WorkerSuite):
+    """A generator that a closed connection ends for good."""
+
+    worker = EndsWhenCutOff
 
 
 class CountsReceives(Worker):

@@ -237,6 +237,12 @@ BROKEN_READING: tuple[Sample, ...] = (
         "RD02 RD05",
     ),
     broken(
+        "policy-of-the-first-run",
+        "Learns from the first run it sees whether items share the last snapshot, and reads all others so.",
+        "broken_reading:PolicyOfTheFirstRunSuite",
+        "RD05",
+    ),
+    broken(
         "newest-segment",
         "Reads the newest segment of a run.",
         "broken_reading:NewestSegmentHandlerSuite",

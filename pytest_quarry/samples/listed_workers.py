@@ -111,6 +111,12 @@ BROKEN_WORKERS: tuple[Sample, ...] = (
         "EB21 EB22",
     ),
     broken(
+        "worker-ends-when-cut-off",
+        "Receives in a generator that survives refusals and timeouts; a closed connection ends it for good.",
+        "broken_receivers:EndsWhenCutOffSuite",
+        "EB22",
+    ),
+    broken(
         "worker-counts-receives",
         "Takes what it receives a second time for loaded.",
         "broken_receivers:CountsReceivesSuite",

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+PARTING = 40  # characters of a text that are shown where two part
 # A time in a message: ISO 8601, or since the epoch.
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?|\b1\d{9}(?:\d{3}){0,3}(?:\.\d+)?\b")
 
@@ -145,24 +146,30 @@ class History:
             found.update((view.run_id, view) for view in entry.runs)
         return found
 
-    def difference(self, other: History) -> str | None:
-        """Where two executions of one schedule part, in words; None when they are equal."""
+    def difference(self, other: History) -> Difference | None:
+        """Where two executions of one schedule part, and how; None when they are equal."""
+        mine, theirs = (self, other)
         if self.by_a_program and other.by_a_program:
-            return self._without_times()._difference(other._without_times())
-        return self._difference(other)
+            mine, theirs = self._without_times(), other._without_times()
+        for at, pair in enumerate(zip(mine.entries, theirs.entries, strict=False)):
+            if pair[0] != pair[1]:
+                return Difference(at, _how(*pair))
+        both = min(len(mine.entries), len(theirs.entries))
+        if len(mine.entries) != len(theirs.entries):
+            longer = max(mine.entries, theirs.entries, key=len)
+            return Difference(both - 1, f"after that only one of them goes on, with “{_words(longer[both])}”")
+        return None if mine == theirs else Difference(both - 1, "the rows at the end differ")
 
     def _without_times(self) -> History:
         return replace(self, entries=tuple(_without_time(entry) for entry in self.entries))
 
-    def _difference(self, other: History) -> str | None:
-        for number, (mine, theirs) in enumerate(zip(self.entries, other.entries, strict=False), 1):
-            if mine != theirs:
-                return f"entry {number}: {_words(mine)} against {_words(theirs)}"
-        if len(self.entries) != len(other.entries):
-            longer = max(self.entries, other.entries, key=len)
-            number = min(len(self.entries), len(other.entries))
-            return f"entry {number + 1}: only one of them goes on, with {_words(longer[number])}"
-        return None if self == other else "the rows at the end"
+
+@dataclass(frozen=True)
+class Difference:
+    """Where two histories part: the place of the entry, and what differs there, in words."""
+
+    at: int
+    how: str
 
 
 def _without_time(entry: Entry) -> Entry:
@@ -173,6 +180,28 @@ def _without_time(entry: Entry) -> Entry:
     return replace(entry, published=replace(entry.published, text=text, attributes=attributes))
 
 
+def _how(mine: Entry, theirs: Entry) -> str:
+    """What differs between two entries at one place."""
+    if _words(mine) != _words(theirs):
+        return f"“{_words(mine)}” in one, “{_words(theirs)}” in the other"
+    if mine.published is not None and theirs.published is not None and mine.published != theirs.published:
+        one, other = _parting(mine.published.text, theirs.published.text)
+        return f"the message of “{_words(mine)}” has “{one}” in one, “{other}” in the other"
+    if mine.rows != theirs.rows:
+        one, other = (0 if entry.rows is None else len(entry.rows) for entry in (mine, theirs))
+        rows = f"{one} rows in one, {other} in the other" if one != other else "other rows in one than in the other"
+        return f"after “{_words(mine)}” the target holds {rows}"
+    if mine.time != theirs.time:
+        return f"“{_words(mine)}” comes {mine.time:g} s after the beginning in one, {theirs.time:g} s in the other"
+    return f"“{_words(mine)}” leaves something else behind in one than in the other: on disk, in AWS or in the target"
+
+
 def _words(entry: Entry) -> str:
-    rows = "" if entry.rows is None else f", {len(entry.rows)} rows"
-    return f"“{entry.what} {entry.text}”, durable state {entry.state}{rows}"
+    return f"{entry.what} {entry.text}".strip()
+
+
+def _parting(one: str, other: str) -> tuple[str, str]:
+    """Two texts from a little before the place where they part."""
+    at = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    start = max(0, at - PARTING // 2)
+    return one[start : start + PARTING], other[start : start + PARTING]

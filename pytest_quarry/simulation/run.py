@@ -335,7 +335,7 @@ def _written(plan: PlannedRun, step: Write, views: dict[str, RunView]) -> str:
     view = views.get(plan.run_id)
     state = view.state if view is not None else "invisible"
     where = "" if step.window is None else f", writer in window {step.window}"
-    return f"{plan.run_id} {state}, {plan.items} items{where}"
+    return f"{plan.run_id} {state}, {plan.items} item{'' if plan.items == 1 else 's'}{where}"
 
 
 def _broken(step: Break) -> str:

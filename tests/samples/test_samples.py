@@ -168,9 +168,8 @@ def assert_minimal(sample: Sample, result: Result) -> None:
         assert found is None or found.oracle != result.verdict.oracle, f"{step} can go: {result.schedule.to_json()}"
 
 
-def test_every_check_convicts_a_sample() -> None:
-    convicting = {check for sample in BROKEN for check in sample.caught_by}
-    assert convicting == {check.id for check in CATALOGUE}
+def test_every_check_is_the_first_to_convict_a_sample() -> None:
+    assert {sample.caught_by[0] for sample in BROKEN} == {check.id for check in CATALOGUE}
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
