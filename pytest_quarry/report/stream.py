@@ -27,6 +27,15 @@ def attach(item: pytest.Item, check_id: str, call: pytest.CallInfo[Any], report:
         record = getattr(item, RECORD, None) or _unknown(item, check_id)
         ended = _ended(record, report)
         report.quarry = replace(ended, seconds=round(call.duration, 3)).to_json()  # type: ignore[attr-defined]
+        _in_one_line(report, ended)
+
+
+def _in_one_line(report: pytest.TestReport, record: Record) -> None:
+    """pytest's last lines, which in CI are not cut to the width, and JUnit's message: the sentence, not the whole text again."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    words = record.failure.sentence if record.failure is not None else record.reason
+    if crash is not None and words and record.id in crash.message.partition("\n")[0]:
+        crash.message = f"{record.id} {record.slug}: {words.splitlines()[0]}"
 
 
 def _properties(check_id: str) -> list[tuple[str, object]]:

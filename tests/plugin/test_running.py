@@ -18,23 +18,23 @@ FAILURE = """\
 EB05 crash-duplicates-nothing                                                                         critical
 run-A was loaded twice: 1 row expected, 2 found.
 
- step    time  world                           consumer                            target
-    1      1s  writes run-A finished, 1 items
+ step    time  world                          consumer                            target
+    1      1s  writes run-A finished, 1 item
     2      1s  accepts run-A (#1)
     3      2s  starts the consumer
     4      2s  delivers run-A (#1)
-    5      2s                                  sqlite INSERT orders orders.sqlite
-    6      2s                                  sqlite COMMIT orders.sqlite         +1 row of run-A
-    7      2s  KILLED                          before sqlite BEGIN orders.sqlite
+    5      2s                                 sqlite INSERT orders orders.sqlite
+    6      2s                                 sqlite COMMIT orders.sqlite         +1 row of run-A
+    7      2s  KILLED                         before sqlite BEGIN orders.sqlite
     8      3s  no more disturbances
     9      3s  waits 31 s
    10     34s  starts the consumer again
    11     34s  delivers run-A (#1)
-   12     34s                                  sqlite INSERT orders orders.sqlite
-   13     34s                                  sqlite COMMIT orders.sqlite         +1 row of run-A  ◀ here
-   14     34s                                  sqlite INSERT marks orders.sqlite
-   15     34s                                  sqlite COMMIT orders.sqlite
-   16     34s                                  acknowledged run-A (#1)
+   12     34s                                 sqlite INSERT orders orders.sqlite
+   13     34s                                 sqlite COMMIT orders.sqlite         +1 row of run-A  ◀ here
+   14     34s                                 sqlite INSERT marks orders.sqlite
+   15     34s                                 sqlite COMMIT orders.sqlite
+   16     34s                                 acknowledged run-A (#1)
 
 What step 6 loaded was durable; whatever should have told so was not when the consumer was killed at step 7.
 So at step 13 nothing kept it from loading again.
@@ -112,6 +112,16 @@ def test_lines_that_run_only_in_consumers_are_covered(pytester: pytest.Pytester)
     missed = {lines[number - 1] for number in report["missing_lines"]}
     assert {'run_id = notification["run_id"]', "if run.damage:", "with self.database:"} <= executed
     assert "raise OSError(run.damage)" in missed
+
+
+def test_in_ci_the_last_lines_name_what_failed_once(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")  # pytest cuts no line there
+    pytester.makepyfile(test_orders=BROKEN)
+    result = pytester.runpytest_subprocess("-q", "-k", "crash_duplicates")
+    result.stdout.fnmatch_lines(
+        ["FAILED test_orders.py::* - EB05 crash-duplicates-nothing: run-A was loaded twice: 1 row expected, 2 found."]
+    )
+    assert len([line for line in result.outlines if line.startswith("replay: ")]) == 1
 
 
 @pytest.mark.usefixtures("broken")

@@ -13,7 +13,7 @@ AT_60 = """\
 EB05 crash-duplicates-nothing                       critical
 run-A was loaded twice: 1 row expected, 2 found.
 
-   1   1s  writes run-A finished, 1 items
+   1   1s  writes run-A finished, 1 item
    2   1s  accepts run-A (#1)
    3   2s  starts the consumer
    4   2s  sqlite connect orders.sqlite

@@ -31,7 +31,7 @@ class TestSlow(PollerConformance):
         return Poller(world)
 
     def rows(self, world):
-        time.sleep(0.05)
+        time.sleep(0.005)
         return world.target.rows()
 """
 LIVE = re.compile(r"\x1b7\x1b\[K  PO01 poll-again: (\d+) of (\d+) schedules, \d+ s\x1b8")
