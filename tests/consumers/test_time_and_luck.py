@@ -378,4 +378,7 @@ def test_what_differs_between_executions_is_named() -> None:
     count[0] = 5
     difference = first.difference(see(work).history)
     assert difference is not None
-    assert difference.how == "“crossed write a” leaves something else behind in one than in the other: on disk, in AWS or in the target"
+    assert (
+        difference.how
+        == "“crossed write a” leaves something else behind in one than in the other: on disk, in AWS or in the target"
+    )

@@ -1,10 +1,10 @@
 """The kit tests itself: every broken sample is convicted by the checks it names, no sound one is accused.
 
-Seed 0 goes through every broken sample and the check it names first (every fifth meets all it names), and through every fifth
-pair of sound sample and check, spread so that each check meets many samples; of samples that share a reader, one meets the
-checks of it. Seeds 1 to 19
-(other run ids, other randomness in the consumer) are spread over the pairs, so that every seed meets samples of all kinds.
-Slow pairs stay with seed 0, and of those on S3 only what S3 makes different.
+Seed 0 goes through every broken sample and the check it names first (every twelfth meets all it names), and through every
+twelfth pair of sound sample and check, spread so that each check meets several samples; of samples that share a reader, one
+meets the checks of it; two workers at once are for those samples that are about them. Seeds 1 to 19 (other run ids, other
+randomness in the consumer) are spread over the pairs. Slow pairs stay with seed 0, and of those on S3 only what S3 makes
+different. `benchmarks/samples.py` holds every check against every sample; its tables are in docs/.
 
 With `QUARRY_EVERY_SEED=1` in the environment every broken sample meets every check it names, and every sound one every check
 at every seed, which takes hours: the gate of a release.
@@ -23,17 +23,21 @@ from pytest_quarry.checks.catalogue import BY_ID, CATALOGUE, Check, of_kind
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.report import terminal
 from pytest_quarry.samples import SAMPLES, Sample
+from pytest_quarry.samples.listed_concurrency import SOUND_TOGETHER
 from pytest_quarry.simulation.shrink import MANY_RUNS, without_step
 
 FURTHER_SEEDS = range(1, 20)
 SOUND = tuple(sample for sample in SAMPLES if sample.sound)
 BROKEN = tuple(sample for sample in SAMPLES if not sample.sound)
 # A sound sample meets every n-th of the further seeds, each time with another of its checks.
-STRIDE = 40
+STRIDE = 120
 # A sound sample meets every n-th check at seed 0, the next sample the next ones; a broken one at first the check named first.
-SHARE = 5
+SHARE = 12
 # They take seconds each: further seeds would add more time than they find.
-SLOW = {"PO04", "PO10", "PO13", "RD04", "RD07", "PB03", "PB04"}
+SLOW = {"EB02", "PO09", "PO04", "PO10", "PO13", "RD04", "RD07", "PB03", "PB04"}
+# They take longest, and are about what these samples do.
+TOGETHER = {"EB02", "PO09"}
+ABOUT_TOGETHER = {sample.name for sample in SOUND_TOGETHER} | {"one-transaction", "poller-one-transaction", "worker"}
 # What differs for a consumer whose storage is on S3.
 ON_S3 = {"EB03", "EB18", "PO01", "PO08", "PO10", "RD04", "RD06", "PB01", "PB02"}
 # How storage is read is up to the reader; these have one of their own, or do something else with what it gives.
@@ -50,6 +54,19 @@ MANY_MESSAGES = {"worker-deletes-all-at-once"}
 
 # Programs in other languages start anew for each turn, which takes longer than a fork: each meets one check, at seed 0.
 PROGRAMS = {sample.name for sample in SAMPLES if sample.name.startswith("outside-")}
+# tests/outside/test_must_show.py convicts and clears these.
+SHOWN = {
+    f"outside-{name}" for name in ("bash-poller", "bash-poller-in-place", "python-poller", "python-poller-looks-back")
+} | {f"outside-{name}" for name in ("node-lambda", "node-lambda-remembers", "bash-publisher", "bash-publisher-pasted")}
+# They take a quarter of a minute each, and others do the same in less.
+LONG = {
+    "outside-typescript-poller",
+    "outside-typescript-poller-remembers-first",
+    "outside-python-bucket-poller",
+    "outside-python-worker",
+    "poller-pages-until-an-error",
+    "poller-scans-for-each-run",
+}
 
 # One conductor serves all checks of a case: EB04 and EB05, PO02 and PO03 share their executions.
 Case = tuple[Sample, tuple[Check, ...], int]
@@ -67,6 +84,8 @@ def on_s3(sample: Sample) -> bool:
 
 def worth_it(sample: Sample, check: Check) -> bool:
     """Whether a sound sample meets a check at seed 0 in the ordinary tests."""
+    if check.id in TOGETHER:
+        return sample.name in ABOUT_TOGETHER
     if on_s3(sample):
         return check.id in ON_S3
     if check.id.startswith("RD") and sample.name not in READERS:
@@ -84,6 +103,8 @@ def sound_cases() -> Iterator[Case]:
         if EVERY_SEED:
             yield from ((sample, checks, seed) for seed in (0, *FURTHER_SEEDS))
             continue
+        if sample.name in SHOWN | LONG:
+            continue
         if sample.name in PROGRAMS:
             quick = [check for check in checks if check.id not in SLOW and worth_it(sample, check)]
             yield sample, (quick[number % len(quick)],), 0
@@ -97,14 +118,16 @@ def sound_cases() -> Iterator[Case]:
 
 
 def broken_cases() -> Iterator[Case]:
-    """Every named check at seed 0; then, for every second sample, one of them at a further seed, each time another."""
+    """The check named first at seed 0, or all; then, for some samples, one of them at a further seed, each time another."""
     seeds = itertools.cycle(FURTHER_SEEDS)
     for number, sample in enumerate(BROKEN):
+        if not EVERY_SEED and sample.name in SHOWN | LONG:
+            continue
         all_of_them = EVERY_SEED or (number % SHARE == 0 and sample.name not in PROGRAMS)
         yield sample, tuple(BY_ID[named] for named in sample.caught_by[: None if all_of_them else 1]), 0
         check = BY_ID[sample.caught_by[number % len(sample.caught_by)]]
         if (
-            number % 6 == 1
+            number % SHARE == 1
             and sample.name not in PROGRAMS
             and not sample.missing
             and not on_s3(sample)

@@ -9,7 +9,14 @@ from hypothesis.strategies import SearchStrategy
 calm = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 """Settings for machines that are busy."""
 
-_SEARCH = settings(derandomize=True, database=None, deadline=None, max_examples=3000, report_multiple_bugs=False)
+_SEARCH = settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=3000,
+    report_multiple_bugs=False,
+    phases=[Phase.generate, Phase.shrink],  # what is found is not explained to anybody
+)
 
 
 def simplest(strategy: SearchStrategy[Any], condition: Callable[[Any], Any] | None = None) -> Any:
