@@ -16,6 +16,7 @@ import pytest
 
 from pytest_quarry.checks.check import Check
 from pytest_quarry.checks.conduct import Conductor, Result
+from pytest_quarry.checks.stage import Kept
 from pytest_quarry.consumers import inline
 from pytest_quarry.consumers.consumer import ConsumerError
 from pytest_quarry.real_time import Budget, guard_seconds
@@ -109,7 +110,18 @@ def conductor(suite: Conformance, config: Any, progress: Progress | None = None)
         is_over=is_over,
         is_too_late=is_too_late,
         watch=watch,
+        kept=_kept(suite, config),
     )
+
+
+def _kept(suite: Conformance, config: Any) -> Kept:
+    """What the items of this class before this one have executed, under the same parameters: their checks share it."""
+    callspec = getattr(getattr(suite, "_quarry_node", None), "callspec", None)
+    whose = type(suite), getattr(callspec, "id", None)
+    if getattr(config, "_quarry_kept", (None, None))[0] != whose:
+        config._quarry_kept = whose, Kept()  # of one class at a time: memory must not grow
+    kept: Kept = config._quarry_kept[1]
+    return kept
 
 
 def _check_clock(name: str) -> None:

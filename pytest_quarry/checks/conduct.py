@@ -10,7 +10,7 @@ from pytest_quarry.checks import silence
 from pytest_quarry.checks.ahead import Ahead
 from pytest_quarry.checks.check import Check, CheckRaised
 from pytest_quarry.checks.oracles import due, judge
-from pytest_quarry.checks.stage import NotApplicable, Stage
+from pytest_quarry.checks.stage import Kept, NotApplicable, Stage
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.outside import clock
@@ -61,14 +61,15 @@ class Conductor:
         is_over: Callable[[], bool] = lambda: False,
         is_too_late: bool = False,
         watch: Callable[[int, int, bool], None] = lambda done, planned, all_known: None,
+        kept: Kept | None = None,
     ) -> None:
         self.is_over, self.is_too_late = is_over, is_too_late  # the time that these checks have
         self._watch = watch  # told before each schedule: how many are done, how many known, whether those are all
         self._consumer, self._limits = consumer, limits
         self._executions = 0
         self._not_exercised: dict[str, None] = {}
-        self._again: History | None = None  # the undisturbed execution, a second time
-        self._stage = Stage(consumer, seed, self._execute)
+        self._kept = kept or Kept()
+        self._stage = Stage(consumer, seed, self._execute, self._kept)
         self._told_only = consumer.kind == "event-bus" and not consumer.reconciles
 
     def conduct(self, check: Check, known: Iterable[Schedule] = ()) -> Result:
@@ -123,6 +124,7 @@ class Conductor:
                 break
             tried += 1
             history = stage.history(schedule)
+            self._note(history)
             verdict = judge(history, check.oracles, told_only=self._told_only)
             if verdict is not None and verdict.status == "violated":
                 return self._convict(check, tried, schedule, verdict)
@@ -192,8 +194,12 @@ class Conductor:
             trees=everything,
         )
         history = simulate(schedule, self._consumer, play, peek=peek)
-        self._not_exercised.update(dict.fromkeys(history.not_exercised))
+        self._note(history)
         return history
+
+    def _note(self, history: History) -> None:
+        """What of a consumer could not be exercised is said of each check, also where another one executed the schedule."""
+        self._not_exercised.update(dict.fromkeys(history.not_exercised))
 
     def _undisturbed(self, schedule: Schedule, stage: Stage) -> Verdict | None:
         """Why nothing can be said of this consumer, if so: it does nothing, or not the same thing twice."""
@@ -210,7 +216,8 @@ class Conductor:
             strange = silence.of_names(history, self._consumer, due(history, self._told_only))
             if strange is not None:
                 return strange
-        again = self._again = self._again or self._execute(schedule)
+        again = self._kept.again = self._kept.again or self._execute(schedule)
+        self._note(history)
         difference = history.difference(again)
         if difference is not None:
             return Verdict(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_quarry.bus import names
@@ -20,15 +21,26 @@ class NotApplicable(Exception):
     """Raised by a check's schedules: it says nothing of this consumer. The words say why, and what would let it."""
 
 
+@dataclass
+class Kept:
+    """What was executed of one consumer, for all its checks: histories, the latest of them; `again` is the undisturbed
+    execution a second time."""
+
+    histories: OrderedDict[tuple[Schedule, bool], History] = field(default_factory=OrderedDict)
+    again: History | None = None
+
+
 class Stage:
     """Builds schedules for one consumer and executes them; executions are kept by schedule."""
 
     prefix = names.PREFIX  # of the storage's keys on S3
 
-    def __init__(self, consumer: Consumer, seed: int, execute: Callable[..., History]) -> None:
+    def __init__(
+        self, consumer: Consumer, seed: int, execute: Callable[..., History], kept: Kept | None = None
+    ) -> None:
         self.consumer, self.seed = consumer, seed
         self._execute = execute
-        self._kept: OrderedDict[tuple[Schedule, bool], History] = OrderedDict()
+        self._kept = (kept or Kept()).histories
 
     @property
     def polls(self) -> bool:

@@ -188,8 +188,10 @@ def _how(mine: Entry, theirs: Entry) -> str:
         one, other = _parting(mine.published.text, theirs.published.text)
         return f"the message of “{_words(mine)}” has “{one}” in one, “{other}” in the other"
     if mine.rows != theirs.rows:
-        one, other = (0 if entry.rows is None else len(entry.rows) for entry in (mine, theirs))
-        rows = f"{one} rows in one, {other} in the other" if one != other else "other rows in one than in the other"
+        numbers = [0 if entry.rows is None else len(entry.rows) for entry in (mine, theirs)]
+        rows = "other rows in one than in the other"
+        if numbers[0] != numbers[1]:
+            rows = f"{numbers[0]} rows in one, {numbers[1]} in the other"
         return f"after “{_words(mine)}” the target holds {rows}"
     if mine.time != theirs.time:
         return f"“{_words(mine)}” comes {mine.time:g} s after the beginning in one, {theirs.time:g} s in the other"

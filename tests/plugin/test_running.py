@@ -124,6 +124,40 @@ def test_in_ci_the_last_lines_name_what_failed_once(pytester: pytest.Pytester, m
     assert len([line for line in result.outlines if line.startswith("replay: ")]) == 1
 
 
+@pytest.mark.usefixtures("sound")
+def test_checks_of_one_class_share_what_they_execute(pytester: pytest.Pytester) -> None:
+    pytester.runpytest(*QUIET, "-k", "crash", "--quarry-report", "json:found.json").assert_outcomes(passed=2)
+    checks = {check["id"]: check for check in json.loads((pytester.path / "found.json").read_text())["checks"]}
+    assert checks["EB04"]["executions"] > 20
+    assert checks["EB05"]["executions"] == 0
+    assert checks["EB05"]["schedules"] == checks["EB04"]["schedules"]
+
+
+PARAMETERS = """
+import pytest
+from test_orders import TestOrders as Orders
+
+@pytest.mark.parametrize("target", ["one", "two"])
+class TestParametrized(Orders):
+    @pytest.fixture(autouse=True)
+    def which(self, target):
+        self.target = target
+
+    def prepare(self, world):
+        assert self.target in ("one", "two")
+        super().prepare(world)
+"""
+
+
+@pytest.mark.usefixtures("sound")
+def test_under_other_parameters_nothing_is_shared(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_parametrized=PARAMETERS)
+    options = ("-k", "crash_loses", "--quarry-report", "json:found.json", "test_parametrized.py::TestParametrized")
+    pytester.runpytest(*QUIET, *options).assert_outcomes(passed=2)
+    checks = json.loads((pytester.path / "found.json").read_text())["checks"]
+    assert [check["executions"] > 20 for check in checks] == [True, True]
+
+
 @pytest.mark.usefixtures("broken")
 def test_last_failed(pytester: pytest.Pytester) -> None:
     pytester.runpytest(*QUIET, "-k", "crash_duplicates or restart").assert_outcomes(passed=1, failed=1)
