@@ -187,6 +187,8 @@ def _how(mine: Entry, theirs: Entry) -> str:
     if mine.published is not None and theirs.published is not None and mine.published != theirs.published:
         one, other = _parting(mine.published.text, theirs.published.text)
         return f"the message of “{_words(mine)}” has “{one}” in one, “{other}” in the other"
+    if mine.size != theirs.size:
+        return f"“{_words(mine)}” is of {mine.size or 0} bytes in one, of {theirs.size or 0} in the other"
     if mine.rows != theirs.rows:
         numbers = [0 if entry.rows is None else len(entry.rows) for entry in (mine, theirs)]
         rows = "other rows in one than in the other"
