@@ -8,47 +8,49 @@ from dataclasses import replace
 
 from pytest_quarry.simulation.schedule import Deliver, Notify, Overlap, PlannedRun, Poll, Publish, Schedule, Step, Write
 
-# Schedules of a hundred runs take seconds each: they are halved, and then left alone.
+# Of more runs than this, halves and quarters are tried before single ones.
 MANY_RUNS = 8
-MOST, MOST_OF_MANY = 400, 12
+MOST = 400
+# A schedule of a thousand runs takes seconds: besides a dozen of them, no more are tried than have so many runs in all.
+MOST_OF_MANY, MOST_RUNS_OF_MANY = 12, 2_500
 
 
 def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], most: int = MOST) -> Schedule:
-    """The smallest schedule found that still fails: nothing `smaller` leaves out can go, but of more than eight runs.
+    """The smallest schedule found that still fails: nothing `smaller` leaves out can go, but of hundreds of runs.
 
     It tries `most` schedules at most.
     """
     known: set[Schedule] = {schedule}
-    tried = of_many = 0
+    tried = of_many = runs_of_many = 0
     again = True
     while again:
-        again = False
-        for candidate in smaller(schedule):
+        again, place, candidates = False, 0, smaller(schedule)
+        while (candidate := next(candidates, None)) is not None:
             if candidate in known:
+                place += 1
                 continue
             known.add(candidate)
-            tried += 1
-            of_many += len(schedule.runs) > MANY_RUNS
-            if tried > most or (of_many > MOST_OF_MANY and len(schedule.runs) > MANY_RUNS):
+            many = len(schedule.runs) > MANY_RUNS
+            tried, of_many, runs_of_many = tried + 1, of_many + many, runs_of_many + many * len(candidate.runs)
+            if tried > most or (many and of_many > MOST_OF_MANY and runs_of_many > MOST_RUNS_OF_MANY):
                 return schedule
             if fails(candidate):
                 schedule, again = candidate, True
-                break
+                candidates = itertools.islice(smaller(schedule), place, None)  # what came next is in this place now
+            else:
+                place += 1
     return schedule
 
 
 def smaller(schedule: Schedule) -> Iterator[Schedule]:
-    """The schedule with one thing less: half of many runs, a run, a step, a copy in a batch, a switch, a crash, items.
+    """The schedule with one thing less: a part of many runs, a run, a step, a copy in a batch, a switch, a crash, items.
 
     What is odd about a run or a notification counts as a thing too.
     """
-    for half in (schedule.runs[::2], schedule.runs[1::2]) if len(schedule.runs) > MANY_RUNS else ():
-        left = schedule
-        for run in half:
-            left = _without_run(left, run.run_id)
-        yield left
+    for part in _parts(schedule.runs):
+        yield _without_runs(schedule, part)
     for run in schedule.runs if len(schedule.runs) > 1 else ():
-        yield _without_run(schedule, run.run_id)
+        yield _without_runs(schedule, (run,))
     for at in range(len(schedule.steps)):
         yield without_step(schedule, at)
     for at, step in enumerate(schedule.steps):
@@ -67,6 +69,14 @@ def smaller(schedule: Schedule) -> Iterator[Schedule]:
         if run.items > 1:
             fewer_items = replace(run, items=1, logs=0)
             yield replace(schedule, runs=(*schedule.runs[:at], fewer_items, *schedule.runs[at + 1 :]))
+
+
+def _parts(runs: tuple[PlannedRun, ...]) -> Iterator[tuple[PlannedRun, ...]]:
+    """Halves of many runs, every second one; then quarters, eighths, and so on down to two."""
+    size = 2
+    while len(runs) > MANY_RUNS and size * 2 <= len(runs):
+        yield from (runs[start::size] for start in range(size))
+        size *= 2
 
 
 def without_step(schedule: Schedule, at: int) -> Schedule:
@@ -108,17 +118,18 @@ def _less(step: Step) -> Iterator[Step]:
             yield replace(step, second=step.second[:-1], pause=0)
 
 
-def _without_run(schedule: Schedule, run_id: str) -> Schedule:
-    """Leave out a run, its notifications and their deliveries; the rest of the messages get new numbers."""
+def _without_runs(schedule: Schedule, gone: tuple[PlannedRun, ...]) -> Schedule:
+    """Leave out runs, their notifications and the deliveries of those; the rest of the messages get new numbers."""
+    names = {run.run_id for run in gone}
     numbers: dict[int, int] = {}
     accepted = 0
     for step in schedule.steps:
         if isinstance(step, Notify):
             accepted += 1
-            if step.run != run_id:
+            if step.run not in names:
                 numbers[accepted] = len(numbers) + 1
-    kept = (step for step in schedule.steps if not (isinstance(step, (Write, Notify, Publish)) and step.run == run_id))
-    runs = tuple(other for other in schedule.runs if other.run_id != run_id)
+    kept = (step for step in schedule.steps if not (isinstance(step, (Write, Notify, Publish)) and step.run in names))
+    runs = tuple(run for run in schedule.runs if run.run_id not in names)
     return replace(schedule, runs=runs, steps=tuple(_renumbered(kept, numbers)))
 
 

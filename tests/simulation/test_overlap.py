@@ -20,7 +20,6 @@ from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import (
     ANY,
     Crash,
-    Deliver,
     Notify,
     Overlap,
     PlannedRun,
@@ -30,7 +29,6 @@ from pytest_quarry.simulation.schedule import (
     Switch,
     Write,
 )
-from pytest_quarry.simulation.shrink import shrink
 from pytest_quarry.simulation.world import World
 
 MOST_REAL_SECONDS = 8
@@ -325,17 +323,3 @@ class TestSchedules:
         steps = [{"do": "notify", "run": "A"}, {"do": "overlap", **step}]
         with pytest.raises(ScheduleError, match=words):
             Schedule.from_json({"version": 1, "runs": [{"run_id": "A"}], "steps": steps})
-
-    def test_a_failing_one_is_made_smaller(self) -> None:
-        runs = tuple(PlannedRun(run_id=name) for name in "AB")
-        told = (Write("A"), Notify("A"), Write("B"), Notify("B"))
-        overlap = Overlap((1,), (2, 2), (Switch("a"), Switch("b")), Crash("c"), pause=31)
-        schedule = Schedule(runs=runs, steps=(*told, overlap))
-
-        def only_one_switch_matters(smaller: Schedule) -> bool:
-            steps = [step for step in smaller.steps if isinstance(step, Overlap)]
-            return bool(steps) and Switch("b") in steps[0].switches
-
-        assert shrink(schedule, only_one_switch_matters).steps[-1] == Overlap((1,), (2,), (Switch("b"),))
-        without = shrink(schedule, lambda smaller: any(step == Notify("B") for step in smaller.steps))
-        assert without.steps[-1] == Deliver((1, 1)) or without.steps == (Notify("B"),)
