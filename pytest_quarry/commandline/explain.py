@@ -22,7 +22,8 @@ def explain(name: str, modules: Sequence[str]) -> str:
         names = {each.lower(): check for check in reversed(known.values()) for each in (check.id, check.slug)}
         near = [names[each] for each in difflib.get_close_matches(wanted, names, 1)]
         meant = f" (did you mean {near[0].id} {near[0].slug}?)" if near else ""
-        raise UsageError(f"{name!r} is no check{meant}; there are {', '.join(known)}")
+        own_too = "" if meant or modules else "; checks of your own are known with --checks MODULE"
+        raise UsageError(f"{name!r} is no check{meant}; there are {', '.join(known)}{own_too}")
     others = [f"{check.id} is the same for {' and '.join(check.kinds)} consumers" for check in found[1:]]
     also = f"\n{', '.join(others)}: quarry-conformance explain {found[1].id}\n" if others else ""
     return explanation(found[0]) + also
