@@ -15,6 +15,7 @@ import moto.sns.models
 import moto.sqs.models
 import time_machine
 from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
 from moto.moto_api._internal import mock_random
 from moto.s3.models import s3_backends
 from moto.sns.models import sns_backends
@@ -50,6 +51,7 @@ class MockedAws:
         self.version = 0
         if reset:
             BackendDict.reset()
+            reset_model_data()  # for its dashboard moto holds on to all it ever made
         mock_random.seed(seed)
         with _at(now):
             _make_topology(topology)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import boto3
@@ -86,3 +87,15 @@ def test_without_a_condition_both_do(write: Any, label: str, refused: str) -> No
 def test_who_is_killed_before_the_call_has_written_nothing(write: Any, label: str, refused: str) -> None:
     history = at_once(looks_and(write, CONDITION), Switch(label), crash=Crash(label))
     assert said(history) == ["2 first"]
+
+
+def test_worlds_that_are_gone_leave_nothing_of_their_tables_behind() -> None:
+    def left() -> int:
+        gc.collect()
+        return sum(str(type(found).__module__).startswith("moto.dynamodb") for found in gc.get_objects())
+
+    found = []
+    for _ in range(6):
+        at_once(looks_and(puts, CONDITION))
+        found.append(left())
+    assert found[1] == found[-1], found
