@@ -3,6 +3,7 @@
     benchmarks/samples.py                         measure what is not measured yet (seed 0), then write both pages
     benchmarks/samples.py --seeds 0:200           sound samples under 200 seeds: hours; stop it whenever you like
     benchmarks/samples.py --seeds 0:200 --shard 1/4    a quarter of that, beside three others, also on other machines
+    benchmarks/samples.py --seeds 0:200 --in-process    without programs, which take minutes for each seed
     benchmarks/samples.py --again NAME            measure a sample that was changed once more
     benchmarks/samples.py --write                 measure nothing, only write the pages
 
@@ -31,7 +32,7 @@ def main() -> int:
     options = parsed()
     if not options.write:
         detect(options.shard, options.again)
-        clear(options.seeds, options.shard, options.again)
+        clear(options)
     tables.write(DETECTION.read(), SOUNDNESS.read())
     return 1 if tables.got_away(DETECTION.read()) or tables.accused(SOUNDNESS.read()) else 0
 
@@ -40,6 +41,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", default="0:1", metavar="A:B", help="seeds from A up to B, without B (default 0:1)")
     parser.add_argument("--shard", default="1/1", metavar="K/N", help="the K-th of N parts of the samples")
+    parser.add_argument("--in-process", action="store_true", help="sound samples without programs in other languages")
     parser.add_argument("--again", nargs="*", default=[], metavar="NAME", help="samples to measure once more")
     parser.add_argument("--write", action="store_true", help="only write the pages")
     return parser.parse_args()
@@ -76,14 +78,16 @@ def detected(result: Result) -> Found:
     }
 
 
-def clear(seeds: str, shard: str, again: list[str]) -> None:
+def clear(options: argparse.Namespace) -> None:
     """Every sound sample under each seed: all checks of its kind. Seed by seed, so that all get equally far."""
-    first, _, end = seeds.partition(":")
+    first, _, end = options.seeds.partition(":")
     samples = [sample for sample in SAMPLES if sample.sound]
-    for name in again:
+    if options.in_process:
+        samples = [sample for sample in samples if not sample.name.startswith("outside-")]
+    for name in options.again:
         SOUNDNESS.add(name, lambda old: {})
     pairs = [(sample, seed) for seed in range(int(first), int(end)) for sample in samples]
-    for sample, seed in part(pairs, shard):
+    for sample, seed in part(pairs, options.shard):
         if lacks(sample) or seed in numbers(SOUNDNESS.read().get(sample.name, {}).get("seeds", "")):
             continue
         found = list(judged(sample, seed))
