@@ -22,6 +22,11 @@ class Record:
         """All that is known; empty where nothing was measured yet."""
         if not self.path.is_file():
             return {}
+        with open(self.path, encoding="utf-8") as held:
+            fcntl.flock(held, fcntl.LOCK_SH)  # nobody is halfway through writing it
+            return self._known()
+
+    def _known(self) -> dict[str, Found]:
         found: dict[str, Found] = json.loads(self.path.read_text(encoding="utf-8") or "{}")
         return found
 
@@ -30,7 +35,7 @@ class Record:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "a", encoding="utf-8") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            known = self.read()
+            known = self._known()
             known[sample] = change(known.get(sample, {}))
             # One line a sample: a change of one is a change of one line.
             lines = (f"{json.dumps(name)}: {json.dumps(known[name], ensure_ascii=False)}" for name in sorted(known))
