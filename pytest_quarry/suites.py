@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -82,6 +85,13 @@ class Conformance:
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
+        for attribute, meant in _misspelt(cls) if cls.__module__ != __name__ else ():
+            warnings.warn(
+                f"{cls.__name__}.{attribute} is nothing that pytest-quarry looks at. Did you mean {meant}? Begin the name with an "
+                "underscore where it is your own.",
+                pytest.PytestWarning,
+                stacklevel=2,
+            )
         for check in of_kind(cls.kind) if cls.__module__ == __name__ else ():
             setattr(cls, check.test_name, _item(check))
         if getattr(cls, "kind", None) in FUZZ.kinds and "test_fuzz" not in vars(cls):
@@ -129,6 +139,17 @@ class Conformance:
             wraps_run=self.wraps_run,
             command=self.command if type(self).start is Conformance.start else None,
         )
+
+
+def _misspelt(suite: type[Conformance]) -> Iterator[tuple[str, str]]:
+    """What a class defines under nearly the name of a hook or a declaration, and with such a value."""
+    known = [name for name in vars(Conformance) if not name.startswith("_")]
+    for name, value in vars(suite).items():
+        if not name.startswith(("_", "test")) and name != "kind" and not hasattr(Conformance, name):
+            for meant in difflib.get_close_matches(name, known, 1, cutoff=0.85):
+                fits = _RULES[meant][0](value) if meant in _RULES else inspect.isfunction(value)
+                if fits:
+                    yield name, meant
 
 
 def add_own_checks() -> None:

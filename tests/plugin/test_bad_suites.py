@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from fnmatch import fnmatch
 
 import pytest
 from orders import SOUND
+
+from pytest_quarry import EventBusConformance
 
 QUIET = ("-p", "no:randomly", "-p", "no:random_order", "-q")
 HEAD = "import sqlite3\nfrom pytest_quarry import EventBusConformance, PollerConformance, World\n\n"
@@ -181,6 +184,34 @@ def test_declarations_of_the_wrong_type(pytester: pytest.Pytester) -> None:
     shown = messages(pytester, names)
     for name, line in names.items():
         assert fnmatch(shown[name].splitlines()[1], f"{name}.{ATTRIBUTES[line]}"), shown[name]
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("worker = 1", "workers"),
+        ('source = ("shop",)', "sources"),
+        ("reconcile = True", "reconciles"),
+        ('known_failure = {"EB02": "ticket 7"}', "known_failures"),
+        ("def item_keys(self, event): return 1", "item_key"),
+        ("worker = dict", None),
+        ('row = "id"', None),
+        ("_worker = 1", None),
+        ("helper = 1", None),
+    ],
+)
+def test_names_that_are_nearly_right(line: str, meant: str | None) -> None:
+    """A warning, no error: a class may have attributes of its own."""
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        exec(f"class TestOrders(EventBusConformance):\n    {line}", {"EventBusConformance": EventBusConformance})
+    name = line.removeprefix("def ").split("(" if "def" in line else " ")[0]
+    words = (
+        f"TestOrders.{name} is nothing that pytest-quarry looks at. Did you mean {meant}? Begin the name with an "
+        "underscore where it is your own."
+    )
+    assert [str(each.message) for each in given] == ([words] if meant else [])
+    assert {each.filename for each in given} <= {"<string>"}, "it points at the class"
 
 
 ROWS = """\
