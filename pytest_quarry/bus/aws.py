@@ -72,11 +72,15 @@ class MockedAws:
             self.queue.put(message_id, body, attributes)
 
     def expire(self, now: int) -> None:
-        """What is visible again is received by somebody else, who dies of it: every older receipt is stale."""
+        """What is visible again is received by somebody else, who dies of it: every older receipt is stale.
+
+        It does not count as a receive: the redrive policy is to end what the consumer could not do, not what was played.
+        """
         with _at(now):
             for message in self.queue.moto._messages:
                 if message.visible and message.approximate_receive_count:
                     message.mark_received(self.queue.topology.visibility)
+                    message.approximate_receive_count -= 1
 
     def at(self, now: int) -> contextlib.AbstractContextManager[Any]:
         """Meanwhile it is `now` (µs), also for moto."""

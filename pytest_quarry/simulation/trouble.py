@@ -28,7 +28,7 @@ class Trouble:
     def __init__(self, plan: FaultPlan | None = None) -> None:
         self._active: list[_Active] = []
         self._plan = plan or FaultPlan()
-        self._faults: dict[Fault, Break] = {}
+        self._faults: list[tuple[Fault, Break]] = []  # two may be equal
         self._begun: dict[Fault, Break] = {}
         self._met: set[Break] = set()
 
@@ -47,24 +47,24 @@ class Trouble:
         fault = Fault(
             at=step.at, error=step.error, times=step.times, skip=step.skip, containing=step.containing, listed=listed
         )
-        self._faults[fault] = self._begun[fault] = step
+        self._faults.append((fault, step))
+        self._begun[fault] = step
         self._plan.begin(fault)
 
     def heal(self, *, all_of_them: bool = False) -> None:
         """What is broken works again; what is broken for ever does only at the end of the world."""
         self._active = [active for active in self._active if active.step.lasting and not all_of_them]
-        for fault, step in list(self._faults.items()):
+        for fault, step in self._faults:
             if all_of_them or not step.lasting:
                 self._plan.end(fault)
-                del self._faults[fault]
+        self._faults = [(fault, step) for fault, step in self._faults if step.lasting and not all_of_them]
 
     def of_call(self, boundary: Boundary) -> Fault | None:
         """The fault this AWS call meets, if any."""
         if not isinstance(boundary.call, AwsCall):
             return None
         fault = self._plan.meet(boundary.label, boundary.call)
-        if fault is not None:
-            self._met.add(self._faults[fault])
+        self._met.update(step for begun, step in self._faults if begun is fault)
         return fault
 
     def at(self, boundary: Boundary, now: int) -> Fail | None:

@@ -130,6 +130,20 @@ class TestBreaks:
         assert len(words(history, "raised")) == len(words(history, "polled")) - 1
         assert time.monotonic() - real < 30
 
+    def test_two_breaks_that_are_equal_are_healed_together(self) -> None:
+        import boto3
+
+        def work(world: World) -> None:
+            boto3.client("sns").list_topics()
+
+        twice = Break("sns.ListTopics", "404", times=1)
+        history = play(work, twice, twice, Heal(), Poll())
+        assert not words(history, "failed")
+        assert not words(history, "raised")
+        history = play(work, twice, twice, *[Poll()] * 3)
+        assert len(words(history, "failed")) == 2
+        assert not history.unreached
+
     def test_a_lasting_break_is_not_healed(self) -> None:
         history = play(lambda world: os.mkdir(world.disk / "a"), Break("mkdir", "EIO", lasting=True), Poll(), Heal())
         assert len(words(history, "failed")) == len(words(history, "polled")) > 3

@@ -160,6 +160,22 @@ class TestWhatAReceiveFinds:
         assert words(history, "failed") == ["the receipt handle of run-A (#1) is stale: not deleted"]
         assert [entry.step for entry in entries(history, "acknowledged")] == [5]
 
+    def test_who_is_slow_meets_no_others_who_use_its_receives_up(self) -> None:
+        """The world plays the one who received in the meantime: that is no delivery to the consumer, and counts as none."""
+
+        def work(worker: Worker) -> None:
+            for message in worker.receive():
+                for _ in range(12):
+                    worker.say("works")
+                worker.say(message["Attributes"]["ApproximateReceiveCount"])
+                worker.delete(message)
+
+        history = play(work, *ONE, Break("boundary works", "slow"), Deliver((1,)))
+        assert not words(history, "dead-lettered")
+        assert words(history, "failed") == ["the receipt handle of run-A (#1) is stale: not deleted"]
+        assert [text for text in said(history) if text != "works"] == ["1", "2"]
+        assert words(history, "acknowledged") == ["run-A (#1)"]
+
     def test_a_receipt_that_was_extended_is_good_after_a_slow_turn(self) -> None:
         def work(worker: Worker) -> None:
             for message in worker.receive():
