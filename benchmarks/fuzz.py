@@ -22,7 +22,7 @@ from record import Found, Record, numbers, part, ranges
 from samples import lacks
 
 from pytest_quarry.checks.conduct import Conductor, Result
-from pytest_quarry.checks.fuzzing import FUZZ, depth, drawn
+from pytest_quarry.checks.fuzzing import FUZZ, drawn
 from pytest_quarry.samples import SAMPLES, Sample
 from pytest_quarry.simulation.schedule import Schedule
 
@@ -107,7 +107,7 @@ def play(sample: Sample, most: int, number: int) -> tuple[int, Result | None]:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(schedule=drawn(consumer, depth(conductor.undisturbed())))
+    @given(schedule=drawn(consumer, conductor.undisturbed()))
     def one(schedule: Schedule) -> None:
         nonlocal tried
         tried += 1

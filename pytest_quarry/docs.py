@@ -12,7 +12,7 @@ from hypothesis import Phase, given, seed, settings
 from pytest_quarry import explain
 from pytest_quarry.checks.check import Check
 from pytest_quarry.checks.conduct import Conductor, Result
-from pytest_quarry.checks.fuzzing import FUZZ, depth, drawn
+from pytest_quarry.checks.fuzzing import FUZZ, drawn
 from pytest_quarry.checks.production import checks_by_id
 from pytest_quarry.fuzz import QUIET
 from pytest_quarry.report import terminal
@@ -82,7 +82,7 @@ def _drawn(conductor: Conductor, suite: type[Conformance]) -> Result:
 
     @seed(0)
     @settings(database=None, deadline=None, phases=[Phase.generate], suppress_health_check=QUIET)
-    @given(schedule=drawn(suite().consumer(), depth(conductor.undisturbed())))
+    @given(schedule=drawn(suite().consumer(), conductor.undisturbed()))
     def play(schedule: Schedule) -> None:
         if not results or results[-1].status == "passed":
             results.append(conductor.play(FUZZ, schedule))

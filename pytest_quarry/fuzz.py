@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from pytest_quarry.checks.conduct import Result
-from pytest_quarry.checks.fuzzing import FUZZ, depth, drawn
+from pytest_quarry.checks.fuzzing import FUZZ, drawn
 from pytest_quarry.consumers.consumer import ConsumerError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Fuzzer:
         self._passed: Result | None = None
         try:
             self._conductor = runner.conductor(suite, node.config)
-            self._strategy = drawn(suite.consumer(), depth(self._conductor.undisturbed()))
+            self._strategy = drawn(suite.consumer(), self._conductor.undisturbed())
         except ConsumerError as error:
             words = str(error)
         else:

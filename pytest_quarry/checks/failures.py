@@ -92,14 +92,14 @@ def partial_batch(stage: Stage) -> Iterator[Schedule]:
         raise NotApplicable("it gets one message at a time (batch_size = 1): there are no batches")
     good, bad, third = stage.run("A", items=2), stage.run("B", items=1), stage.run("C", items=1)
     runs = [good, bad, third]
-    for form in (_poison(stage)[0], _poison(stage)[-1]):
+    for form in (poison_for(stage.takes)[0], poison_for(stage.takes)[-1]):
         told = [*stage.told(good), Notify(bad.run_id, form=form), *stage.told(third)]  # type: ignore[arg-type]
         for batch in ((1, 2, 3), (2, 1, 3)):
             yield stage.schedule(runs, [*told, Deliver(batch)])
     unreadable = _unreadable(stage, bad.run_id)
     for batch in ((1, 2, 3), (2, 1, 3), (3, 1, 2)):
         yield stage.schedule(runs, [unreadable, *stage.told(*runs), Deliver(batch)])
-    yield _many(stage, _poison(stage)[-1])
+    yield _many(stage, poison_for(stage.takes)[-1])
 
 
 def _many(stage: Stage, form: str) -> Schedule:
@@ -119,14 +119,14 @@ def _unreadable(stage: Stage, run_id: str) -> Break:
 def poison(stage: Stage) -> Iterator[Schedule]:
     """EB12: what nobody can act on comes before a good message, and after one."""
     good, bad = stage.run("A", items=2), stage.run("B", items=1)
-    for form in _poison(stage):
+    for form in poison_for(stage.takes):
         told: list[Step] = [Notify(bad.run_id, form=form), *stage.told(good)]  # type: ignore[arg-type]
         yield stage.schedule([good, bad], [*told, Deliver((1,)), Deliver((2,)), Deliver((1,))])
 
 
-def _poison(stage: Stage) -> tuple[str, ...]:
-    """The forms this consumer can be given: one that takes decoded notifications never sees text that is not JSON."""
-    return POISON[:-1] if stage.takes == "notification" else POISON
+def poison_for(takes: str) -> tuple[str, ...]:
+    """The forms a consumer can be given: one that takes decoded notifications never sees text that is not JSON."""
+    return POISON[:-1] if takes == "notification" else POISON
 
 
 def new_envelope(stage: Stage) -> Iterator[Schedule]:
@@ -158,7 +158,7 @@ def warm_state(stage: Stage) -> Iterator[Schedule]:
     for fault in _each_operation(stage, one):
         yield replace(two, steps=(*first[:-1], fault, first[-1], Heal(), *told))
     bad = stage.run("A", items=2)
-    for form in _poison(stage):
+    for form in poison_for(stage.takes):
         good = stage.run("B", items=1)
         steps: list[Step] = [Notify(bad.run_id, form=form), *stage.told(good), Deliver((1,)), Deliver((2,))]  # type: ignore[arg-type]
         yield stage.schedule([bad, good], steps)

@@ -9,17 +9,36 @@ from typing import Any
 from hypothesis import strategies as st
 
 from pytest_quarry.checks.check import Check
+from pytest_quarry.checks.failures import poison_for
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation.history import History
-from pytest_quarry.simulation.schedule import ANY, RETURN, Crash, Deliver, Overlap, Poll, Schedule, Step, Switch
+from pytest_quarry.simulation.schedule import (
+    ANY,
+    RETURN,
+    Crash,
+    Deliver,
+    Notify,
+    Overlap,
+    PlannedRun,
+    Poll,
+    Schedule,
+    Step,
+    Switch,
+    Wait,
+    Write,
+)
 from pytest_quarry.strategies import schedules
+from pytest_quarry.strategies.values import free_run_id
 
 DEEPEST = 40  # boundaries of a turn, where nobody knows how many it has
 MORE = 6  # boundaries than an undisturbed turn has: with more items, or after a failure, there are more
 MOST_SWITCHES = 4
-# An idempotency store commonly keeps its marks for an hour: no duplicate of an acknowledged message comes later.
+# An idempotency store commonly keeps its marks for an hour: no duplicate of an acknowledged message comes much later.
+LONGEST_WAIT = 900
+PASSING = ("before", "w1", "w2", "w3", "w4", "w5")  # where a poll meets a writer
+ONE_IN_FOUR = st.integers(0, 3).map(lambda found: found == 3)
 DISTURBANCES = ("duplicates", "order", "batches", "restarts", "crashes", "breaks")
 
 
@@ -46,8 +65,8 @@ def depth(history: History) -> int:
     return max(turns.values(), default=DEEPEST) + MORE
 
 
-def drawn(consumer: Consumer, deepest: int = DEEPEST) -> st.SearchStrategy[Schedule]:
-    """Schedules for this consumer; they shrink to one run, told and loaded once.
+def drawn(consumer: Consumer, undisturbed: History) -> st.SearchStrategy[Schedule]:
+    """Schedules for this consumer, of which an undisturbed execution is known; they shrink to one run, told and loaded once.
 
     Two of three have successful runs only: a failed one is not to be loaded, so nothing of it can be lost.
     """
@@ -64,7 +83,7 @@ def drawn(consumer: Consumer, deepest: int = DEEPEST) -> st.SearchStrategy[Sched
         )
         for outcomes in ((Outcome.SUCCESS,), tuple(Outcome))
     )
-    return _disturbed(good, mixed, consumer.workers > 1, deepest)
+    return _disturbed(good, mixed, consumer, undisturbed.takes, depth(undisturbed))
 
 
 @st.composite
@@ -72,21 +91,76 @@ def _disturbed(
     draw: st.DrawFn,
     good: st.SearchStrategy[Schedule],
     mixed: st.SearchStrategy[Schedule],
-    two: bool,
+    consumer: Consumer,
+    takes: str,
     deepest: int,
 ) -> Schedule:
     schedule = draw(mixed if draw(st.integers(0, 2)) == 2 else good)
-    steps = [_crashed_anywhere(draw, step, deepest) for step in schedule.steps]
-    turns = [at for at, step in enumerate(steps) if isinstance(step, (Deliver, Poll))]
-    if two and turns and draw(st.booleans()):
-        at = draw(st.sampled_from(turns))
+    steps = [_crashed_anywhere(draw, step, deepest) if _crashes(step) else step for step in schedule.steps]
+    runs = list(schedule.runs)
+    if consumer.kind == "poller" and consumer.layout == "lode" and draw(ONE_IN_FOUR):
+        steps = _in_passing(draw, steps, runs)
+    if consumer.kind == "event-bus" and draw(ONE_IN_FOUR):
+        steps = _with_a_bad_message(draw, steps, runs, poison_for(takes), alone=consumer.batch_size == 1)
+    if draw(ONE_IN_FOUR):
+        steps.insert(draw(st.sampled_from(_turns(steps))), Wait(draw(st.integers(1, LONGEST_WAIT))))
+    disturbed = draw(
+        st.booleans()
+    )  # what goes wrong at a crash goes wrong at few of a turn's operations: many are tried
+    if disturbed:
+        at = draw(st.sampled_from(_turns(steps)))
+        steps[at] = _crashed_anywhere(draw, steps[at], deepest)
+    two = consumer.workers > 1 and draw(st.booleans())
+    if two:
+        at = draw(st.sampled_from(_turns(steps)))
         steps[at] = _by_two(draw, steps[at], deepest)
-    return replace(schedule, steps=tuple(steps))
+    return replace(schedule, runs=tuple(runs), steps=tuple(steps))
+
+
+def _turns(steps: list[Step]) -> list[int]:
+    return [at for at, step in enumerate(steps) if isinstance(step, (Deliver, Poll))]
+
+
+def _in_passing(draw: st.DrawFn, steps: list[Step], runs: list[PlannedRun]) -> list[Step]:
+    """A poll meets a run while its writer is on the way."""
+    slow = {run.run_id for run in runs if run.policy != "streaming" and not run.stored_twice}
+    places = [at for at, step in enumerate(steps) if isinstance(step, Write) and step.run in slow]
+    if not places:
+        return steps
+    at, window = draw(st.sampled_from(places)), draw(st.sampled_from(PASSING))
+    step = steps[at]
+    assert isinstance(step, Write)
+    return [*steps[:at], replace(step, window=window), Poll(), *steps[at:]]
+
+
+def _with_a_bad_message(
+    draw: st.DrawFn, steps: list[Step], runs: list[PlannedRun], forms: tuple[str, ...], *, alone: bool
+) -> list[Step]:
+    """After the last notification one that nobody can act on; it comes alone, or in a batch."""
+    number = sum(isinstance(step, Notify) for step in steps) + 1
+    told = max(at for at, step in enumerate(steps) if isinstance(step, Notify))
+    bad = replace(runs[0], run_id=free_run_id([run.run_id for run in runs]))
+    steps = [*steps[: told + 1], Notify(bad.run_id, form=draw(st.sampled_from(forms))), *steps[told + 1 :]]
+    runs.append(bad)
+    at = draw(st.sampled_from([at for at in _turns(steps) if at > told]))
+    step = steps[at]
+    assert isinstance(step, Deliver)
+    if alone or draw(st.booleans()):
+        return [*steps[:at], Deliver((number,)), *steps[at:]]
+    place = draw(st.integers(0, len(step.messages)))
+    return [
+        *steps[:at],
+        replace(step, messages=(*step.messages[:place], number, *step.messages[place:])),
+        *steps[at + 1 :],
+    ]
+
+
+def _crashes(step: Step) -> bool:
+    return isinstance(step, (Deliver, Poll)) and step.crash is not None
 
 
 def _crashed_anywhere(draw: st.DrawFn, step: Step, deepest: int) -> Step:
-    if not isinstance(step, (Deliver, Poll)) or step.crash is None:
-        return step
+    assert isinstance(step, (Deliver, Poll))
     occurrence = draw(st.integers(0, deepest))
     return replace(step, crash=Crash(ANY, occurrence) if occurrence else Crash(RETURN))
 
