@@ -12,6 +12,7 @@ from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.schedule import (
     Break,
     Deliver,
+    Form,
     Heal,
     Notify,
     Restart,
@@ -23,7 +24,7 @@ from pytest_quarry.simulation.schedule import (
 
 DAY = 86_400
 RECEIVE, DELETE = "sqs.ReceiveMessage quarry-runs-consumer", "sqs.DeleteMessage*quarry-runs-consumer"
-POISON = ("missing-fields", "wrong-types", "no-such-path", "not-json")
+POISON: tuple[Form, ...] = ("missing-fields", "wrong-types", "no-such-path", "not-json")
 MANY = 12  # more than SQS hands over at once
 NOW_AND_THEN = 6
 SOME_READS = 4
@@ -93,7 +94,7 @@ def partial_batch(stage: Stage) -> Iterator[Schedule]:
     good, bad, third = stage.run("A", items=2), stage.run("B", items=1), stage.run("C", items=1)
     runs = [good, bad, third]
     for form in (poison_for(stage.takes)[0], poison_for(stage.takes)[-1]):
-        told = [*stage.told(good), Notify(bad.run_id, form=form), *stage.told(third)]  # type: ignore[arg-type]
+        told = [*stage.told(good), Notify(bad.run_id, form=form), *stage.told(third)]
         for batch in ((1, 2, 3), (2, 1, 3)):
             yield stage.schedule(runs, [*told, Deliver(batch)])
     unreadable = _unreadable(stage, bad.run_id)
@@ -102,12 +103,12 @@ def partial_batch(stage: Stage) -> Iterator[Schedule]:
     yield _many(stage, poison_for(stage.takes)[-1])
 
 
-def _many(stage: Stage, form: str) -> Schedule:
+def _many(stage: Stage, form: Form) -> Schedule:
     """More messages than one receive finds, the bad one in the middle."""
     runs = [stage.run(f"{number:02}", items=1) for number in range(MANY)]
     bad = stage.run("B", items=1)
     half = MANY // 2
-    told = [*stage.told(*runs[:half]), Notify(bad.run_id, form=form), *stage.told(*runs[half:])]  # type: ignore[arg-type]
+    told = [*stage.told(*runs[:half]), Notify(bad.run_id, form=form), *stage.told(*runs[half:])]
     return stage.schedule([*runs, bad], [*told, Deliver(tuple(range(1, MANY + 2)))])
 
 
@@ -120,11 +121,11 @@ def poison(stage: Stage) -> Iterator[Schedule]:
     """EB12: what nobody can act on comes before a good message, and after one."""
     good, bad = stage.run("A", items=2), stage.run("B", items=1)
     for form in poison_for(stage.takes):
-        told: list[Step] = [Notify(bad.run_id, form=form), *stage.told(good)]  # type: ignore[arg-type]
+        told: list[Step] = [Notify(bad.run_id, form=form), *stage.told(good)]
         yield stage.schedule([good, bad], [*told, Deliver((1,)), Deliver((2,)), Deliver((1,))])
 
 
-def poison_for(takes: str) -> tuple[str, ...]:
+def poison_for(takes: str) -> tuple[Form, ...]:
     """The forms a consumer can be given: one that takes decoded notifications never sees text that is not JSON."""
     return POISON[:-1] if takes == "notification" else POISON
 
@@ -160,7 +161,7 @@ def warm_state(stage: Stage) -> Iterator[Schedule]:
     bad = stage.run("A", items=2)
     for form in poison_for(stage.takes):
         good = stage.run("B", items=1)
-        steps: list[Step] = [Notify(bad.run_id, form=form), *stage.told(good), Deliver((1,)), Deliver((2,))]  # type: ignore[arg-type]
+        steps: list[Step] = [Notify(bad.run_id, form=form), *stage.told(good), Deliver((1,)), Deliver((2,))]
         yield stage.schedule([bad, good], steps)
 
 

@@ -19,6 +19,7 @@ from pytest_quarry.simulation.schedule import (
     RETURN,
     Crash,
     Deliver,
+    Form,
     Notify,
     Overlap,
     PlannedRun,
@@ -134,7 +135,7 @@ def _in_passing(draw: st.DrawFn, steps: list[Step], runs: list[PlannedRun]) -> l
 
 
 def _with_a_bad_message(
-    draw: st.DrawFn, steps: list[Step], runs: list[PlannedRun], forms: tuple[str, ...], *, alone: bool
+    draw: st.DrawFn, steps: list[Step], runs: list[PlannedRun], forms: tuple[Form, ...], *, alone: bool
 ) -> list[Step]:
     """After the last notification one that nobody can act on; it comes alone, or in a batch."""
     number = sum(isinstance(step, Notify) for step in steps) + 1

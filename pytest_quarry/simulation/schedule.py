@@ -72,6 +72,20 @@ class Write:
     clock: int = 0  # seconds by which this writer's clock is off
 
 
+Form = Literal[
+    "full",
+    "minimal",
+    "extra",
+    "reordered",
+    "other-event",
+    "bare",
+    "not-json",
+    "missing-fields",
+    "wrong-types",
+    "no-such-path",
+]
+
+
 @dataclass(frozen=True)
 class Notify:
     """`run_completed` for a run is accepted by the bus; messages are numbered from 1 in this order.
@@ -80,18 +94,7 @@ class Notify:
     """
 
     run: str
-    form: Literal[
-        "full",
-        "minimal",
-        "extra",
-        "reordered",
-        "other-event",
-        "bare",
-        "not-json",
-        "missing-fields",
-        "wrong-types",
-        "no-such-path",
-    ] = "full"
+    form: Form = "full"
     outcome: str | None = None
 
 
