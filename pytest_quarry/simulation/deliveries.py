@@ -13,9 +13,10 @@ from pytest_quarry.consumers.protocol import Call
 from pytest_quarry.contract import Run, message_attributes
 from pytest_quarry.contract.notification import EVENT_TYPE
 from pytest_quarry.simulation import messages
-from pytest_quarry.simulation.drive import Drive, Going, Turn
+from pytest_quarry.simulation.drive import Drive
 from pytest_quarry.simulation.recorder import Recorder
 from pytest_quarry.simulation.schedule import Notify
+from pytest_quarry.simulation.turn import Going, Turn
 from pytest_quarry.simulation.world import World
 
 Ack = Literal["kept", "lost"]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 from pytest_quarry.bus.calls import DUMMY_ENVIRONMENT
 from pytest_quarry.consumers import protocol
@@ -33,11 +32,11 @@ from pytest_quarry.consumers.protocol import (
 from pytest_quarry.simulation.grants import Grants
 from pytest_quarry.simulation.power import PowerLog
 from pytest_quarry.simulation.recorder import Recorder
-from pytest_quarry.simulation.schedule import ANY, RETURN, Crash
+from pytest_quarry.simulation.schedule import RETURN, Crash
 from pytest_quarry.simulation.trouble import Trouble
+from pytest_quarry.simulation.turn import Going, Outcome, Turn
 from pytest_quarry.simulation.world import EPOCH, SECOND, World
 
-T = TypeVar("T")
 CPU_MARGIN = 60
 
 
@@ -59,42 +58,6 @@ class Play:
     power: bool = False  # keep the log that a power loss needs
     inline: int = 0  # which start of the consumer, counted from 1, is played by this process
     trees: bool = False  # note which keys storage holds, whenever the world wrote some
-
-
-@dataclass
-class Turn:
-    """One turn of the consumer, its start included where it was not running."""
-
-    crash: Crash | None = None
-    crossed: Counter[str] = field(default_factory=Counter)
-    boundaries: int = 0
-    reached: bool = False
-    retry: bool = False  # somebody else went on: what waits for a lock may try again
-    wakes: int | None = None  # the virtual time (µs) at which its sleep ends, where another worker is at work meanwhile
-    refused: bool = False  # the lock it waits for is refused, as two that wait for each other would wait for ever
-    besides: str = ""  # what to say of the other worker, should this one never come back
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a turn ended."""
-
-    how: Literal["returned", "raised", "killed", "ended", "hung"]
-    value: Any = None
-
-
-Going = Generator[Boundary, None, T]
-"""A turn under way: it stands still at each boundary, and goes on when it is asked for the next."""
-
-
-def finish(going: Going[T]) -> T:
-    """Let a turn go on to its end."""
-    try:
-        while True:
-            next(going)
-    except StopIteration as end:
-        value: T = end.value
-        return value
 
 
 class Drive:
@@ -227,7 +190,7 @@ class Drive:
     def _return(self, message: Returned, turn: Turn) -> Outcome:
         turn.crossed[RETURN] += 1
         self._recorder.record("returned", RETURN)
-        if _is_here(turn, RETURN):
+        if turn.ends_at(RETURN):
             turn.reached = True
             if turn.crash is not None and turn.crash.power is not None:
                 self._lose_power("after it returned", turn.crash.power)
@@ -252,7 +215,7 @@ class Drive:
         if turn.boundaries > self._play.limits.boundaries:
             words = f"it crossed {self._play.limits.boundaries:,} boundaries in one turn, the last at {boundary.label}"
             return self._give_up(words + turn.besides, self._process.stack())
-        if _is_here(turn, boundary.label):
+        if turn.ends_at(boundary.label):
             turn.reached = True
             return self._crash(boundary, turn.crash)
         if self._play.power:
@@ -392,12 +355,3 @@ class Drive:
 def _measuring_coverage() -> bool:
     coverage = sys.modules.get("coverage")
     return coverage is not None and coverage.Coverage.current() is not None
-
-
-def _is_here(turn: Turn, label: str) -> bool:
-    crash = turn.crash
-    if crash is None or turn.reached:
-        return False
-    if crash.label == ANY:
-        return crash.occurrence == turn.boundaries
-    return crash.label == label and crash.occurrence == turn.crossed[label]

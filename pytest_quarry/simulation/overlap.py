@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pytest_quarry.consumers.protocol import Blocked, Boundary, Sleep
-from pytest_quarry.simulation.drive import Drive, Going, Turn
+from pytest_quarry.simulation.drive import Drive
 from pytest_quarry.simulation.recorder import Recorder
 from pytest_quarry.simulation.schedule import ANY, Switch
+from pytest_quarry.simulation.turn import Going, Turn
 from pytest_quarry.simulation.world import SECOND, World
 
 # Boundaries in a row after which the other worker goes on, as an operating system would have it.

@@ -14,7 +14,7 @@ from pytest_quarry.consumers.hooks import no_escape
 from pytest_quarry.consumers.protocol import Call
 from pytest_quarry.simulation import damage, overlap, places, planned, settle
 from pytest_quarry.simulation.deliveries import Ack, Deliveries
-from pytest_quarry.simulation.drive import Drive, Going, Play, Turn, finish
+from pytest_quarry.simulation.drive import Drive, Play
 from pytest_quarry.simulation.history import History, RunView
 from pytest_quarry.simulation.overlap import Lane
 from pytest_quarry.simulation.publishing import Publishing
@@ -38,6 +38,7 @@ from pytest_quarry.simulation.schedule import (
     Write,
 )
 from pytest_quarry.simulation.trouble import Trouble
+from pytest_quarry.simulation.turn import Going, Turn, finish
 from pytest_quarry.simulation.world import World
 from pytest_quarry.storage import Stop
 

@@ -20,9 +20,10 @@ from pytest_quarry.storage.made import interleave, plain_run
 from pytest_quarry.storage.moto import MotoStore
 from pytest_quarry.storage.reader import read_runs
 from pytest_quarry.storage.recorded import recorded_runs
+from pytest_quarry.storage.run_fields import FIELDS, RunFields, seconds_off
 from pytest_quarry.storage.stored import StoredRun
 from pytest_quarry.storage.stores import FileStore, MemoryStore, Store, StoreError
-from pytest_quarry.storage.telling import FIELDS, RunFields, RunStory, seconds_off
+from pytest_quarry.storage.telling import RunStory
 from pytest_quarry.storage.windows import Stop
 from pytest_quarry.storage.writer import QuarryWriter
 

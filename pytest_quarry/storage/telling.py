@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 from uuid import NAMESPACE_OID, uuid5
 
 from pytest_quarry.contract.encoding import encode_line
@@ -16,35 +16,13 @@ from pytest_quarry.contract.run import CHUNK_BYTES, Artifact, Outcome, Policy, R
 from pytest_quarry.storage.clock import moment, on_day
 from pytest_quarry.storage.flushes import Emitted, check_repeats
 from pytest_quarry.storage.live import live_run
+from pytest_quarry.storage.run_fields import FIELDS, RunFields, seconds_off
 from pytest_quarry.storage.windows import WINDOWS
 
 if TYPE_CHECKING:
     from pytest_quarry.storage.story import Storage
 
-__all__ = ["RunFields", "RunStory"]
-
-
-class RunFields(TypedDict, total=False):
-    """What can be said of a run at its start; all as in `Run`. ``clock_off``: its writer's clock, seconds off."""
-
-    source: str
-    category: str
-    day: str
-    dataset: str
-    job_id: str | None
-    attempt: int
-    parent_run_id: str | None
-    policy: str
-    flush_mode: str
-    flush_count: int | None
-    flush_interval: float | None
-    started_at: datetime
-    duration_ms: int
-    metrics: bool
-    clock_off: float
-
-
-FIELDS = tuple(RunFields.__annotations__)
+__all__ = ["RunStory"]
 
 
 class RunStory:
@@ -399,13 +377,6 @@ class RunStory:
 
 
 _ENDS = "complete(), fail(), skip(), end() or crash()"
-
-
-def seconds_off(value: object) -> float:
-    """By how much a writer's clock is off. Raises ContractError for what is no number of seconds."""
-    if type(value) in (int, float) and abs(value) < 1e10:  # type: ignore[arg-type]
-        return float(value)  # type: ignore[arg-type]
-    raise ContractError(f"clock_off is {value!r}; it must be a number of seconds, negative where the clock is behind")
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -1,0 +1,57 @@
+"""One turn of a consumer under way: what the schedule has in mind for it, how far it is, and how it ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from pytest_quarry.consumers.protocol import Boundary
+from pytest_quarry.simulation.schedule import ANY, Crash
+
+T = TypeVar("T")
+
+
+@dataclass
+class Turn:
+    """One turn of the consumer, its start included where it was not running."""
+
+    crash: Crash | None = None
+    crossed: Counter[str] = field(default_factory=Counter)
+    boundaries: int = 0
+    reached: bool = False
+    retry: bool = False  # somebody else went on: what waits for a lock may try again
+    wakes: int | None = None  # the virtual time (µs) at which its sleep ends, where another worker is at work meanwhile
+    refused: bool = False  # the lock it waits for is refused, as two that wait for each other would wait for ever
+    besides: str = ""  # what to say of the other worker, should this one never come back
+
+    def ends_at(self, label: str) -> bool:
+        """Whether the boundary it has just crossed is the one at which it is killed."""
+        if self.crash is None or self.reached:
+            return False
+        if self.crash.label == ANY:
+            return self.crash.occurrence == self.boundaries
+        return self.crash.label == label and self.crash.occurrence == self.crossed[label]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a turn ended."""
+
+    how: Literal["returned", "raised", "killed", "ended", "hung"]
+    value: Any = None
+
+
+Going = Generator[Boundary, None, T]
+"""A turn under way: it stands still at each boundary, and goes on when it is asked for the next."""
+
+
+def finish(going: Going[T]) -> T:
+    """Let a turn go on to its end."""
+    try:
+        while True:
+            next(going)
+    except StopIteration as end:
+        value: T = end.value
+        return value
