@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pytest_quarry.checks.stage import NotApplicable, Stage
@@ -168,7 +168,7 @@ def warm_state(stage: Stage) -> Iterator[Schedule]:
 def throttled(stage: Stage) -> Iterator[Schedule]:
     """EB21: SQS, S3 and the target throttle or time out, now and then, for longer than a client retries."""
     two = stage.loaded(stage.run("A", items=2), stage.run("B", items=1))
-    labels = [label for label, _ in _crossed(stage.history(two))]
+    labels = [label for label, _ in crossed(stage.history(two))]
     services = Counter(label.split(" ")[0].split(".")[0] + "." for label in labels if _is_aws(label))
     for service, calls in services.items():
         for error, times in THROTTLES:
@@ -196,7 +196,12 @@ def lost_receive(stage: Stage) -> Iterator[Schedule]:
 
 def _each_operation(stage: Stage, schedule: Schedule) -> Iterator[Break]:
     """A break at each operation of the consumer's last turn but those on its queue: from that one on all like it fail."""
-    for label, occurrence in _operations(stage, stage.history(schedule)):
+    yield from breaks(_operations(stage, stage.history(schedule)))
+
+
+def breaks(operations: Iterable[tuple[str, int]]) -> Iterator[Break]:
+    """A break at each of these operations, with its occurrence, but those on the consumer's queue."""
+    for label, occurrence in operations:
         if label.startswith("sqs.") and "quarry-runs-consumer" in label:
             continue
         for error in ("503", "timeout") if _is_aws(label) else ("EIO",):
@@ -205,13 +210,13 @@ def _each_operation(stage: Stage, schedule: Schedule) -> Iterator[Break]:
 
 def _operations(stage: Stage, history: History) -> Iterator[tuple[str, int]]:
     """The operations of an undisturbed execution that can fail, each with its occurrence; of reads of storage, some."""
-    found = list(_crossed(history))
+    found = list(crossed(history))
     reads = [each for each in found if each[0].startswith("s3.") and f"/{stage.prefix}/" in each[0]]
     wanted = set(reads[:: max(1, len(reads) // SOME_READS)])  # RD04 fails every one of them
     yield from (each for each in found if each not in reads or each in wanted)
 
 
-def _crossed(history: History) -> Iterator[tuple[str, int]]:
+def crossed(history: History) -> Iterator[tuple[str, int]]:
     """Every operation of an execution that can fail, with its occurrence."""
     crossed: Counter[str] = Counter()
     for entry in history.entries:

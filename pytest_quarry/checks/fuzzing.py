@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from pytest_quarry.checks.check import Check
-from pytest_quarry.checks.failures import poison_for
+from pytest_quarry.checks.failures import breaks, crossed, poison_for
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.contract import Outcome
@@ -20,6 +20,7 @@ from pytest_quarry.simulation.schedule import (
     Crash,
     Deliver,
     Form,
+    Heal,
     Notify,
     Overlap,
     PlannedRun,
@@ -39,6 +40,7 @@ MOST_SWITCHES = 4
 # An idempotency store commonly keeps its marks for an hour: no duplicate of an acknowledged message comes much later.
 LONGEST_WAIT = 900
 PASSING = ("before", "w1", "w2", "w3", "w4", "w5")  # where a poll meets a writer
+CLOCKS = (-1, -3_600, 3_600)  # seconds by which the writers' clock is off
 ONE_IN_FOUR = st.integers(0, 3).map(lambda found: found == 3)
 DISTURBANCES = ("duplicates", "order", "batches", "restarts", "crashes", "breaks")
 
@@ -84,7 +86,7 @@ def drawn(consumer: Consumer, undisturbed: History) -> st.SearchStrategy[Schedul
         )
         for outcomes in ((Outcome.SUCCESS,), tuple(Outcome))
     )
-    return _disturbed(good, mixed, consumer, undisturbed.takes, depth(undisturbed))
+    return _disturbed(good, mixed, consumer, undisturbed)
 
 
 @st.composite
@@ -93,26 +95,27 @@ def _disturbed(
     good: st.SearchStrategy[Schedule],
     mixed: st.SearchStrategy[Schedule],
     consumer: Consumer,
-    takes: str,
-    deepest: int,
+    undisturbed: History,
 ) -> Schedule:
+    deepest = depth(undisturbed)
     schedule = draw(mixed if draw(st.integers(0, 2)) == 2 else good)
     steps = [_crashed_anywhere(draw, step, deepest) if _crashes(step) else step for step in schedule.steps]
     runs = list(schedule.runs)
-    if consumer.kind == "poller" and consumer.layout == "lode" and draw(ONE_IN_FOUR):
-        steps = _in_passing(draw, steps, runs)
-    if consumer.kind == "event-bus" and draw(ONE_IN_FOUR):
-        steps = _with_a_bad_message(draw, steps, runs, poison_for(takes), alone=consumer.batch_size == 1)
-    if draw(ONE_IN_FOUR):
+    if consumer.kind == "poller":
+        steps = _with_other_writers(draw, steps, runs, consumer)
+    elif draw(ONE_IN_FOUR):
+        steps = _with_a_bad_message(draw, steps, runs, poison_for(undisturbed.takes), alone=consumer.batch_size == 1)
+    waits, crashes, two, fails = draw(ONE_IN_FOUR), draw(st.booleans()), draw(st.booleans()), draw(ONE_IN_FOUR)
+    if waits:
         steps.insert(draw(st.sampled_from(_turns(steps))), Wait(draw(st.integers(1, LONGEST_WAIT))))
-    disturbed = draw(
-        st.booleans()
-    )  # what goes wrong at a crash goes wrong at few of a turn's operations: many are tried
-    if disturbed:
+    if crashes:  # what goes wrong at a crash goes wrong at few of a turn's operations: many are tried
         at = draw(st.sampled_from(_turns(steps)))
         steps[at] = _crashed_anywhere(draw, steps[at], deepest)
-    two = consumer.workers > 1 and draw(st.booleans())
-    if two:
+    failing = list(breaks(crossed(undisturbed))) if consumer.kind == "event-bus" else []
+    if fails and failing:
+        at = draw(st.sampled_from(_turns(steps)))
+        steps[at : at + 1] = [draw(st.sampled_from(failing)), steps[at], Heal()]
+    if two and consumer.workers > 1:
         at = draw(st.sampled_from(_turns(steps)))
         steps[at] = _by_two(draw, steps[at], deepest)
     return replace(schedule, runs=tuple(runs), steps=tuple(steps))
@@ -122,8 +125,16 @@ def _turns(steps: list[Step]) -> list[int]:
     return [at for at, step in enumerate(steps) if isinstance(step, (Deliver, Poll))]
 
 
+def _with_other_writers(draw: st.DrawFn, steps: list[Step], runs: list[PlannedRun], consumer: Consumer) -> list[Step]:
+    """Clocks that are off, and a poll that meets a run while its writer is on the way."""
+    off, passing = draw(ONE_IN_FOUR), draw(ONE_IN_FOUR)
+    if off:
+        clock = draw(st.sampled_from(CLOCKS))
+        steps = [replace(step, clock=clock) if isinstance(step, Write) else step for step in steps]
+    return _in_passing(draw, steps, runs) if passing and consumer.layout == "lode" else steps
+
+
 def _in_passing(draw: st.DrawFn, steps: list[Step], runs: list[PlannedRun]) -> list[Step]:
-    """A poll meets a run while its writer is on the way."""
     slow = {run.run_id for run in runs if run.policy != "streaming" and not run.stored_twice}
     places = [at for at, step in enumerate(steps) if isinstance(step, Write) and step.run in slow]
     if not places:
