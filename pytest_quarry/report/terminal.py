@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pytest_quarry.checks.conduct import Result
 from pytest_quarry.checks.verdict import Verdict
+from pytest_quarry.report.in_short import Again, LeftOut, Line, Part, in_short
 from pytest_quarry.report.shown import shown, shown_lines
 from pytest_quarry.simulation.history import Entry, History, Row
 
@@ -19,20 +18,7 @@ NARROWEST = 40
 LEAST = 18  # characters of the column `consumer`, below which there is no table
 HERE = "  ◀ here"
 OUTPUT_LINES = 12
-MOST_LINES = 80  # of the table; of longer ones the beginning, the end, and what surrounds the first wrong effect
-BEGINNING, AROUND, END = 24, 8, 24
 QUIET = ("settled",)
-
-
-@dataclass
-class Line:
-    """One line of the table."""
-
-    time: float
-    world: str = ""
-    consumer: str = ""
-    target: str = ""
-    entries: tuple[int, ...] = ()
 
 
 def failure(result: Result, *, replay: str | None, width: int = WIDTH) -> str:
@@ -41,20 +27,22 @@ def failure(result: Result, *, replay: str | None, width: int = WIDTH) -> str:
     assert verdict is not None
     assert result.history is not None
     lines = lines_of(result.history.entries)
-    here = _numbers(lines).get(verdict.here) if verdict.here is not None else None
+    numbers = _numbers(lines)
+    here = numbers.get(verdict.here) if verdict.here is not None else None
+    parts = in_short(lines, here, {_number(numbers, at) for at in verdict.entries})
     width = max(NARROWEST, width)
-    table = _table(lines, here, width) or _list(lines, here, width)
-    parts = [*_heading(result, width), *_wrapped(verdict.sentence, width), "", *table]
+    table = _table(parts, here, width) or _list(parts, here, width)
+    text = [*_heading(result, width), *_wrapped(verdict.sentence, width), "", *table]
     if verdict.why:
-        parts += ["", *_wrapped(why_of(verdict, result.history), width)]
+        text += ["", *_wrapped(why_of(verdict, result.history), width)]
     if result.status == "failed" and result.check.fix:
-        parts += _wrapped(result.check.fix, width)
-    parts += ["", *_ending(result, replay, width)]
-    parts += _output(result)
+        text += _wrapped(result.check.fix, width)
+    text += ["", *_ending(result, replay, width)]
+    text += _output(result)
     if result.check.page:
         explained = "" if result.check.own else f" (quarry-conformance explain {result.check.id})"
-        parts += ["", f"docs: {result.check.page}{explained}"]
-    return "\n".join(parts)
+        text += ["", f"docs: {result.check.page}{explained}"]
+    return "\n".join(text)
 
 
 def why_of(verdict: Verdict, history: History) -> str:
@@ -112,8 +100,9 @@ def _wrapped(text: str, width: int) -> list[str]:
     return [part for line in shown_lines(text).split("\n") for part in textwrap.wrap(line, width) or [""]]
 
 
-def _table(lines: list[Line], here: int | None, width: int) -> list[str]:
+def _table(parts: list[Part], here: int | None, width: int) -> list[str]:
     """The steps in columns, as wide as there is room for; none where there is too little."""
+    lines = [part for _, part in parts if isinstance(part, Line)]
     target = max([len("target"), *(len(line.target) + len(HERE) for line in lines)])
     world = min(WORLD, max([len("world"), *(len(line.world) for line in lines)]))
     consumer = min(CONSUMER, max([len("consumer"), *(len(line.consumer) for line in lines)]))
@@ -124,9 +113,9 @@ def _table(lines: list[Line], here: int | None, width: int) -> list[str]:
     if consumer < LEAST or world < min(LEAST, len("delivers")):
         return []
     found = [f" step  {'time':>6}  {'world':<{world}}  {'consumer':<{consumer}}  target"]
-    for number, line in _in_short(lines, here):
-        if isinstance(line, int):
-            found.append(_left_out(line))
+    for number, line in parts:
+        if not isinstance(line, Line):
+            found.append(_instead(line))
             continue
         mark = HERE if number == here else ""
         found.append(
@@ -136,12 +125,12 @@ def _table(lines: list[Line], here: int | None, width: int) -> list[str]:
     return found
 
 
-def _list(lines: list[Line], here: int | None, width: int) -> list[str]:
+def _list(parts: list[Part], here: int | None, width: int) -> list[str]:
     """The steps one below the other, for narrow terminals."""
     found = []
-    for number, line in _in_short(lines, here):
-        if isinstance(line, int):
-            found.append(_left_out(line))
+    for number, line in parts:
+        if not isinstance(line, Line):
+            found.append(_instead(line))
             continue
         words = [shown(part) for part in (line.world, line.consumer, line.target) if part]
         text = f" {number:>3} {_time(line.time):>4}  {'; '.join(words)}"
@@ -153,27 +142,11 @@ def _list(lines: list[Line], here: int | None, width: int) -> list[str]:
     return found
 
 
-def _in_short(lines: list[Line], here: int | None) -> Iterator[tuple[int, Line | int]]:
-    """The lines with their numbers; for each stretch that is left out of a long table, how many it has."""
-    places = here or len(lines)
-    shown_ones = {
-        *range(1, BEGINNING + 1),
-        *range(places - AROUND, places + AROUND),
-        *range(len(lines) - END, len(lines) + 1),
-    }
-    left_out = 0
-    for number, line in enumerate(lines, 1):
-        if len(lines) > MOST_LINES and number not in shown_ones:
-            left_out += 1
-            continue
-        if left_out:
-            yield number, left_out
-            left_out = 0
-        yield number, line
-
-
-def _left_out(count: int) -> str:
-    return f"    ⋮  {count} steps, which the reports of --quarry-report have"
+def _instead(part: Again | LeftOut) -> str:
+    if isinstance(part, LeftOut):
+        return f"    ⋮  {part.lines} steps, which the reports of --quarry-report have"
+    waits = ", with other waits" if part.waits else ""
+    return f"    ⋮  the same {part.times} times more{waits}, up to step {part.last} ({_time(part.until)})"
 
 
 def _time(seconds: float) -> str:
