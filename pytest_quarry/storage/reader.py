@@ -130,7 +130,7 @@ class _Records:
                 _text(record, "job_id")
                 self.metrics.append(record)
         except (KeyError, TypeError, ValueError) as error:
-            damage.append(f"a {kind} record lacks or misstates {error}: {key}")
+            damage.append(f"a record of kind {kind} lacks or misstates {error}: {key}")
 
     def _add_event(self, record: dict[str, Any], damage: list[str]) -> None:
         event = _event(record)

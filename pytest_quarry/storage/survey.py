@@ -1,11 +1,13 @@
 """The reader's first pass: which runs are in storage, which of their files are committed. No contents are kept."""
 
+import heapq
 import json
 import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -65,13 +67,14 @@ class Found:
 def find_lode(store: Readable) -> Iterator[tuple[Place, Found]]:
     """The runs of every dataset, in the order of their paths."""
     datasets, orphans, in_order = _orphans(store)
-    keys = (key for dataset in sorted(datasets) for key in store.list(f"datasets/{dataset}/partitions/"))
-    for folder, rests in _by_folder(keys if in_order else iter(sorted(keys)), _LODE):
+    folders = sorted(f"datasets/{dataset}/partitions/" for dataset in datasets)
+    keys = (key for folder in folders for key in store.list(folder))
+    with_data = _by_folder(keys if in_order else iter(sorted(keys)), _LODE)
+    without_data = [(folder, list[str]()) for folder in sorted(orphans)]
+    for folder, rests in heapq.merge(with_data, without_data, key=itemgetter(0)):
         extra = orphans.pop(folder, set())
         if extra or any(_is_data(rest) for rest in rests):
             yield _lode_run(store, folder, rests, extra)
-    for folder, extra in sorted(orphans.items()):
-        yield _lode_run(store, folder, [], extra)
 
 
 def _by_folder(keys: Iterator[str], pattern: re.Pattern[str]) -> Iterator[tuple[str, list[str]]]:
@@ -259,5 +262,5 @@ def _flat_sidecar(store: Readable, run: Found, key: str) -> None:
     except Exception:
         kind = None
         run.damage.append(f"sidecar file has no .meta.json: {key}")
-    name = key.rpartition("/files/")[2]
-    run.sidecars[key] = {"path": key, "filename": name, "content_type": kind, "size": None}
+    name = key.partition("/files/")[2]
+    run.sidecars[key] = {"filename": name, "content_type": kind}

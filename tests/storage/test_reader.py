@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 from made_runs import START, calm, check_same, run_of, writer
 from misstated import misstate, odd
 
-from pytest_quarry.contract import Artifact, Outcome, Policy, Run, Sidecar, encode_line, number_events
-from pytest_quarry.storage import FileStore, MemoryStore, Stop, Storage, StoredRun, read_runs
+from pytest_quarry.contract import (
+    CONTRACT_VERSION,
+    Artifact,
+    Outcome,
+    Policy,
+    Run,
+    Sidecar,
+    encode_line,
+    number_events,
+)
+from pytest_quarry.storage import FileStore, MemoryStore, Stop, Storage, StoredArtifact, StoredRun, read_runs
 
 FOLDER = "source=shop/category=default/day=2026-02-01/run_id=run-1"
 PARTS = f"datasets/quarry/partitions/{FOLDER}"
@@ -145,6 +154,36 @@ def test_a_damaged_artifact_is_not_returned(fields: dict[str, Any], words: str) 
     assert any(re.search(words, one) for one in run.damage)
 
 
+def test_an_artifact_that_is_damaged_costs_no_other() -> None:
+    about = {"content_type": "t", "size_bytes": 0}
+    commits = [("artifact", {"artifact_id": name, "name": f"{name}.png", **about}) for name in "abc"]
+    events = number_events("run-1", [*commits, ("run_complete", {})], started_at=START)
+    artifacts = tuple(Artifact(artifact_id=name, chunks=(b"abc",)) for name in "abc")
+    store = stored(run_of(events=events, artifacts=artifacts))
+    for key in data_keys(store, "artifact"):
+        record = json.loads(store.get(key))
+        if record["artifact_id"] == "a" and record["record_kind"] == "artifact_chunk":
+            store.put(key, b"")
+        elif record["artifact_id"] == "c" and record["record_kind"] == "artifact_event":
+            store.put(
+                key, encode_line({name: value for name, value in record.items() if name[-4:] not in ("name", "type")})
+            )
+    run = only(store)
+    assert run.artifacts == (
+        StoredArtifact(artifact_id="b", name="b.png", content_type="t", size_bytes=0, data=b"abc"),
+        StoredArtifact(artifact_id="c", name="", content_type="", size_bytes=0, data=b"abc"),
+    )
+    assert "artifact 'a' is committed and cannot be put together: it has the chunks []" in run.damage
+
+
+def test_a_chunk_with_a_sign_that_base64_has_not_is_damaged() -> None:
+    store = stored(artifact_run())
+    key = data_keys(store, "artifact")[0]
+    record = json.loads(store.get(key))
+    store.put(key, encode_line({**record, "data": record["data"] + "!"}))
+    assert only(store).artifacts == ()
+
+
 def test_chunks_stored_with_different_bytes_are_described() -> None:
     store = stored(artifact_run())
     key = data_keys(store, "artifact")[0]
@@ -207,6 +246,80 @@ def test_a_flat_run_is_running_until_its_last_file() -> None:
 def test_state_and_outcome(fields: dict[str, Any], state: str, outcome: str) -> None:
     run = only(stored(run_of(**fields)))
     assert (run.state, run.outcome) == (state, outcome)
+
+
+@pytest.mark.parametrize(
+    ("counts", "outcome"),
+    [
+        ({"runs_failed_total": 1, "events_received_total": 4}, "policy_failure"),
+        ({"runs_failed_total": 1, "events_received_total": 4, "events_dropped_total": 1}, "script_error"),
+        ({"runs_failed_total": 1, "events_received_total": 3}, "script_error"),
+        ({"runs_failed_total": 0, "events_received_total": 4}, "script_error"),
+        ({"runs_failed_total": 1, "events_received_total": 2, "events_persisted_total": None}, "policy_failure"),
+        ({"runs_failed_total": 1, "events_received_total": 1, "events_persisted_total": None}, "script_error"),
+        ({"runs_failed_total": 1, "events_received_total": None, "events_persisted_total": 0}, "script_error"),
+    ],
+)
+def test_a_run_error_whose_events_did_not_all_arrive_is_a_failure_of_its_policy(
+    counts: dict[str, int | None], outcome: str
+) -> None:
+    events = number_events("run-1", [("item", {}), ("item", {}), ("run_error", {})], started_at=START)
+    store = stored(run_of(events=events, outcome=Outcome.SCRIPT_ERROR))
+    (key,) = data_keys(store, "metrics")
+    record = {**json.loads(store.get(key)), "events_persisted_total": 3, "events_dropped_total": None, **counts}
+    store.put(key, encode_line({name: value for name, value in record.items() if value is not None}))
+    run = only(store)
+    assert (run.state, run.outcome) == ("failed", outcome)
+
+
+def test_what_a_run_says_of_itself() -> None:
+    fields: dict[str, Any] = {"job_id": "job-7", "attempt": 2, "parent_run_id": "run-0", "policy": Policy.BUFFERED}
+    events = number_events(
+        "run-1", [("item", {})], started_at=START, **{k: v for k, v in fields.items() if k != "policy"}
+    )
+    run = only(stored(run_of(events=events, outcome=Outcome.EXECUTOR_CRASH, **fields)))
+    assert (run.job_id, run.attempt, run.parent_run_id, run.policy) == ("job-7", 2, "run-0", "buffered")
+    (event,) = run.events
+    assert (event.job_id, event.attempt, event.parent_run_id) == ("job-7", 2, "run-0")
+    assert event.contract_version == CONTRACT_VERSION
+
+
+def test_what_a_run_without_events_says_of_itself() -> None:
+    run = only(stored(run_of(events=(), outcome=Outcome.EXECUTOR_CRASH, job_id="job-7")))
+    assert (run.job_id, run.attempt, run.parent_run_id, run.policy) == ("job-7", None, None, None)
+
+
+def test_a_name_that_a_record_lacks_is_empty() -> None:
+    store = stored(run_of(items=1, policy=Policy.BUFFERED, metrics=False))
+    for key in [key for key in store.list(PARTS) if key.endswith("/data/data")]:
+        store.put(key, encode_line({**json.loads(store.get(key)), "category": 7}))
+    assert (only(store).category, only(store).source) == ("", "shop")
+
+
+class TestLost:
+    """Storage that lost data, or manifests: no run of it is forgotten."""
+
+    @pytest.mark.parametrize("items", [1, 2])
+    def test_a_run_of_which_all_data_is_lost(self, items: int) -> None:
+        store = stored(run_of(items=items, metrics=False))
+        lost = [key for key in store.list(PARTS) if key.endswith("/data/data")]
+        assert len(lost) == items + 1
+        for key in lost:
+            store.delete(key)
+        writer(store).write(run_of("run-2", dataset="zoo"))
+        gone, whole = read_runs(store)
+        assert (gone.run_id, gone.state, gone.events) == ("run-1", "running", ())
+        assert [words for words in gone.damage if "cannot be read" in words] == [
+            f"data file cannot be read (NoSuchKey): {key}" for key in lost
+        ]
+        check_same(whole, run_of("run-2", dataset="zoo"))
+
+    def test_a_dataset_without_any_manifest(self) -> None:
+        store = stored(run_of())
+        for key in list(store.list("datasets/quarry/segments/")):
+            store.delete(key)
+        run = only(store)
+        assert (run.run_id, run.state, run.events) == ("run-1", "uncommitted", ())
 
 
 def test_a_running_run_has_no_outcome() -> None:

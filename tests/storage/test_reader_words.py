@@ -7,6 +7,7 @@ import pytest
 from made_runs import run_of, writer
 from test_reader import FOLDER, PARTS, data_keys, only, stored
 
+from pytest_quarry.contract import Policy, encode_line
 from pytest_quarry.storage import MemoryStore, StoredSidecar, read_runs
 
 
@@ -74,6 +75,33 @@ class TestUncommitted:
         assert only(store).damage == self.words(store, reason)
 
 
+class TestRecords:
+    """Records that cannot be used, and what is read all the same."""
+
+    def test_lines_that_are_no_records(self) -> None:
+        store = stored(run_of(items=1, policy=Policy.BUFFERED))
+        (key,) = data_keys(store)
+        line = store.get(key)
+        store.put(key, b"[]\n" + line + b"7\n" + encode_line({**json.loads(line), "payload": 7}) + line)
+        run = only(store)
+        assert [event.seq for event in run.items] == [1]
+        assert run.damage[1:] == (
+            f"line 1 does not parse (not an object): {key}",
+            f"line 3 does not parse (not an object): {key}",
+            f"a record of kind event lacks or misstates payload: {key}",
+        )
+
+    @pytest.mark.parametrize(("kind", "field"), [("item", "job_id"), ("item", "parent_run_id"), ("metrics", "job_id")])
+    def test_a_text_that_is_none(self, kind: str, field: str) -> None:
+        store = stored(run_of(items=1, policy=Policy.BUFFERED))
+        (key,) = data_keys(store, kind)
+        store.put(key, encode_line({**json.loads(store.get(key)), field: 7}))
+        run = only(store)
+        name = "metrics" if kind == "metrics" else "event"
+        assert f"a record of kind {name} lacks or misstates {field}: {key}" in run.damage
+        assert (run.metrics is None, len(run.items)) == ((True, 1) if kind == "metrics" else (False, 0))
+
+
 def test_a_copy_that_is_missing_names_snapshot_and_copy() -> None:
     store = stored(run_of(items=1))
     copy = data_keys(store)[0].removesuffix("data/data") + "manifest.json"
@@ -112,9 +140,11 @@ class TestSidecars:
         store.put(f"{PARTS}/files/b.html", b"b")
         store.put(f"{PARTS}/files/b.html.meta.json", b"{}")
         store.put(f"{PARTS}/files/below/c.html", b"c")
+        store.put(f"{PARTS}/files/d.html", b"d")
         assert only(store).damage == (
             f"sidecar file is named by no manifest and has no .meta.json: {PARTS}/files/a.html",
             f"sidecar file is named by no manifest: {PARTS}/files/b.html",
+            f"sidecar file is named by no manifest and has no .meta.json: {PARTS}/files/d.html",
         )
 
     def test_they_are_looked_for_under_the_plain_values(self) -> None:
@@ -128,12 +158,12 @@ class TestSidecars:
         store = stored(run_of(items=1), layout="flat")
         store.put(f"{FOLDER}/files/page.html", b"<p>")
         store.put(f"{FOLDER}/files/page.html.meta.json", b'{"content_type": "text/html"}')
-        store.put(f"{FOLDER}/files/lost.html", b"?")
+        store.put(f"{FOLDER}/files/files/lost.html", b"?")
         store.put(f"{FOLDER}/other/no.html", b"?")
         run = only(store, layout="flat")
         assert run.sidecars == (
-            StoredSidecar(name="lost.html", path=f"{FOLDER}/files/lost.html", content_type=None, data=b"?"),
+            StoredSidecar(name="files/lost.html", path=f"{FOLDER}/files/files/lost.html", content_type=None, data=b"?"),
             StoredSidecar(name="page.html", path=f"{FOLDER}/files/page.html", content_type="text/html", data=b"<p>"),
         )
-        assert run.damage == (f"sidecar file has no .meta.json: {FOLDER}/files/lost.html",)
+        assert run.damage == (f"sidecar file has no .meta.json: {FOLDER}/files/files/lost.html",)
         assert run.dataset == ""
