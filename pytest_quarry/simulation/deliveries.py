@@ -80,7 +80,7 @@ class Deliveries:
             return  # received in the same batch, and lost with the process
         self._recorder.record("delivered", _named([message]), messages=(number,))
         outcome = yield from drive.do(Call("handle", json.loads(json.dumps(message.body))), turn)
-        if outcome.how == "returned":
+        if outcome.returned:
             self._acknowledge([message])
             yield from drive.linger(turn)
 
@@ -98,7 +98,7 @@ class Deliveries:
         self._recorder.record("delivered", _named(batch), messages=numbers)
         event = messages.event(batch, topology=self._world.topology, now=self._world.now)
         outcome = yield from drive.do(Call("handle", event), turn)
-        if outcome.how != "returned":
+        if not outcome.returned:
             return
         reports = self._consumer.reports_batch_item_failures
         failed = failed_identifiers(outcome.value, [message.identifier for message in batch], reports=reports)
@@ -142,7 +142,7 @@ class Deliveries:
             if not found or not drive.running or drive.hung:
                 break
             outcome = yield from self._offering(found, drive.do(Call("run_once"), turn))
-            if outcome.how != "returned":
+            if not outcome.returned:
                 break
 
     def _offering(self, found: list[str] | None, going: Going[T]) -> Going[T]:
@@ -169,7 +169,7 @@ class Deliveries:
             before = len(self._recorder.entries)
             outcome = yield from self._offering(None, self._drive.do(Call("run_once"), turn))
             found = any(entry.what == "delivered" for entry in self._recorder.entries[before:])
-            if outcome.how != "returned" or not found or self._drive.hung:
+            if not outcome.returned or not found or self._drive.hung:
                 break
 
     def _arrive(self) -> None:

@@ -101,7 +101,7 @@ class Drive:
         self._starting = True
         outcome = yield from self._go_on(turn)
         self._starting = False
-        return None if outcome.how == "returned" and self.takes else outcome
+        return None if outcome.returned and self.takes else outcome
 
     def do(self, call: Call, turn: Turn) -> Going[Outcome]:
         """Let the consumer take one turn."""
@@ -148,7 +148,7 @@ class Drive:
                 self._process = self._program(message.command)
             elif isinstance(message, Started):
                 self.takes, self.reconciles = message.takes, message.reconciles
-                return Outcome("returned")
+                return Outcome(True)
             else:
                 return self._over(message, turn)
 
@@ -174,7 +174,7 @@ class Drive:
     def _over(self, message: Any, turn: Turn) -> Outcome:
         if isinstance(message, Returned):
             self._busy = message.busy
-            return Outcome("returned") if self._lingers else self._return(message, turn)
+            return Outcome(True) if self._lingers else self._return(message, turn)
         if isinstance(message, Raised):
             return self._raised(message)
         if isinstance(message, Unusable):
@@ -185,7 +185,7 @@ class Drive:
         if isinstance(self._process, ConsumerProcess):
             self.stack = self._process.last_stack()
         self.kill()
-        return Outcome("ended")
+        return Outcome(False)
 
     def _return(self, message: Returned, turn: Turn) -> Outcome:
         turn.crossed[RETURN] += 1
@@ -197,8 +197,8 @@ class Drive:
             else:
                 self._recorder.record("killed", "after it returned, before anybody was told")
                 self.kill()
-            return Outcome("killed")
-        return Outcome("returned", message.value)
+            return Outcome(False)
+        return Outcome(True, message.value)
 
     def _raised(self, message: Raised) -> Outcome:
         starting = self._starting
@@ -206,7 +206,7 @@ class Drive:
         self.stack = message.stack
         if starting:
             self.kill()
-        return Outcome("raised")
+        return Outcome(False)
 
     def _at_boundary(self, boundary: Boundary, turn: Turn) -> Outcome | None:
         assert self._process is not None
@@ -242,7 +242,7 @@ class Drive:
         assert crash is not None
         if crash.power is not None:
             self._lose_power(f"before {boundary.label}", crash.power)
-            return Outcome("killed")
+            return Outcome(False)
         if crash.keep is None or boundary.size is None:
             self._recorder.record("killed", f"before {boundary.label}")
         else:
@@ -253,7 +253,7 @@ class Drive:
             self._process.receive()
         self.kill()
         self._recorder.look()
-        return Outcome("killed")
+        return Outcome(False)
 
     def _lose_power(self, where: str, how: str) -> None:
         """The machine dies with the process: what was not fsynced is not there when it comes back."""
@@ -269,7 +269,7 @@ class Drive:
         self.hung, self.stack = True, stack
         self._recorder.record("hung", words)
         self.kill()
-        return Outcome("hung")
+        return Outcome(False)
 
     def kill(self) -> None:
         """End the process, if there is one; its memory is gone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pytest_quarry.consumers.protocol import Boundary
 from pytest_quarry.simulation.schedule import ANY, Crash
@@ -37,9 +37,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a turn ended."""
+    """Whether a turn came to its end, and what it returned; the history says what else became of it."""
 
-    how: Literal["returned", "raised", "killed", "ended", "hung"]
+    returned: bool
     value: Any = None
 
 

@@ -214,6 +214,7 @@ class TestFileLocks:
         history = meet(work)
         assert said(history) == ["1 leads"]
         assert words(history, "killed") == ["the second worker is not needed any more"]
+        assert words(history, "crossed").count("sleep") == (500 if standby == "sleep" else 0)
         assert judge(history, "VDL", told_only=False) is None
         second_leads = meet(work, None, Switch("open a.lock"))
         assert said(second_leads) == ["2 leads", "1 leads"]
@@ -270,7 +271,9 @@ class TestDeadlocks:
             return work
 
         history = meet(takes("a", "b"), takes("b", "a"), limits=Limits(boundaries=400))
-        assert "a livelock" in words(history, "hung")[0]
+        hung, *_ = words(history, "hung")
+        assert hung.startswith("it crossed 400 boundaries in one turn, the last at ")
+        assert hung.endswith("; the other worker goes on and on too: a livelock")
         verdict = judge(history, "V", told_only=False)
         assert verdict is not None
         assert "a livelock" in verdict.sentence

@@ -1,0 +1,387 @@
+"""Whole histories, entry for entry: what happened, when (s), in which step, to which messages, and what the target held."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from loaders import load, loader, poller
+from together import Work, meet
+
+from pytest_quarry.simulation.drive import Limits, Play
+from pytest_quarry.simulation.history import Entry, History
+from pytest_quarry.simulation.run import simulate
+from pytest_quarry.simulation.schedule import (
+    Break,
+    Crash,
+    Damage,
+    Deliver,
+    Heal,
+    Litter,
+    Notify,
+    Overlap,
+    PlannedRun,
+    Poll,
+    Restart,
+    Schedule,
+    Step,
+    Switch,
+    Wait,
+    Write,
+)
+from pytest_quarry.simulation.world import EPOCH, SECOND, World
+from pytest_quarry.storage import read_runs
+
+A, B = PlannedRun(run_id="run-A", items=1), PlannedRun(run_id="run-B", items=2, outcome="script_error")
+
+
+def told(history: History) -> list[str]:
+    return [_entry(entry) for entry in history.entries]
+
+
+def _entry(entry: Entry) -> str:
+    parts = [f"{entry.time:.3f}", f"step {entry.step}", f"{entry.what} {entry.text}"]
+    if entry.incarnation or entry.worker:
+        parts.insert(2, f"{entry.incarnation}{f'/{entry.worker}' if entry.worker else ''}")
+    if entry.messages:
+        parts.append(f"messages {list(entry.messages)}")
+    if entry.runs:
+        parts.append(", ".join(f"{view.run_id} {view.standing} {len(view.items)}" for view in entry.runs))
+    if entry.changed:
+        parts.append(f"state {entry.state}")
+    if entry.rows is not None:
+        parts.append(f"{len(entry.rows)} rows")
+    if entry.size is not None:
+        parts.append(f"{entry.size} bytes{' buffered' if entry.buffered else ''}")
+    return " | ".join(parts)
+
+
+def check(history: History, expected: str, *unreached: str) -> None:
+    assert told(history) == [line.strip() for line in expected.strip().splitlines()]
+    assert history.unreached == unreached
+
+
+def test_a_handler() -> None:
+    def start(world: World) -> Callable[[Mapping[str, Any]], None]:
+        if world.time < 4:
+            raise ValueError("not yet")
+
+        def handle(notification: Mapping[str, Any]) -> None:
+            if notification["outcome"] == "success":
+                load(world, notification["run_id"])
+            world.boundary("told")
+
+        return handle
+
+    steps: tuple[Step, ...] = (
+        Write("run-A"),
+        Notify("run-A"),
+        Deliver((1,)),
+        Write("run-B"),
+        Notify("run-B", form="minimal"),
+        Deliver((2, 1), Crash("boundary told", 2)),
+        Wait(60),
+        Deliver((1,), ack="lost"),
+        Restart(),
+        Deliver((1,), Crash("*", 9)),
+    )
+    history = simulate(Schedule(runs=(A, B), steps=steps), loader(start=start))
+    check(
+        history,
+        """
+        1.000 | step 1 | wrote run-A finished, 1 item | run-A due 1 | state 1
+        1.000 | step 2 | notified run-A (#1) | messages [1]
+        2.000 | step 3 | 1 | started the consumer
+        2.000 | step 3 | 1 | raised start raised ValueError: not yet
+        4.000 | step 4 | 1 | wrote run-B failed, 2 items | run-B forbidden 2 | state 2
+        4.000 | step 5 | 1 | notified run-B (#2) (minimal) | messages [2]
+        5.000 | step 6 | 2 | started the consumer again
+        5.000 | step 6 | 2 | delivered run-B (#2) | messages [2]
+        5.000 | step 6 | 2 | crossed boundary told
+        5.001 | step 6 | 2 | returned return
+        5.001 | step 6 | 2 | acknowledged run-B (#2) | messages [2] | state 3
+        5.001 | step 6 | 2 | delivered run-A (#1) | messages [1]
+        5.001 | step 6 | 2 | crossed target UPSERT | state 4 | 1 rows
+        5.002 | step 6 | 2 | killed before boundary told
+        6.002 | step 7 | 2 | waited 60 s
+        66.002 | step 8 | 3 | started the consumer again
+        66.002 | step 8 | 3 | delivered run-A (#1) | messages [1]
+        66.002 | step 8 | 3 | crossed target UPSERT | state 5
+        66.003 | step 8 | 3 | crossed boundary told
+        66.004 | step 8 | 3 | returned return
+        66.004 | step 8 | 3 | failed the acknowledgement of run-A (#1) is lost
+        67.004 | step 9 | 3 | killed between two turns
+        67.004 | step 10 | 4 | started the consumer again
+        67.004 | step 10 | 4 | delivered run-A (#1) | messages [1]
+        67.004 | step 10 | 4 | crossed target UPSERT | state 6
+        67.005 | step 10 | 4 | crossed boundary told
+        67.006 | step 10 | 4 | returned return
+        67.006 | step 10 | 4 | acknowledged run-A (#1) | messages [1] | state 7
+        68.006 | step 11 | 4 | settling no more disturbances
+        68.006 | step 11 | 4 | settled nothing more to do
+        """,
+        "step 10: * (occurrence 9)",
+    )
+
+
+def test_a_function_that_answers_wrong() -> None:
+    """It fails a batch by what it answers, then one record of two, then none."""
+
+    def start(world: World) -> Callable[[Any, object], object]:
+        def function(event: Any, context: object) -> object:
+            world.boundary(" ".join(record["attributes"]["ApproximateReceiveCount"] for record in event["Records"]))
+            failed = [{"itemIdentifier": event["Records"][0]["messageId"]}]
+            seconds = time.time() - EPOCH / SECOND
+            return {"batchItemFailures": 7 if seconds < 10 else failed if seconds < 40 else []}
+
+        return function
+
+    steps = (Write("run-A"), Notify("run-A"), Write("run-B"), Notify("run-B"), Deliver((2, 1)))
+    check(
+        simulate(Schedule(runs=(A, B), steps=steps), loader(start=start, batch_size=2)),
+        """
+        1.000 | step 1 | wrote run-A finished, 1 item | run-A due 1 | state 1
+        1.000 | step 2 | notified run-A (#1) | messages [1]
+        3.000 | step 3 | wrote run-B failed, 2 items | run-B forbidden 2 | state 2
+        3.000 | step 4 | notified run-B (#2) | messages [2]
+        4.000 | step 5 | 1 | started the consumer
+        4.000 | step 5 | 1 | delivered run-B (#2), run-A (#1) | messages [2, 1]
+        4.000 | step 5 | 1 | crossed boundary 1 1
+        4.001 | step 5 | 1 | returned return
+        4.001 | step 5 | 1 | raised the batch failed: it answered {'batchItemFailures': 7}
+        5.001 | step 6 | 1 | settling no more disturbances
+        5.001 | step 6 | 1 | waited 31 s
+        36.001 | step 6 | 1 | delivered run-A (#1), run-B (#2) | messages [1, 2]
+        36.001 | step 6 | 1 | crossed boundary 2 2
+        36.002 | step 6 | 1 | returned return
+        36.002 | step 6 | 1 | acknowledged run-B (#2) | messages [2] | state 3
+        37.002 | step 6 | 1 | waited 31 s
+        68.002 | step 6 | 1 | delivered run-A (#1) | messages [1]
+        68.002 | step 6 | 1 | crossed boundary 3
+        68.003 | step 6 | 1 | returned return
+        68.003 | step 6 | 1 | acknowledged run-A (#1) | messages [1] | state 4
+        69.003 | step 6 | 1 | settled nothing more to do
+        """,
+    )
+
+
+def test_a_poller_in_trouble() -> None:
+    class Notes:
+        def __init__(self, world: World) -> None:
+            self.world = world
+
+        def poll(self) -> None:
+            note = self.world.disk / "note"
+            time.sleep(5)
+            note.write_bytes(note.read_bytes()[:12] + b"more " if note.exists() else b"first ")
+            for run in read_runs(self.world.storage_root):
+                if run.state == "finished":
+                    load(self.world, run.run_id)
+
+    steps: tuple[Step, ...] = (
+        Write("run-A", window="w1"),
+        Poll(),
+        Break("write note", "ENOSPC", times=1),
+        Poll(),
+        Heal(),
+        Break("target UPSERT", "slow", skip=1, times=2),
+        Poll(Crash("write note", keep=4)),
+        Damage("note", "older"),
+        Damage("note", "garbage"),
+        Damage("nothing", "empty"),
+        Litter("notes.txt", "x"),
+        Write("run-A"),
+        Poll(),
+        Poll(Crash("return", power="cut")),
+        Break("unlink", "EIO", lasting=True),
+    )
+    check(
+        simulate(Schedule(runs=(A,), steps=steps), poller(start=Notes), Play(power=True)),
+        """
+        1.000 | step 1 | wrote run-A running, 1 item, writer in window w1 | run-A forbidden 1
+        1.000 | step 2 | 1 | started the consumer
+        1.000 | step 2 | 1 | polled polls
+        1.000 | step 2 | 1 | crossed sleep
+        6.001 | step 2 | 1 | crossed open note | state 1
+        6.002 | step 2 | 1 | crossed write note | state 2 | 6 bytes buffered
+        6.003 | step 2 | 1 | returned return
+        7.003 | step 3 | 1 | broke write note: ENOSPC 1 times
+        7.003 | step 4 | 1 | polled polls
+        7.003 | step 4 | 1 | crossed sleep
+        12.004 | step 4 | 1 | crossed open note | state 1
+        12.006 | step 4 | 1 | failed write note: No space left on device
+        12.006 | step 4 | 1 | raised OSError: [Errno 28] No space left on device
+        13.006 | step 5 | 1 | healed what was broken
+        13.006 | step 6 | 1 | broke target UPSERT: slow 2 times after 1
+        13.006 | step 7 | 1 | polled polls
+        13.006 | step 7 | 1 | crossed sleep
+        18.007 | step 7 | 1 | crossed open note
+        18.008 | step 7 | 1 | killed in write note, 4 of 5 bytes written | state 3
+        19.008 | step 8 | 1 | damaged note: older
+        19.008 | step 9 | 1 | damaged note: garbage
+        19.008 | step 11 | 1 | littered notes.txt
+        20.008 | step 12 | 1 | wrote run-A finished, 1 item | run-A due 1
+        20.008 | step 13 | 2 | started the consumer again
+        20.008 | step 13 | 2 | polled polls
+        20.008 | step 13 | 2 | crossed sleep
+        25.009 | step 13 | 2 | crossed open note | state 1
+        25.010 | step 13 | 2 | crossed write note | state 4 | 17 bytes buffered
+        25.011 | step 13 | 2 | crossed target UPSERT | state 5 | 1 rows
+        25.012 | step 13 | 2 | returned return
+        26.012 | step 14 | 2 | polled polls
+        26.012 | step 14 | 2 | crossed sleep
+        31.013 | step 14 | 2 | crossed open note | state 6
+        31.014 | step 14 | 2 | crossed write note | state 5 | 17 bytes buffered
+        31.015 | step 14 | 2 | crossed target UPSERT | state 7
+        76.016 | step 14 | 2 | returned return
+        76.016 | step 14 | 2 | killed power lost after it returned; not fsynced, so cut: note | state 8
+        77.016 | step 15 | 2 | broke unlink: EIO for ever
+        77.016 | step 16 | 2 | settling no more disturbances
+        77.016 | step 16 | 2 | waited 60 s
+        137.016 | step 16 | 3 | started the consumer again
+        137.016 | step 16 | 3 | polled polls
+        137.016 | step 16 | 3 | crossed sleep
+        142.017 | step 16 | 3 | crossed open note
+        142.018 | step 16 | 3 | crossed write note | state 9 | 5 bytes buffered
+        142.019 | step 16 | 3 | crossed target UPSERT | state 10
+        142.020 | step 16 | 3 | returned return
+        143.020 | step 16 | 3 | waited 60 s
+        203.020 | step 16 | 3 | polled polls
+        203.020 | step 16 | 3 | crossed sleep
+        208.021 | step 16 | 3 | crossed open note | state 11
+        208.022 | step 16 | 3 | crossed write note | state 12 | 10 bytes buffered
+        208.023 | step 16 | 3 | crossed target UPSERT | state 13
+        208.024 | step 16 | 3 | returned return
+        209.024 | step 16 | 3 | waited 60 s
+        269.024 | step 16 | 3 | polled polls
+        269.024 | step 16 | 3 | crossed sleep
+        274.025 | step 16 | 3 | crossed open note | state 14
+        274.026 | step 16 | 3 | crossed write note | state 15 | 15 bytes buffered
+        274.027 | step 16 | 3 | crossed target UPSERT | state 16
+        274.028 | step 16 | 3 | returned return
+        275.028 | step 16 | 3 | settled nothing more to do
+        """,
+        "step 10: nothing cannot be damaged (empty)",
+        "a boundary to break: unlink: EIO for ever",
+    )
+
+
+def test_one_that_is_never_through() -> None:
+    def work(world: World) -> None:
+        while True:
+            world.boundary("again")
+
+    history = meet(work, lambda world: world.boundary("once"), limits=Limits(boundaries=3))
+    check(
+        history,
+        """
+        0.000 | step 1 | 1/1 | started the consumer
+        0.000 | step 1 | 1/1 | crossed mkdir started-1 | state 1
+        0.001 | step 1 | 1/1 | polled polls
+        0.001 | step 1 | 1/1 | crossed boundary again
+        0.002 | step 1 | 1/1 | crossed boundary again
+        0.003 | step 1 | 1/1 | hung it crossed 3 boundaries in one turn, the last at boundary again
+        0.003 | step 1 | 2/2 | started the consumer again
+        0.003 | step 1 | 2/2 | crossed mkdir started-2 | state 2
+        0.004 | step 1 | 2/2 | polled polls
+        0.004 | step 1 | 2/2 | crossed boundary once
+        0.005 | step 1 | 2/2 | returned return
+        """,
+    )
+    assert "in work" in history.stack
+
+
+def test_two_at_once() -> None:
+    """The first is killed while the second sleeps; the second takes two turns, half an hour apart."""
+
+    def handle(world: World, notification: Mapping[str, Any]) -> None:
+        world.boundary(f"begins {notification['run_id']}")
+        time.sleep(1)
+        load(world, notification["run_id"])
+
+    consumer = loader(start=lambda world: lambda notification: handle(world, notification))
+    overlap = Overlap(
+        (1,), (2, 1), (Switch("boundary begins run-A"), Switch("*", 9)), Crash("target UPSERT"), pause=1_800
+    )
+    steps = (Write("run-A"), Notify("run-A"), Write("run-B"), Notify("run-B"), overlap)
+    check(
+        simulate(Schedule(runs=(A, B), steps=steps), consumer),
+        """
+        1.000 | step 1 | wrote run-A finished, 1 item | run-A due 1 | state 1
+        1.000 | step 2 | notified run-A (#1) | messages [1]
+        3.000 | step 3 | wrote run-B failed, 2 items | run-B forbidden 2 | state 2
+        3.000 | step 4 | notified run-B (#2) | messages [2]
+        4.000 | step 5 | 1/1 | started the consumer
+        4.000 | step 5 | 1/1 | delivered run-A (#1) | messages [1]
+        4.000 | step 5 | 1/1 | switched stands before boundary begins run-A
+        4.000 | step 5 | 2/2 | started the consumer again
+        4.000 | step 5 | 2/2 | delivered run-B (#2) | messages [2]
+        4.000 | step 5 | 2/2 | crossed boundary begins run-B
+        4.001 | step 5 | 1/1 | crossed boundary begins run-A
+        4.002 | step 5 | 2/2 | crossed sleep
+        5.002 | step 5 | 2/2 | crossed target UPSERT | state 3 | 1 rows
+        5.003 | step 5 | 2/2 | crossed target UPSERT | state 4 | 2 rows
+        5.004 | step 5 | 2/2 | returned return
+        5.004 | step 5 | 2/2 | acknowledged run-B (#2) | messages [2] | state 5
+        5.004 | step 5 | 2/2 | waited 1800 s
+        1805.004 | step 5 | 2/2 | delivered run-A (#1) | messages [1]
+        1805.004 | step 5 | 2/2 | crossed boundary begins run-A
+        1805.005 | step 5 | 1/1 | crossed sleep
+        1805.006 | step 5 | 1/1 | killed before target UPSERT
+        1805.006 | step 5 | 2/2 | crossed sleep
+        1806.006 | step 5 | 2/2 | crossed target UPSERT | state 6 | 3 rows
+        1806.007 | step 5 | 2/2 | returned return
+        1806.007 | step 5 | 2/2 | acknowledged run-A (#1) | messages [1] | state 7
+        1807.007 | step 6 | 1 | settling no more disturbances
+        1807.007 | step 6 | 1 | settled nothing more to do
+        """,
+        "step 5: a switch at * (occurrence 9)",
+    )
+
+
+def test_a_deadlock() -> None:
+    def takes(*names: str) -> Work:
+        def work(world: World) -> None:
+            for name in names:
+                fcntl.flock(os.open(world.disk / name, os.O_CREAT | os.O_RDWR), fcntl.LOCK_EX)
+                world.boundary(f"has {name}")
+
+        return work
+
+    history = meet(takes("a", "b"), takes("b", "a"), Switch("boundary has a"), Switch("boundary has b"))
+    check(
+        history,
+        """
+        0.000 | step 1 | 1/1 | started the consumer
+        0.000 | step 1 | 1/1 | crossed mkdir started-1 | state 1
+        0.001 | step 1 | 1/1 | polled polls
+        0.001 | step 1 | 1/1 | crossed open a | state 2
+        0.002 | step 1 | 1/1 | crossed lock a
+        0.003 | step 1 | 1/1 | switched stands before boundary has a
+        0.003 | step 1 | 2/2 | started the consumer again
+        0.003 | step 1 | 2/2 | crossed mkdir started-2 | state 3
+        0.004 | step 1 | 2/2 | polled polls
+        0.004 | step 1 | 2/2 | crossed open b | state 4
+        0.005 | step 1 | 2/2 | crossed lock b
+        0.006 | step 1 | 2/2 | switched stands before boundary has b
+        0.006 | step 1 | 1/1 | crossed boundary has a
+        0.007 | step 1 | 1/1 | crossed open b
+        0.008 | step 1 | 1/1 | crossed lock b
+        0.009 | step 1 | 1/1 | switched waits for the lock of b
+        0.009 | step 1 | 2/2 | crossed boundary has b
+        0.010 | step 1 | 2/2 | crossed open a
+        0.011 | step 1 | 2/2 | crossed lock a
+        0.012 | step 1 | 2/2 | switched waits for the lock of a
+        0.012 | step 1 | 1/1 | crossed wait for the lock of b
+        0.013 | step 1 | 1/1 | crossed lock b
+        0.014 | step 1 | 1/1 | gave-up each worker waits for a lock that the other holds: a deadlock
+        0.014 | step 1 | 1/1 | hung wait for the lock of b: nobody will release it
+        0.014 | step 1 | 2/2 | crossed wait for the lock of a
+        0.015 | step 1 | 2/2 | crossed lock a
+        0.016 | step 1 | 2/2 | crossed boundary has a
+        0.017 | step 1 | 2/2 | returned return
+        """,
+    )
