@@ -149,7 +149,7 @@ class History:
     def difference(self, other: History) -> Difference | None:
         """Where two executions of one schedule part, and how; None when they are equal."""
         mine, theirs = (self, other)
-        if self.by_a_program and other.by_a_program:
+        if self.by_a_program:
             mine, theirs = self._without_times(), other._without_times()
         for at, pair in enumerate(zip(mine.entries, theirs.entries, strict=False)):
             if pair[0] != pair[1]:
@@ -185,8 +185,8 @@ def _how(mine: Entry, theirs: Entry) -> str:
     if _words(mine) != _words(theirs):
         return f"“{_words(mine)}” in one, “{_words(theirs)}” in the other"
     if mine.published is not None and theirs.published is not None and mine.published != theirs.published:
-        one, other = _parting(mine.published.text, theirs.published.text)
-        return f"the message of “{_words(mine)}” has “{one}” in one, “{other}” in the other"
+        part, one, other = _published(mine.published, theirs.published)
+        return f"{part} “{_words(mine)}” has “{one}” in one, “{other}” in the other"
     if mine.size != theirs.size:
         return f"“{_words(mine)}” is of {mine.size or 0} bytes in one, of {theirs.size or 0} in the other"
     if mine.rows != theirs.rows:
@@ -202,6 +202,22 @@ def _how(mine: Entry, theirs: Entry) -> str:
 
 def _words(entry: Entry) -> str:
     return f"{entry.what} {entry.text}".strip()
+
+
+def _published(one: Publication, other: Publication) -> tuple[str, str, str]:
+    """The first part in which two messages differ, and what it is in each."""
+
+    def parts(told: Publication) -> dict[str, str]:
+        return {
+            "the message of": told.text,
+            "the attributes of": ", ".join(f"{name} ({kind}): {value}" for name, kind, value in told.attributes),
+            "the topic of": told.topic,
+            "storage at": ", ".join(f"{run_id} {state}" for run_id, state in told.states),
+        }
+
+    mine, theirs = parts(one), parts(other)
+    part = next((part for part in mine if mine[part] != theirs[part]), "the message of")
+    return part, *_parting(mine[part], theirs[part])
 
 
 def _parting(one: str, other: str) -> tuple[str, str]:

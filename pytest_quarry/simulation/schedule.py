@@ -323,6 +323,9 @@ def _build(kind: type, data: Any, where: str) -> Any:
     unknown = sorted(set(data) - set(known))
     if unknown:
         raise ScheduleError(f"{where} has unknown {', '.join(unknown)}; known are {', '.join(known)}")
+    missing = [name for name, field in known.items() if field.default is MISSING and name not in data]
+    if missing:
+        raise ScheduleError(f"{where} lacks {', '.join(missing)}")
     values = dict(data)
     if values.get("crash") is not None:
         values["crash"] = _build(Crash, values["crash"], f"{where}, crash")
@@ -335,10 +338,7 @@ def _build(kind: type, data: Any, where: str) -> Any:
     for name, value in values.items():
         if not _fits(value, hints[name]):
             raise ScheduleError(f"{where} has {name} {value!r}; it must be {_words(hints[name])}")
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise ScheduleError(f"{where}: {error}") from None
+    return kind(**values)
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -349,7 +349,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, tuple) and all(_fits(item, get_args(hint)[0]) for item in value)
     if get_origin(hint) in (Union, UnionType):
         return any(_fits(value, choice) for choice in get_args(hint))
-    return type(value) is hint or (isinstance(hint, type) and is_dataclass(hint) and isinstance(value, hint))
+    return type(value) is hint
 
 
 def _words(hint: Any) -> str:
@@ -358,6 +358,5 @@ def _words(hint: Any) -> str:
     if get_origin(hint) in (Union, UnionType):
         return " or ".join(_words(choice) for choice in get_args(hint))
     if get_origin(hint) is tuple:
-        return f"a list of {_words(get_args(hint)[0])}"
-    names = {int: "a whole number", str: "text", bool: "true or false", type(None): "null"}
-    return names.get(hint, getattr(hint, "__name__", str(hint)))
+        return "a list of " + {int: "whole numbers", Switch: "switches"}[get_args(hint)[0]]
+    return {int: "a whole number", str: "text", bool: "true or false", type(None): "null"}[hint]
