@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import boto3
+import pytest
 from loaders import load, loader, poller
 from together import Work, meet
 
+from pytest_quarry.bus import names
+from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import Entry, History
 from pytest_quarry.simulation.run import simulate
@@ -25,6 +30,7 @@ from pytest_quarry.simulation.schedule import (
     Overlap,
     PlannedRun,
     Poll,
+    Publish,
     Restart,
     Schedule,
     Step,
@@ -128,9 +134,12 @@ def test_a_handler() -> None:
 
 
 def test_a_function_that_answers_wrong() -> None:
-    """It fails a batch by what it answers, then one record of two, then none."""
+    """It does not start, fails a batch by what it answers, then one record of two, then none."""
 
     def start(world: World) -> Callable[[Any, object], object]:
+        if world.time < 4.5:
+            raise ValueError("not yet")
+
         def function(event: Any, context: object) -> object:
             world.boundary(" ".join(record["attributes"]["ApproximateReceiveCount"] for record in event["Records"]))
             failed = [{"itemIdentifier": event["Records"][0]["messageId"]}]
@@ -139,7 +148,7 @@ def test_a_function_that_answers_wrong() -> None:
 
         return function
 
-    steps = (Write("run-A"), Notify("run-A"), Write("run-B"), Notify("run-B"), Deliver((2, 1)))
+    steps = (Write("run-A"), Notify("run-A"), Write("run-B"), Notify("run-B"), Deliver((2, 1)), Deliver((2, 1)))
     check(
         simulate(Schedule(runs=(A, B), steps=steps), loader(start=start, batch_size=2)),
         """
@@ -148,22 +157,24 @@ def test_a_function_that_answers_wrong() -> None:
         3.000 | step 3 | wrote run-B failed, 2 items | run-B forbidden 2 | state 2
         3.000 | step 4 | notified run-B (#2) | messages [2]
         4.000 | step 5 | 1 | started the consumer
-        4.000 | step 5 | 1 | delivered run-B (#2), run-A (#1) | messages [2, 1]
-        4.000 | step 5 | 1 | crossed boundary 1 1
-        4.001 | step 5 | 1 | returned return
-        4.001 | step 5 | 1 | raised the batch failed: it answered {'batchItemFailures': 7}
-        5.001 | step 6 | 1 | settling no more disturbances
-        5.001 | step 6 | 1 | waited 31 s
-        36.001 | step 6 | 1 | delivered run-A (#1), run-B (#2) | messages [1, 2]
-        36.001 | step 6 | 1 | crossed boundary 2 2
-        36.002 | step 6 | 1 | returned return
-        36.002 | step 6 | 1 | acknowledged run-B (#2) | messages [2] | state 3
-        37.002 | step 6 | 1 | waited 31 s
-        68.002 | step 6 | 1 | delivered run-A (#1) | messages [1]
-        68.002 | step 6 | 1 | crossed boundary 3
-        68.003 | step 6 | 1 | returned return
-        68.003 | step 6 | 1 | acknowledged run-A (#1) | messages [1] | state 4
-        69.003 | step 6 | 1 | settled nothing more to do
+        4.000 | step 5 | 1 | raised start raised ValueError: not yet
+        5.000 | step 6 | 2 | started the consumer again
+        5.000 | step 6 | 2 | delivered run-B (#2), run-A (#1) | messages [2, 1]
+        5.000 | step 6 | 2 | crossed boundary 2 2
+        5.001 | step 6 | 2 | returned return
+        5.001 | step 6 | 2 | raised the batch failed: it answered {'batchItemFailures': 7}
+        6.001 | step 7 | 2 | settling no more disturbances
+        6.001 | step 7 | 2 | waited 31 s
+        37.001 | step 7 | 2 | delivered run-A (#1), run-B (#2) | messages [1, 2]
+        37.001 | step 7 | 2 | crossed boundary 3 3
+        37.002 | step 7 | 2 | returned return
+        37.002 | step 7 | 2 | acknowledged run-B (#2) | messages [2] | state 3
+        38.002 | step 7 | 2 | waited 31 s
+        69.002 | step 7 | 2 | delivered run-A (#1) | messages [1]
+        69.002 | step 7 | 2 | crossed boundary 4
+        69.003 | step 7 | 2 | returned return
+        69.003 | step 7 | 2 | acknowledged run-A (#1) | messages [1] | state 4
+        70.003 | step 7 | 2 | settled nothing more to do
         """,
     )
 
@@ -384,4 +395,224 @@ def test_a_deadlock() -> None:
         0.016 | step 1 | 2/2 | crossed boundary has a
         0.017 | step 1 | 2/2 | returned return
         """,
+    )
+
+
+def test_runs_that_a_writer_is_slow_with() -> None:
+    steps = (
+        Write("run-B", window="w6", flush=0, clock=-30),
+        Write("run-A", window="w4"),
+        Break("target", "slow", times=2),
+        Write("run-B"),
+        Write("run-A"),
+    )
+
+    class LoadsFailedOnesToo:
+        def __init__(self, world: World) -> None:
+            self.world = world
+
+        def poll(self) -> None:
+            for run in read_runs(self.world.storage_root):
+                load(self.world, run.run_id)
+
+    history = simulate(Schedule(runs=(A, B), steps=steps), poller(start=LoadsFailedOnesToo, failed_runs="load"))
+    check(
+        history,
+        """
+        1.000 | step 1 | wrote run-B running, 2 items, writer in window w6 | run-B forbidden 1
+        2.000 | step 2 | wrote run-A running, 1 item, writer in window w4 | run-A forbidden 1
+        2.000 | step 3 | broke target: slow 2 times
+        3.000 | step 4 | wrote run-B failed, 2 items | run-B due 2
+        4.000 | step 5 | wrote run-A finished, 1 item | run-A due 1
+        4.000 | step 6 | settling no more disturbances
+        4.000 | step 6 | waited 60 s
+        64.000 | step 6 | 1 | started the consumer
+        64.000 | step 6 | 1 | polled polls
+        64.000 | step 6 | 1 | crossed target UPSERT | state 1 | 1 rows
+        64.001 | step 6 | 1 | crossed target UPSERT | state 2 | 2 rows
+        64.002 | step 6 | 1 | crossed target UPSERT | state 3 | 3 rows
+        64.003 | step 6 | 1 | returned return
+        65.003 | step 6 | 1 | waited 60 s
+        125.003 | step 6 | 1 | polled polls
+        125.003 | step 6 | 1 | crossed target UPSERT | state 4
+        125.004 | step 6 | 1 | crossed target UPSERT | state 5
+        125.005 | step 6 | 1 | crossed target UPSERT | state 6
+        125.006 | step 6 | 1 | returned return
+        126.006 | step 6 | 1 | waited 60 s
+        186.006 | step 6 | 1 | polled polls
+        186.006 | step 6 | 1 | crossed target UPSERT | state 7
+        186.007 | step 6 | 1 | crossed target UPSERT | state 8
+        186.008 | step 6 | 1 | crossed target UPSERT | state 9
+        186.009 | step 6 | 1 | returned return
+        187.009 | step 6 | 1 | settled nothing more to do
+        """,
+        "a boundary to break: target: slow 2 times",
+    )
+
+
+@pytest.mark.parametrize("has_one", [True, False])
+def test_who_reconciles(has_one: bool) -> None:
+    """By its reconcile(), or at each start."""
+
+    class Handler:
+        def __init__(self, world: World) -> None:
+            self.world = world
+            if not has_one:
+                self.look_around()
+
+        def look_around(self) -> None:
+            for run in read_runs(self.world.storage_root):
+                load(self.world, run.run_id)
+
+        def handle(self, notification: object) -> None:
+            self.world.boundary("told")
+
+    class Reconciles(Handler):
+        def reconcile(self) -> None:
+            self.look_around()
+
+    history = simulate(
+        Schedule(runs=(A,), steps=(Write("run-A"), Notify("run-A"), Deliver((1,)))),
+        loader(start=Reconciles if has_one else Handler, reconciles=True),
+    )
+    check(
+        history,
+        """
+        1.000 | step 1 | wrote run-A finished, 1 item | run-A due 1 | state 1
+        1.000 | step 2 | notified run-A (#1) | messages [1]
+        2.000 | step 3 | 1 | started the consumer
+        2.000 | step 3 | 1 | delivered run-A (#1) | messages [1]
+        2.000 | step 3 | 1 | crossed boundary told
+        2.001 | step 3 | 1 | returned return
+        2.001 | step 3 | 1 | acknowledged run-A (#1) | messages [1] | state 2
+        3.001 | step 4 | 1 | settling no more disturbances
+        3.001 | step 4 | 1 | waited 3600 s
+        3603.001 | step 4 | 1 | polled reconciles
+        3603.001 | step 4 | 1 | crossed target UPSERT | state 3 | 1 rows
+        3603.002 | step 4 | 1 | returned return
+        3604.002 | step 4 | 1 | waited 3600 s
+        7204.002 | step 4 | 1 | polled reconciles
+        7204.002 | step 4 | 1 | crossed target UPSERT | state 4
+        7204.003 | step 4 | 1 | returned return
+        7205.003 | step 4 | 1 | waited 3600 s
+        10805.003 | step 4 | 1 | polled reconciles
+        10805.003 | step 4 | 1 | crossed target UPSERT | state 5
+        10805.004 | step 4 | 1 | returned return
+        10806.004 | step 4 | 1 | settled nothing more to do
+        """
+        if has_one
+        else """
+        1.000 | step 1 | wrote run-A finished, 1 item | run-A due 1 | state 1
+        1.000 | step 2 | notified run-A (#1) | messages [1]
+        2.000 | step 3 | 1 | started the consumer
+        2.000 | step 3 | 1 | crossed target UPSERT | state 2 | 1 rows
+        2.001 | step 3 | 1 | delivered run-A (#1) | messages [1]
+        2.001 | step 3 | 1 | crossed boundary told
+        2.002 | step 3 | 1 | returned return
+        2.002 | step 3 | 1 | acknowledged run-A (#1) | messages [1] | state 3
+        3.002 | step 4 | 1 | settling no more disturbances
+        3.002 | step 4 | 1 | waited 3600 s
+        3603.002 | step 4 | 1 | killed between two turns
+        3603.002 | step 4 | 2 | started the consumer again
+        3603.002 | step 4 | 2 | crossed target UPSERT | state 4
+        3604.003 | step 4 | 2 | waited 3600 s
+        7204.003 | step 4 | 2 | killed between two turns
+        7204.003 | step 4 | 3 | started the consumer again
+        7204.003 | step 4 | 3 | crossed target UPSERT | state 5
+        7205.004 | step 4 | 3 | waited 3600 s
+        10805.004 | step 4 | 3 | killed between two turns
+        10805.004 | step 4 | 4 | started the consumer again
+        10805.004 | step 4 | 4 | crossed target UPSERT | state 6
+        10806.005 | step 4 | 4 | settled nothing more to do
+        """,
+    )
+
+
+def test_a_worker() -> None:
+    """Its first turn dies of the second message, whose receipt is stale in the next; then it sees to both."""
+
+    class Worker:
+        def __init__(self, world: World) -> None:
+            self.world, self.sqs = world, boto3.client("sqs")
+
+        def run_once(self) -> None:
+            url = self.world.queue_url
+            for message in self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=2).get("Messages", []):
+                self.world.boundary("works")
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+    steps = (
+        *(Write("run-A"), Notify("run-A"), Write("run-B"), Notify("run-B")),
+        Deliver((2, 1), Crash("boundary works", 2)),
+        Break("boundary works", "slow", times=1),
+        Deliver((1,), ack="lost"),
+    )
+    check(
+        simulate(Schedule(runs=(A, B), steps=steps), loader(start=Worker)),
+        """
+        1.000 | step 1 | wrote run-A finished, 1 item | run-A due 1 | state 1
+        1.000 | step 2 | notified run-A (#1) | messages [1]
+        3.000 | step 3 | wrote run-B failed, 2 items | run-B forbidden 2 | state 2
+        3.000 | step 4 | notified run-B (#2) | messages [2]
+        4.000 | step 5 | 1 | started the consumer
+        4.000 | step 5 | 1 | crossed sqs.ReceiveMessage quarry-runs-consumer
+        4.001 | step 5 | 1 | delivered run-B (#2), run-A (#1) | messages [2, 1] | state 3
+        4.001 | step 5 | 1 | crossed boundary works
+        4.002 | step 5 | 1 | crossed sqs.DeleteMessage quarry-runs-consumer
+        4.003 | step 5 | 1 | acknowledged run-B (#2) | messages [2] | state 4
+        4.003 | step 5 | 1 | killed before boundary works
+        5.003 | step 6 | 1 | broke boundary works: slow 1 times
+        5.003 | step 7 | 2 | started the consumer again
+        5.003 | step 7 | 2 | crossed sqs.ReceiveMessage quarry-runs-consumer
+        5.004 | step 7 | 2 | delivered run-A (#1) | messages [1] | state 5
+        5.004 | step 7 | 2 | crossed boundary works
+        50.005 | step 7 | 2 | crossed sqs.DeleteMessage quarry-runs-consumer
+        50.006 | step 7 | 2 | failed the receipt handle of run-A (#1) is stale: not deleted | state 6
+        50.006 | step 7 | 2 | returned return
+        51.006 | step 8 | 2 | settling no more disturbances
+        51.006 | step 8 | 2 | waited 31 s
+        82.006 | step 8 | 2 | crossed sqs.ReceiveMessage quarry-runs-consumer
+        82.007 | step 8 | 2 | delivered run-A (#1) | messages [1] | state 7
+        82.007 | step 8 | 2 | crossed boundary works
+        82.008 | step 8 | 2 | crossed sqs.DeleteMessage quarry-runs-consumer
+        82.009 | step 8 | 2 | acknowledged run-A (#1) | messages [1] | state 8
+        82.009 | step 8 | 2 | returned return
+        82.009 | step 8 | 2 | crossed sqs.ReceiveMessage quarry-runs-consumer
+        82.010 | step 8 | 2 | returned return
+        83.010 | step 8 | 2 | settled nothing more to do
+        """,
+    )
+
+
+def test_a_publisher() -> None:
+    def publish(run: Any) -> None:
+        boto3.client("sns").publish(TopicArn=names.TOPIC_ARN, Message=f"about {run.run_id} " + "x" * 40)
+        run.execute()
+        text = json.dumps({"run_id": run.run_id, "outcome": run.outcome})
+        boto3.client("sns").publish(TopicArn=names.TOPIC_ARN, Message=text)
+
+    consumer = Consumer(
+        name="Announces", kind="publisher", start=lambda world: publish, rows=lambda world: [], wraps_run=True
+    )
+    check(
+        simulate(Schedule(runs=(A,), steps=(Publish("run-A"), Publish("run-A", Crash("never")))), consumer),
+        """
+        0.000 | step 1 | 1 | started the consumer
+        0.000 | step 1 | 1 | asked run-A
+        0.000 | step 1 | 1 | crossed sns.Publish quarry-runs
+        0.001 | step 1 | 1 | published about run-A xxxxxxxxxxxxxxxxxxxxxxxxxxx… | state 1
+        0.001 | step 1 | 1 | crossed quarry run run-A
+        2.502 | step 1 | 1 | wrote run-A finished, 1 item | run-A due 1
+        2.502 | step 1 | 1 | crossed sns.Publish quarry-runs
+        2.503 | step 1 | 1 | published run-A success | state 3
+        2.503 | step 1 | 1 | returned return
+        3.503 | step 2 | 1 | asked run-A
+        3.503 | step 2 | 1 | crossed sns.Publish quarry-runs
+        3.504 | step 2 | 1 | published about run-A xxxxxxxxxxxxxxxxxxxxxxxxxxx… | state 4
+        3.504 | step 2 | 1 | crossed quarry run run-A
+        3.505 | step 2 | 1 | raised RuntimeError: run-A has been executed already: one run, one execution
+        4.505 | step 3 | 1 | settling no more disturbances
+        4.505 | step 3 | 1 | settled nothing more to do
+        """,
+        "step 2: never (occurrence 1)",
     )
