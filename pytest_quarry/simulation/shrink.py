@@ -104,10 +104,14 @@ def _less(step: Step) -> Iterator[Step]:
     if isinstance(step, Deliver) and len(step.messages) > 1:
         for place in range(len(step.messages)):
             yield replace(step, messages=step.messages[:place] + step.messages[place + 1 :])
-    if isinstance(step, (Deliver, Poll)) and step.crash is not None:
+    if isinstance(step, (Deliver, Poll, Publish)) and step.crash is not None:
         yield replace(step, crash=None)
+    if isinstance(step, Deliver) and step.ack != "kept":
+        yield replace(step, ack="kept")
     if isinstance(step, Notify) and step.form != "full":
         yield replace(step, form="full")
+    if isinstance(step, Notify) and step.outcome is not None:
+        yield replace(step, outcome=None)
     if isinstance(step, Overlap):
         yield Deliver(step.first) if step.first else Poll()
         for place in range(len(step.switches)):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from difflib import SequenceMatcher
+from typing import Any
+
 import pytest
 
 from pytest_quarry.simulation.schedule import (
@@ -11,12 +15,14 @@ from pytest_quarry.simulation.schedule import (
     Overlap,
     PlannedRun,
     Poll,
+    Publish,
     Schedule,
     Step,
     Switch,
+    Wait,
     Write,
 )
-from pytest_quarry.simulation.shrink import shrink
+from pytest_quarry.simulation.shrink import shrink, smaller
 
 
 def test_a_failing_one_is_made_smaller() -> None:
@@ -32,6 +38,96 @@ def test_a_failing_one_is_made_smaller() -> None:
     assert shrink(schedule, only_one_switch_matters).steps[-1] == Overlap((1,), (2,), (Switch("b"),))
     without = shrink(schedule, lambda smaller: any(step == Notify("B") for step in smaller.steps))
     assert without.steps[-1] == Deliver((1, 1)) or without.steps == (Notify("B"),)
+
+
+ODD = PlannedRun(
+    run_id="odd",
+    source="s",
+    category="c",
+    items=2,
+    first_item=5,
+    logs=1,
+    attempt=2,
+    parent_run_id="x",
+    outcome="script_error",
+)
+PLAIN = PlannedRun(run_id="run-1", items=1)
+TOLD = (Write("odd"), Notify("odd", "minimal", "failed"), Write("run-1"), Notify("run-1"))
+
+
+def smaller_ones(schedule: Schedule) -> list[str]:
+    """What each of them has instead of what."""
+    found = list(smaller(schedule))
+    assert {one.seed for one in found} == {schedule.seed}
+    return [_difference(_brief(schedule), _brief(one)) for one in found]
+
+
+def _brief(schedule: Schedule) -> list[str]:
+    return [_words(part) for part in (*schedule.runs, *schedule.steps)]
+
+
+def _words(part: Any) -> str:
+    values = {one.name: getattr(part, one.name) for one in fields(part) if getattr(part, one.name) != one.default}
+    texts = {"crash": "killed", "switches": " ".join(switch.label for switch in values.get("switches", ()))}
+    return " ".join([type(part).__name__, *(texts.get(name, str(value)) for name, value in values.items())])
+
+
+def _difference(before: list[str], after: list[str]) -> str:
+    changes = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    parts = [(", ".join(before[a:b]), ", ".join(after[c:d])) for how, a, b, c, d in changes if how != "equal"]
+    return " and ".join(f"{new} for {old}" if new else f"no {old}" for old, new in parts)
+
+
+def test_all_that_is_a_little_smaller() -> None:
+    steps = (*TOLD, Deliver((1, 2), Crash("c"), "lost"), Poll(Crash("c")), Publish("odd", Crash("c")), Wait(9))
+    assert smaller_ones(Schedule(runs=(ODD, PLAIN), steps=steps, seed=7)) == [
+        "no PlannedRun odd s c 2 5 script_error 2 x 1 and no Write odd, Notify odd minimal failed and Deliver (1,) killed lost for Deliver (1, 2) killed lost and no Publish odd killed",
+        "no PlannedRun run-1 1 and Deliver (1,) killed lost for Write run-1, Notify run-1, Deliver (1, 2) killed lost",
+        "no Write odd",
+        "no Notify odd minimal failed and Deliver (1,) killed lost for Deliver (1, 2) killed lost",
+        "no Write run-1",
+        "Deliver (1,) killed lost for Notify run-1, Deliver (1, 2) killed lost",
+        "no Deliver (1, 2) killed lost",
+        "no Poll killed",
+        "no Publish odd killed",
+        "no Wait 9",
+        "Notify odd failed for Notify odd minimal failed",
+        "Notify odd minimal for Notify odd minimal failed",
+        "Deliver (2,) killed lost for Deliver (1, 2) killed lost",
+        "Deliver (1,) killed lost for Deliver (1, 2) killed lost",
+        "Deliver (1, 2) lost for Deliver (1, 2) killed lost",
+        "Deliver (1, 2) killed for Deliver (1, 2) killed lost",
+        "Poll for Poll killed",
+        "Publish odd for Publish odd killed",
+        "PlannedRun odd s c 2 5 for PlannedRun odd s c 2 5 script_error 2 x 1",
+        "PlannedRun run-2 s c 2 5 script_error 2 x 1 for PlannedRun odd s c 2 5 script_error 2 x 1 and Write run-2, Notify run-2 minimal failed for Write odd, Notify odd minimal failed and Publish run-2 killed for Publish odd killed",
+        "PlannedRun odd s c 1 5 script_error 2 x for PlannedRun odd s c 2 5 script_error 2 x 1",
+    ]
+
+
+def test_all_that_is_a_little_smaller_where_two_are_at_work() -> None:
+    overlap = Overlap((1,), (2, 1), (Switch("a"), Switch("b")), Crash("c"), crash_second=True, pause=31)
+    assert smaller_ones(Schedule(runs=(ODD, PLAIN), steps=(*TOLD, overlap, Overlap()))) == [
+        "no PlannedRun odd s c 2 5 script_error 2 x 1 and no Write odd, Notify odd minimal failed and Deliver (1,) for Overlap (1,) (2, 1) a b killed True 31",
+        "no PlannedRun run-1 1 and Overlap (1,) (1,) a b killed True 31 for Write run-1, Notify run-1, Overlap (1,) (2, 1) a b killed True 31",
+        "no Write odd",
+        "no Notify odd minimal failed and Deliver (1,) for Overlap (1,) (2, 1) a b killed True 31",
+        "no Write run-1",
+        "Overlap (1,) (1,) a b killed True 31 for Notify run-1, Overlap (1,) (2, 1) a b killed True 31",
+        "no Overlap (1,) (2, 1) a b killed True 31",
+        "no Overlap",
+        "Notify odd failed for Notify odd minimal failed",
+        "Notify odd minimal for Notify odd minimal failed",
+        "Deliver (1,) for Overlap (1,) (2, 1) a b killed True 31",
+        "Overlap (1,) (2, 1) b killed True 31 for Overlap (1,) (2, 1) a b killed True 31",
+        "Overlap (1,) (2, 1) a killed True 31 for Overlap (1,) (2, 1) a b killed True 31",
+        "Overlap (1,) (2, 1) a b 31 for Overlap (1,) (2, 1) a b killed True 31",
+        "Overlap (1,) (2,) a b killed True for Overlap (1,) (2, 1) a b killed True 31",
+        "Poll for Overlap",
+        "PlannedRun odd s c 2 5 for PlannedRun odd s c 2 5 script_error 2 x 1",
+        "PlannedRun run-2 s c 2 5 script_error 2 x 1 for PlannedRun odd s c 2 5 script_error 2 x 1 and Write run-2, Notify run-2 minimal failed for Write odd, Notify odd minimal failed",
+        "PlannedRun odd s c 1 5 script_error 2 x for PlannedRun odd s c 2 5 script_error 2 x 1",
+    ]
 
 
 def many(count: int) -> Schedule:
