@@ -71,7 +71,7 @@ def torn_writes(schedule: Schedule, history: History, sized: frozenset[str]) -> 
         if not (entry.size and entry.size > 1 and entry.buffered and entry.text in sized):
             continue
         if _may_crash(schedule, entry.step):
-            for keep in (entry.size // 2, entry.size - 1):
+            for keep in sorted({entry.size // 2, entry.size - 1}):
                 crash = Crash(entry.text, crossed[entry.step, entry.text], keep)
                 yield with_crash(schedule, entry.step, crash)
 
