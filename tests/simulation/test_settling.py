@@ -1,0 +1,149 @@
+"""What the world owes a consumer after the last disturbance: how often, and after how much time, it gets another turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+from loaders import load, loader, poller
+
+from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.simulation.drive import Limits, Play
+from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.run import simulate
+from pytest_quarry.simulation.schedule import Break, Notify, PlannedRun, Schedule, Step, Write
+from pytest_quarry.simulation.world import EPOCH, SECOND, World
+
+RUN = PlannedRun(run_id="run-A", items=1)
+DAY = 86_400
+LONGER_AND_LONGER = [31, 31, 31, 60, 300, 900, 3_600, 21_600, DAY, DAY, *[7_200] * 12]
+
+
+def settled(consumer: Consumer, *steps: Step, play: Play | None = None) -> History:
+    return simulate(Schedule(runs=(RUN,), steps=(Write("run-A"), *steps)), consumer, play)
+
+
+def waits(history: History) -> list[int]:
+    return [int(entry.text.removesuffix(" s")) for entry in history.entries if entry.what == "waited"]
+
+
+def words(history: History, what: str) -> list[tuple[str, tuple[int, ...]]]:
+    return [(entry.text, entry.messages) for entry in history.entries if entry.what == what]
+
+
+def polls(poll: Callable[[World], object]) -> Consumer:
+    class Polls:
+        def __init__(self, world: World) -> None:
+            self.world = world
+
+        def poll(self) -> None:
+            poll(self.world)
+
+    return poller(start=Polls)
+
+
+def virtual_seconds() -> float:
+    return time.time() - EPOCH / SECOND
+
+
+def refuses(_: object) -> None:
+    raise ValueError("no")
+
+
+class TestPollers:
+    def test_who_loads_at_once_is_polled_three_times(self) -> None:
+        assert waits(settled(poller())) == [60, 60, 60]
+
+    def test_one_that_misses_a_run_is_given_more_and_more_time(self) -> None:
+        history = settled(polls(lambda world: load(world, "run-A") if virtual_seconds() > 1_000 else None))
+        assert waits(history) == [60, 60, 60, 31, 31, 31, 60, 300, 900, 3_600]
+        assert len(history.rows) == 1
+        assert words(history, "gave-up") == []
+
+    def test_what_it_never_loads_ends_it_where_it_is_idle(self) -> None:
+        history = settled(polls(lambda world: None))
+        assert waits(history) == [60, 60, 60, *LONGER_AND_LONGER[:13]]
+        assert words(history, "gave-up") == []
+        assert history.entries[-1].text == "nothing more to do"
+
+    def test_who_always_raises_is_given_up(self) -> None:
+        history = settled(polls(refuses))
+        assert waits(history) == [60, 60, 60, *LONGER_AND_LONGER[:13]]
+        assert words(history, "gave-up") == [("not idle after 16 polls", ())]
+
+    def test_who_raises_at_what_is_broken_for_ever_is_not(self) -> None:
+        history = settled(polls(refuses), Break("write", "EIO", lasting=True))
+        assert words(history, "gave-up") == []
+
+    def test_who_hangs_has_no_other_turn(self) -> None:
+        def works(world: World) -> None:
+            while True:
+                world.boundary("works")
+
+        history = settled(polls(works), play=Play(limits=Limits(boundaries=9)))
+        assert waits(history) == [60]
+        assert history.entries[-1].what == "hung"
+
+
+class TestHandlers:
+    def test_what_it_refuses_ends_in_the_dead_letter_queue(self) -> None:
+        history = settled(loader(start=lambda world: refuses), Notify("run-A"))
+        assert waits(history) == LONGER_AND_LONGER[:11]
+        assert words(history, "dead-lettered") == [("#1", (1,))]
+        assert words(history, "gave-up") == []
+
+    def test_who_hangs_is_told_nothing_more_and_reconciles_nothing(self) -> None:
+        def start(world: World) -> Callable[[object], None]:
+            def handle(notification: object) -> None:
+                while True:
+                    world.boundary("works")
+
+            return handle
+
+        told = (Notify("run-A"), *[Notify("run-A")] * 11)
+        history = settled(loader(start=start, reconciles=True), *told, play=Play(limits=Limits(boundaries=9)))
+        assert waits(history) == [31]
+        assert len(words(history, "delivered")) == 1
+
+    def test_so_many_messages_come_in_tens(self) -> None:
+        told = [Notify("run-A")] * 23
+        consumer = loader(start=lambda world: lambda event, context: None, batch_size=10)
+        sizes = [len(messages) for _, messages in words(settled(consumer, *told), "delivered")]
+        assert sizes == [10, 10, 3]
+
+
+class TestWorkers:
+    def test_one_that_never_receives_is_given_up(self) -> None:
+        class Worker:
+            def __init__(self, world: World) -> None:
+                self.sqs = boto3.client("sqs")
+
+            def run_once(self) -> None:
+                pass
+
+        history = settled(loader(start=Worker), Notify("run-A"), Notify("run-A"))
+        assert waits(history) == LONGER_AND_LONGER
+        assert words(history, "gave-up") == [
+            ("#1 is still not acknowledged", (1,)),
+            ("#2 is still not acknowledged", (2,)),
+        ]
+
+    def test_one_that_reconciles_takes_turns_and_starts_again_where_it_has_no_other_way(self) -> None:
+        def worker(**more: Any) -> Consumer:
+            class Worker:
+                def __init__(self, world: World) -> None:
+                    self.world = world
+
+                def run_once(self) -> None:
+                    self.world.boundary("looks around")
+
+            return loader(start=type("Worker", (Worker,), more), reconciles=True)
+
+        # The first of its three occasions is its start.
+        assert [text for text, _ in words(settled(worker()), "crossed")] == ["boundary looks around"] * 2
+        reconciles = worker(reconcile=lambda self: self.world.boundary("reconciles"))
+        history = settled(reconciles)
+        assert waits(history) == [3_600] * 3
+        assert [text for text, _ in words(history, "crossed")] == ["boundary reconciles"] * 3
