@@ -25,17 +25,17 @@ class _Active:
 class Trouble:
     """The breaks of a world that are in force."""
 
-    def __init__(self, plan: FaultPlan | None = None) -> None:
+    def __init__(self, plan: FaultPlan) -> None:
         self._active: list[_Active] = []
-        self._plan = plan or FaultPlan()
+        self._plan = plan
         self._faults: list[tuple[Fault, Break]] = []  # two may be equal
-        self._begun: dict[Fault, Break] = {}
+        self._begun: list[tuple[Fault, Break]] = []
         self._met: set[Break] = set()
 
     @property
     def met(self) -> set[Break]:
         """What a boundary met, or a call at the world's endpoint."""
-        return self._met | {self._begun[fault] for fault in self._plan.met if fault in self._begun}
+        return self._met | {step for fault, step in self._begun if fault in self._plan.met}
 
     def begin(self, step: Break, listed: frozenset[str] = frozenset()) -> None:
         """From now on the matching boundaries fail; a listing that lags shows the keys `listed`."""
@@ -48,7 +48,7 @@ class Trouble:
             at=step.at, error=step.error, times=step.times, skip=step.skip, containing=step.containing, listed=listed
         )
         self._faults.append((fault, step))
-        self._begun[fault] = step
+        self._begun.append((fault, step))
         self._plan.begin(fault)
 
     def heal(self, *, all_of_them: bool = False) -> None:
@@ -63,9 +63,7 @@ class Trouble:
         """The fault this AWS call meets, if any."""
         if not isinstance(boundary.call, AwsCall):
             return None
-        fault = self._plan.meet(boundary.label, boundary.call)
-        self._met.update(step for begun, step in self._faults if begun is fault)
-        return fault
+        return self._plan.meet(boundary.label, boundary.call)
 
     def at(self, boundary: Boundary, now: int) -> Fail | None:
         """The error that this operation on files or a database meets, if any."""

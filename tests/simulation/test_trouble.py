@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_quarry.bus.faults import matches
+from pytest_quarry.bus.calls import AwsCall, describe
+from pytest_quarry.bus.faults import FaultPlan, matches
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.consumers.protocol import Boundary
+from pytest_quarry.consumers.protocol import Blocked, Boundary, Fail, Sleep
 from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.power import PowerLog
@@ -30,6 +31,7 @@ from pytest_quarry.simulation.schedule import (
     Step,
     Write,
 )
+from pytest_quarry.simulation.trouble import Trouble, has_no_effect
 from pytest_quarry.simulation.world import World
 
 Work = Callable[[World], None]
@@ -242,6 +244,133 @@ class TestBreaks:
     )
     def test_patterns(self, pattern: str, label: str, found: bool) -> None:
         assert matches(pattern, label) is found
+
+
+def of_file(label: str = "write a") -> Boundary:
+    return Boundary(label)
+
+
+def of_call(operation: str = "sqs.SendMessage", body: bytes = b"") -> Boundary:
+    call = AwsCall(operation, "POST", "https://sqs.us-east-1.amazonaws.com/", (), body)
+    return Boundary(describe(call), call=call)
+
+
+class TestInForce:
+    """Which breaks are in force, of files and of AWS calls alike."""
+
+    @staticmethod
+    def meets(trouble: Trouble, boundary: Boundary) -> bool:
+        """Whether it fails."""
+        assert trouble.delay(boundary) == 0
+        return trouble.at(boundary, 7) is not None or trouble.of_call(boundary) is not None
+
+    KINDS = pytest.mark.parametrize(
+        ("at", "error", "boundary"), [("write", "EIO", of_file()), ("sqs.SendMessage", "404", of_call())]
+    )
+
+    @KINDS
+    def test_so_many_fail_after_those_that_are_skipped(self, at: str, error: str, boundary: Boundary) -> None:
+        trouble = Trouble(FaultPlan())
+        step = Break(at, error, times=2, skip=2)
+        trouble.begin(step)
+        assert [self.meets(trouble, boundary) for _ in range(2)] == [False, False]
+        assert trouble.met == set()
+        assert [self.meets(trouble, boundary) for _ in range(4)] == [True, True, False, False]
+        assert trouble.met == {step}
+
+    @KINDS
+    def test_without_a_number_all_fail_until_it_is_healed(self, at: str, error: str, boundary: Boundary) -> None:
+        trouble = Trouble(FaultPlan())
+        trouble.begin(Break(at, error))
+        assert all(self.meets(trouble, boundary) for _ in range(5))
+        trouble.heal()
+        assert not self.meets(trouble, boundary)
+
+    @KINDS
+    def test_what_lasts_is_healed_at_the_end_of_the_world(self, at: str, error: str, boundary: Boundary) -> None:
+        trouble = Trouble(FaultPlan())
+        trouble.begin(Break(at, error, lasting=True))
+        trouble.heal()
+        trouble.heal()
+        assert self.meets(trouble, boundary)
+        trouble.heal(all_of_them=True)
+        assert not self.meets(trouble, boundary)
+        trouble.begin(Break(at, error))
+        trouble.heal(all_of_them=True)
+        assert not self.meets(trouble, boundary)
+
+    @KINDS
+    def test_those_that_are_about_something_else_do_not_fail(self, at: str, error: str, boundary: Boundary) -> None:
+        trouble = Trouble(FaultPlan())
+        for step in (Break("rename", "ENOSPC"), Break("sns.Publish", "503"), Break(at, error, containing="two")):
+            trouble.begin(step)
+        # What a call carries is asked of calls alone.
+        assert self.meets(trouble, boundary) is (boundary.call is None)
+        assert self.meets(trouble, of_call(body=b"one, two")) is (boundary.call is not None)
+
+    def test_the_error_is_the_systems(self) -> None:
+        trouble = Trouble(FaultPlan())
+        trouble.begin(Break("write", "ENOSPC"))
+        assert trouble.at(of_file(), 7) == Fail(7, "OSError", "28 No space left on device")
+
+    @pytest.mark.parametrize(
+        "boundary",
+        [
+            of_file("sqlite ROLLBACK orders.sqlite"),
+            of_file("boundary write"),
+            of_call(),
+            Boundary("sleep 5 s", call=Sleep(5)),
+            Boundary("wait for a lock", call=Blocked(None)),
+        ],
+    )
+    def test_what_is_no_operation_of_a_file_never_fails(self, boundary: Boundary) -> None:
+        trouble = Trouble(FaultPlan())
+        trouble.begin(Break("", "EIO"))
+        assert trouble.at(boundary, 7) is None
+        assert trouble.met == set()
+
+    def test_a_slow_operation_does_not_fail(self) -> None:
+        trouble = Trouble(FaultPlan())
+        step = Break("", "slow", times=1)
+        trouble.begin(step)
+        assert trouble.at(of_file(), 7) is None
+        assert trouble.met == set()
+        assert [trouble.delay(of_file()) for _ in range(2)] == [45, 0]
+        assert trouble.met == {step}
+
+    def test_a_slow_call_is_met_once(self) -> None:
+        trouble = Trouble(FaultPlan())
+        step = Break("sqs", "slow", times=1)
+        trouble.begin(step)
+        assert trouble.delay(of_call()) == 0
+        fault = trouble.of_call(of_call())
+        assert fault is not None
+        assert fault.error == "slow"
+        assert trouble.of_call(of_call()) is None
+        assert trouble.met == {step}
+
+    def test_the_first_that_is_in_force_is_met(self) -> None:
+        trouble = Trouble(FaultPlan())
+        first, second = Break("write", "EIO", times=1), Break("write", "EACCES")
+        trouble.begin(first)
+        trouble.begin(second)
+        failed = [trouble.at(of_file(), 7) for _ in range(2)]
+        assert [fail and fail.message for fail in failed] == ["5 Input/output error", "13 Permission denied"]
+
+    def test_a_listing_lags_behind_what_was_there(self) -> None:
+        trouble = Trouble(FaultPlan())
+        trouble.begin(Break("s3.ListObjectsV2", "lag"), frozenset({"a"}))
+        fault = trouble.of_call(of_call("s3.ListObjectsV2"))
+        assert fault is not None
+        assert (fault.listed, fault.error, has_no_effect(fault)) == ({"a"}, "lag", False)
+
+    @pytest.mark.parametrize("error", ["503", "500", "404", "throttle", "reset", "timeout"])
+    def test_what_has_no_effect(self, error: str) -> None:
+        trouble = Trouble(FaultPlan())
+        trouble.begin(Break("sqs", error))
+        fault = trouble.of_call(of_call())
+        assert fault is not None
+        assert has_no_effect(fault)
 
 
 class TestDamage:
