@@ -299,6 +299,14 @@ class TestInForce:
         trouble.heal(all_of_them=True)
         assert not self.meets(trouble, boundary)
 
+    def test_what_lasts_stays_where_another_is_healed(self) -> None:
+        trouble = Trouble(FaultPlan())
+        trouble.begin(Break("sqs.SendMessage", "404", lasting=True))
+        trouble.begin(Break("sns.Publish", "404"))
+        trouble.heal()
+        assert self.meets(trouble, of_call())
+        assert not self.meets(trouble, of_call("sns.Publish"))
+
     @KINDS
     def test_those_that_are_about_something_else_do_not_fail(self, at: str, error: str, boundary: Boundary) -> None:
         trouble = Trouble(FaultPlan())
