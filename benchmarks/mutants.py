@@ -27,8 +27,8 @@ from pathlib import Path
 import each_mutant
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-# A mutant runs its quickest tests, so many seconds of them at most; it is given up after three times that, and a little.
-MOST_SECONDS, PATIENCE = 5, 20
+# A mutant runs its quickest tests, so many seconds of them; it is given up after three times that, and a little.
+SECONDS, PATIENCE = 5, 20
 OPTIONS = ("-p", "no:cacheprovider", "-W", "ignore")
 
 
@@ -71,6 +71,12 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", default=[""], help="only files whose path contains one of these, in this order"
     )
+    parser.add_argument(
+        "--seconds",
+        type=int,
+        default=SECONDS,
+        help="of the quickest tests, for each mutant; more than before: survivors again",
+    )
     parser.add_argument("--new", action="store_true", help="copy the checkout anew, and forget earlier results")
     given = parser.parse_args()
     part, copy = PARTS[given.part], CHECKOUT / "build" / "mutants" / given.part
@@ -78,7 +84,9 @@ def main() -> None:
         _copy(copy, part)
         _make(copy)
     drawn = list(dict.fromkeys(name for only in given.only for name in _drawn(copy, given.sample, given.seed, only)))
-    _run(copy, part, [name for name in drawn if name not in _results(copy)])
+    known = _results(copy)
+    again = [name for name in drawn if known.get(name) == each_mutant.SURVIVED and given.seconds > SECONDS]
+    _run(copy, part, [*again, *(name for name in drawn if name not in known)], given.seconds)
     _print(copy, drawn)
 
 
@@ -143,7 +151,7 @@ def _drawn(copy: Path, sample: int | None, seed: int, only: str) -> Iterator[str
         yield from names[:sample]  # a larger sample is a smaller one and more
 
 
-def _run(copy: Path, part: Part, names: list[str]) -> None:
+def _run(copy: Path, part: Part, names: list[str], seconds: int) -> None:
     if not names:
         return
     known = json.loads((copy / "mutants" / "mutmut-stats.json").read_text())
@@ -152,7 +160,7 @@ def _run(copy: Path, part: Part, names: list[str]) -> None:
         "tests": known["tests_by_mangled_function_name"],
         "seconds": known["duration_by_test"],
         "results": str(copy / "results.json"),
-        "most_seconds": MOST_SECONDS,
+        "most_seconds": seconds,
         "patience": PATIENCE,
     }
     (copy / "orders.json").write_text(json.dumps(orders))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -130,6 +131,42 @@ def test_a_handler() -> None:
         68.006 | step 11 | 4 | settled nothing more to do
         """,
         "step 10: * (occurrence 9)",
+    )
+
+
+def test_a_handler_that_leaves_its_work_to_a_thread() -> None:
+    """It goes on after the acknowledgement, and may be killed there."""
+
+    def start(world: World) -> Callable[[Mapping[str, Any]], None]:
+        def later(run_id: str) -> None:
+            time.sleep(1)
+            load(world, run_id)
+
+        def handle(notification: Mapping[str, Any]) -> None:
+            threading.Thread(target=later, args=(notification["run_id"],)).start()
+
+        return handle
+
+    steps: tuple[Step, ...] = (Write("run-A"), Notify("run-A"), Deliver((1,), Crash("target UPSERT")), Deliver((1,)))
+    check(
+        simulate(Schedule(runs=(A,), steps=steps), loader(start=start)),
+        """
+        1.000 | step 1 | wrote run-A finished, 1 item | run-A due 1 | state 1
+        1.000 | step 2 | notified run-A (#1) | messages [1]
+        2.000 | step 3 | 1 | started the consumer
+        2.000 | step 3 | 1 | delivered run-A (#1) | messages [1]
+        2.000 | step 3 | 1 | returned return
+        2.000 | step 3 | 1 | acknowledged run-A (#1) | messages [1] | state 2
+        2.000 | step 3 | 1 | crossed sleep
+        3.001 | step 3 | 1 | killed before target UPSERT
+        4.001 | step 4 | 2 | started the consumer again
+        4.001 | step 4 | 2 | delivered run-A (#1) | messages [1]
+        4.001 | step 4 | 2 | returned return
+        4.001 | step 4 | 2 | crossed sleep
+        5.002 | step 4 | 2 | crossed target UPSERT | state 3 | 1 rows
+        6.003 | step 5 | 2 | settling no more disturbances
+        6.003 | step 5 | 2 | settled nothing more to do
+        """,
     )
 
 

@@ -14,7 +14,18 @@ from pytest_quarry.bus.topology import Topology
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation.history import Entry, History
 from pytest_quarry.simulation.run import simulate
-from pytest_quarry.simulation.schedule import Break, Deliver, Notify, PlannedRun, Restart, Schedule, Step, Wait, Write
+from pytest_quarry.simulation.schedule import (
+    Break,
+    Crash,
+    Deliver,
+    Notify,
+    PlannedRun,
+    Restart,
+    Schedule,
+    Step,
+    Wait,
+    Write,
+)
 from pytest_quarry.simulation.world import World
 
 RUNS = tuple(PlannedRun(run_id=f"run-{name}", items=1) for name in "ABC")
@@ -100,6 +111,16 @@ class TestWhatAReceiveFinds:
 
         history = play(work, *TOLD, Deliver((3, 2, 1)))
         assert said(history, 7) == ["['run-C', 'run-B']", "['run-A']"]
+
+    def test_it_may_be_killed_at_the_end_of_any_turn(self) -> None:
+        def work(worker: Worker) -> None:
+            for message in worker.receive(1):
+                worker.say(run_of(message))
+
+        history = play(work, *TOLD, Deliver((3, 2, 1), Crash("return", 2)))
+        assert said(history, 7) == ["run-C", "run-B"]
+        assert words(history, "killed") == ["after it returned, before anybody was told"]
+        assert not history.unreached
 
     def test_a_copy_in_one_batch_has_a_receipt_of_its_own(self) -> None:
         def work(worker: Worker) -> None:

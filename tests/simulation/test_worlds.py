@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -457,6 +459,19 @@ def test_worlds_in_one_process_share_nothing() -> None:
         assert second.time == 0
     finally:
         second.close()
+
+
+def test_temporary_files_are_this_worlds_own() -> None:
+    def start(world: World) -> Callable[[Any], None]:
+        def handle(notification: Any) -> None:
+            world.boundary(f"{os.environ['TMPDIR'] == str(world.tmp)} {tempfile.gettempdir() == str(world.tmp)}")
+
+        return handle
+
+    assert "crossed boundary True True" in [
+        f"{entry.what} {entry.text}"
+        for entry in history_of(loader(start=start), Notify("run-A"), Deliver((1,))).entries
+    ]
 
 
 def test_a_step_is_told_with_its_number() -> None:
