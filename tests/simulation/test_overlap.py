@@ -101,6 +101,13 @@ class TestSwitches:
         history = meet(says("a", "b"), says("x", "y"), where, crash=Crash("boundary y"), crash_second=True)
         assert said(history) == ["1 a", "2 x", "1 b"]
         assert words(history, "killed") == ["before boundary y"]
+        assert history.unreached == ()
+
+    @pytest.mark.parametrize("second", [False, True])
+    def test_a_crash_that_one_of_them_never_reaches_is_told(self, second: bool) -> None:
+        crash = Crash("boundary y", 2) if second else Crash("boundary y")
+        history = meet(says("a"), says("x", "y"), crash=crash, crash_second=second)
+        assert history.unreached == (f"step 1: boundary y (occurrence {crash.occurrence})",)
 
     def test_a_sleep_lets_the_other_go_on_and_ends_at_its_time(self) -> None:
         def first(world: World) -> None:

@@ -18,9 +18,22 @@ from pytest_quarry.consumers import keeper
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation import explore, places
 from pytest_quarry.simulation.disk import DiskWatch
+from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
-from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, Poll, Restart, Schedule, Step, Wait, Write
+from pytest_quarry.simulation.schedule import (
+    Crash,
+    Deliver,
+    Litter,
+    Notify,
+    PlannedRun,
+    Poll,
+    Restart,
+    Schedule,
+    Step,
+    Wait,
+    Write,
+)
 from pytest_quarry.simulation.shrink import shrink
 from pytest_quarry.simulation.target import Target
 from pytest_quarry.simulation.world import EPOCH, World
@@ -459,6 +472,34 @@ def test_worlds_in_one_process_share_nothing() -> None:
         assert second.time == 0
     finally:
         second.close()
+
+
+@pytest.mark.parametrize(("delivered", "seen"), [(True, 3), (False, None)])
+def test_rows_may_be_asked_for_inside_the_consumer(delivered: bool, seen: int | None) -> None:
+    """None where there is no process to ask."""
+    run = PlannedRun(run_id="run-A")
+    told = (Write("run-A"), Notify("run-A"), Deliver((1,))) if delivered else (Write("run-A"),)
+    schedule = Schedule(runs=(run,), steps=told)
+    assert simulate(schedule, loader(), peek=True).peeked == seen
+    assert simulate(schedule, loader()).peeked is None
+
+    def elsewhere(world: World) -> list[dict[str, Any]]:
+        if world._link is not None:
+            raise OSError("not from here")
+        return rows(world)
+
+    assert simulate(schedule, loader(rows=elsewhere), peek=True).peeked is None
+
+
+def test_what_storage_holds_is_kept_where_a_play_asks_for_it() -> None:
+    steps = (Write("run-A"), Litter("notes.txt"), Wait(1))
+    schedule = Schedule(runs=(PlannedRun(run_id="run-A", items=1),), steps=steps)
+    assert simulate(schedule, loader()).trees == {}
+    history = simulate(schedule, loader(), Play(trees=True))
+    assert [history.entries[at].what for at in history.trees] == ["wrote", "littered"]
+    before, after = history.trees.values()
+    assert after - before == {"notes.txt"}
+    assert any(key.endswith("/data/data") for key in before)
 
 
 def test_temporary_files_are_this_worlds_own() -> None:
