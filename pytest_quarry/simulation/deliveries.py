@@ -32,6 +32,7 @@ class Deliveries:
         self.mailbox = mailbox
         self._arrived = 0  # messages that are in the worker's queue
         self._ack: Ack = "kept"
+        self._first_received: dict[str, int] = {}  # virtual µs, by message id
 
     @property
     def notified(self) -> dict[int, str]:
@@ -64,7 +65,7 @@ class Deliveries:
         self._ack = ack if drive.takes != "queue" else "kept"  # a worker acknowledges by itself
         if started is not None:
             if drive.takes != "queue":
-                self.mailbox.receive(numbers)
+                self._received(numbers)
         elif drive.takes == "queue":
             yield from self._work(numbers, turn, drive)
         elif drive.takes == "lambda":
@@ -91,12 +92,12 @@ class Deliveries:
             if drive.running and not drive.hung:
                 yield from self._invoke(batch, turn, drive)
             else:
-                self.mailbox.receive(batch)
+                self._received(batch)
 
     def _invoke(self, numbers: tuple[int, ...], turn: Turn, drive: Drive) -> Going[None]:
         batch = self._received(numbers)
         self._recorder.record("delivered", _named(batch), messages=numbers)
-        event = messages.event(batch, topology=self._world.topology, now=self._world.now)
+        event = messages.event(batch, topology=self._world.topology, first_received=self._first_received)
         outcome = yield from drive.do(Call("handle", event), turn)
         if not outcome.returned:
             return
@@ -113,6 +114,7 @@ class Deliveries:
         found = self.mailbox.receive(numbers)
         for message in found:
             message.copy += self._world.topology.fifo and message.acknowledged
+            self._first_received.setdefault(message.identifier, self._world.now)
         return found
 
     def _acknowledge(self, done: list[Message]) -> None:

@@ -60,12 +60,12 @@ def queued(message: Message, topology: Topology) -> str:
     return json.dumps(envelope)
 
 
-def event(batch: Sequence[Message], *, topology: Topology, now: int) -> Mapping[str, Any]:
-    """The Lambda event of a batch."""
-    return lambda_event([_record(message, topology, now) for message in batch])
+def event(batch: Sequence[Message], *, topology: Topology, first_received: Mapping[str, int]) -> Mapping[str, Any]:
+    """The Lambda event of a batch; `first_received` says of each message when that was (µs), by its id."""
+    return lambda_event([_record(message, topology, first_received[message.identifier]) for message in batch])
 
 
-def _record(message: Message, topology: Topology, now: int) -> dict[str, Any]:
+def _record(message: Message, topology: Topology, first_received: int) -> dict[str, Any]:
     record = lambda_record(
         queued(message, topology),
         message_id=message.identifier,
@@ -73,7 +73,7 @@ def _record(message: Message, topology: Topology, now: int) -> dict[str, Any]:
         queue_arn=topology.queue_arn,
         receive_count=message.receives,
         sent_ms=message.sent // 1000,
-        received_ms=now // 1000,
+        received_ms=first_received // 1000,
         attributes=message.attributes if topology.raw else None,
     )
     if topology.fifo:
