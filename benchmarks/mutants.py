@@ -46,7 +46,7 @@ PARTS = {
     ),
     "reader": Part(
         files=tuple(f"pytest_quarry/storage/{name}.py" for name in ("reader", "survey", "stored")),
-        tests=("tests/storage/test_reader.py", "tests/storage/test_reader_words.py"),
+        tests=tuple(f"tests/storage/test_{name}.py" for name in ("reader", "reader_words", "everywhere")),
     ),
     "simulation": Part(
         files=("pytest_quarry/simulation/*.py",),

@@ -157,8 +157,8 @@ def test_a_damaged_artifact_is_not_returned(fields: dict[str, Any], words: str) 
 def test_an_artifact_that_is_damaged_costs_no_other() -> None:
     about = {"content_type": "t", "size_bytes": 0}
     commits = [("artifact", {"artifact_id": name, "name": f"{name}.png", **about}) for name in "abc"]
-    events = number_events("run-1", [*commits, ("run_complete", {})], started_at=START)
-    artifacts = tuple(Artifact(artifact_id=name, chunks=(b"abc",)) for name in "abc")
+    events = number_events("run-1", [("item", {}), *commits, ("run_complete", {})], started_at=START)
+    artifacts = tuple(Artifact(artifact_id=name, chunks=(b"ab", b"c")) for name in "abc")
     store = stored(run_of(events=events, artifacts=artifacts))
     for key in data_keys(store, "artifact"):
         record = json.loads(store.get(key))
@@ -174,6 +174,7 @@ def test_an_artifact_that_is_damaged_costs_no_other() -> None:
         StoredArtifact(artifact_id="c", name="", content_type="", size_bytes=0, data=b"abc"),
     )
     assert "artifact 'a' is committed and cannot be put together: it has the chunks []" in run.damage
+    assert sum("cannot be put together" in words for words in run.damage) == 1
 
 
 def test_a_chunk_with_a_sign_that_base64_has_not_is_damaged() -> None:
@@ -287,6 +288,27 @@ def test_what_a_run_says_of_itself() -> None:
 def test_what_a_run_without_events_says_of_itself() -> None:
     run = only(stored(run_of(events=(), outcome=Outcome.EXECUTOR_CRASH, job_id="job-7")))
     assert (run.job_id, run.attempt, run.parent_run_id, run.policy) == ("job-7", None, None, None)
+
+
+def test_a_run_without_metrics_says_of_itself_what_its_events_say() -> None:
+    events = number_events("run-1", [("item", {})], started_at=START, job_id="job-7")
+    run = only(stored(run_of(events=events, outcome=Outcome.EXECUTOR_CRASH, job_id="job-7", metrics=False)))
+    assert (run.job_id, run.metrics, run.state) == ("job-7", None, "running")
+
+
+@pytest.mark.parametrize("wrong", [17, None, [], {"list": 1}])
+def test_what_is_no_storage_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError) as refused:
+        read_runs(wrong)
+    words = "give a folder, a URL, or an object with list(prefix) and get(key)"
+    assert str(refused.value) == f"read_runs() got {wrong!r}; {words}"
+
+
+@pytest.mark.parametrize("name", ["list", "get"])
+def test_what_has_one_half_of_a_storage_is_refused(name: str) -> None:
+    half = type("Half", (), {name: lambda self, key: iter(()), "__repr__": lambda self: "x" * 999})()
+    with pytest.raises(TypeError, match=r"^read_runs\(\) got x{184}; give a folder"):
+        read_runs(half)
 
 
 def test_a_name_that_a_record_lacks_is_empty() -> None:

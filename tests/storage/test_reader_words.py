@@ -7,7 +7,7 @@ import pytest
 from made_runs import run_of, writer
 from test_reader import FOLDER, PARTS, data_keys, only, stored
 
-from pytest_quarry.contract import Policy, encode_line
+from pytest_quarry.contract import Policy, Sidecar, encode_line
 from pytest_quarry.storage import MemoryStore, StoredSidecar, read_runs
 
 
@@ -153,6 +153,23 @@ class TestSidecars:
         store.put(f"{plain}/files/a.html", b"a")
         found = f"sidecar file is named by no manifest and has no .meta.json: {plain}/files/a.html"
         assert only(store).damage == (found,)
+
+    def test_committed_ones_that_cannot_be_read_cost_no_other(self) -> None:
+        names = ("a", "b", "c", "d")
+        store = stored(run_of(items=1, sidecars=tuple(Sidecar(name=name, data=b"1") for name in names)))
+        for key in store.list("datasets/quarry/segments/"):
+            text = store.get(key).replace(f"{PARTS}/files/a".encode(), b"../a")
+            store.put(key, text)
+        store.delete(f"{PARTS}/files/b")
+        store.put(f"{PARTS}/files/c", b"12")
+        run = only(store)
+        assert [(sidecar.name, sidecar.data) for sidecar in run.sidecars] == [("c", b"12"), ("d", b"1")]
+        assert set(run.damage) == {
+            "sidecar file would be outside of the storage root: ../a",
+            f"sidecar file is named by no manifest: {PARTS}/files/a",
+            f"sidecar file cannot be read (NoSuchKey): {PARTS}/files/b",
+            f"sidecar file has 2 bytes, its manifest says 1: {PARTS}/files/c",
+        }
 
     def test_flat(self) -> None:
         store = stored(run_of(items=1), layout="flat")
