@@ -336,6 +336,27 @@ class TestLost:
         ]
         check_same(whole, run_of("run-2", dataset="zoo"))
 
+    def test_a_run_of_which_nothing_is_left_but_its_manifests(self) -> None:
+        store = stored(run_of("run-2"), run_of(items=1, metrics=False), run_of("run-0"))
+        for key in list(store.list(f"{PARTS}/")):
+            store.delete(key)
+        runs = list(read_runs(store))
+        assert [(run.run_id, run.state, len(run.events)) for run in runs] == [
+            ("run-0", "finished", 3),
+            ("run-1", "running", 0),
+            ("run-2", "finished", 3),
+        ]
+        assert sum("its copy is missing or torn" in words for words in runs[1].damage) == 2
+        assert sum("data file cannot be read" in words for words in runs[1].damage) == 2
+
+    def test_names_of_a_run_without_records_are_its_paths(self) -> None:
+        store = stored(run_of(), layout="flat")
+        for key in list(store.list("")):
+            store.put(key.replace("/category=default", "").replace("run-1", "%FF%20"), b"")
+            store.delete(key)
+        run = only(store, layout="flat")
+        assert (run.run_id, run.source, run.category, run.day) == ("\ufffd ", "shop", "", "2026-02-01")
+
     def test_a_dataset_without_any_manifest(self) -> None:
         store = stored(run_of())
         for key in list(store.list("datasets/quarry/segments/")):
