@@ -23,14 +23,17 @@ from pytest_quarry.simulation.schedule import (
 DATA_SIZED = 8
 # What tempfile and uuid make up: another name in each process.
 RANDOM_NAME = re.compile(r"tmp[0-9a-z_]{8}|[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")
+# What a program does to a database and its rollback journal, as the kernel sees it.
+JOURNALED = re.compile(r"(open|write|truncate|unlink|fsync) (.+?)(-journal)?")
 
 
 def crash_points(schedule: Schedule, history: History) -> Iterator[Schedule]:
     """The schedule with one crash in it: before the first boundary of every distinct durable state, in order.
 
-    Crashes between which nothing durable changed cannot differ, so one of them stands for all.
+    Crashes between which nothing durable changed cannot differ, so one of them stands for all. Nor do those within a
+    transaction that SQLite writes file by file: the next to open the database takes it back.
     """
-    seen: set[int] = set()
+    seen: set[int] = {history.entries[at].state for inside in _transactions(history.entries) for at in inside[:-1]}
     crossed: Counter[tuple[int, str]] = Counter()
     before = 0
     for entry in history.entries:
@@ -40,6 +43,31 @@ def crash_points(schedule: Schedule, history: History) -> Iterator[Schedule]:
                 seen.add(before)
                 yield with_crash(schedule, entry.step, Crash(entry.text, crossed[entry.step, entry.text]))
         before = entry.state
+
+
+def _transactions(entries: Sequence[Entry]) -> Iterator[list[int]]:
+    """What SQLite changed in each transaction with a rollback journal, before it was committed.
+
+    Its documentation ("Atomic Commit In SQLite") has the order: the journal is written and synced, then the database, then the
+    journal goes. Where nothing is synced no such promise holds, nor where there is no journal: those are not among them.
+    """
+    begun: dict[tuple[int, str], list[int]] = {}
+    synced: set[tuple[int, str]] = set()
+    for at, entry in enumerate(entries):
+        match = JOURNALED.fullmatch(entry.text) if entry.what == "crossed" else None
+        if match is None:
+            continue
+        operation, database, is_journal = match.groups()
+        key = entry.worker, database
+        if operation in ("unlink", "truncate") and is_journal:
+            inside = begun.pop(key, [])
+            if inside and key in synced:
+                yield inside
+            synced.discard(key)
+        elif operation == "fsync":
+            synced.update([key] if is_journal else [])
+        elif entry.changed and (is_journal or key in begun):
+            begun.setdefault(key, []).append(at)
 
 
 def durable_work(history: History, step: int) -> tuple[str, ...]:
@@ -61,14 +89,15 @@ def torn_writes(schedule: Schedule, history: History, sized: frozenset[str]) -> 
     """The schedule with one write cut: half of it, and all but its last byte.
 
     Only writes through a buffer whose size grows with the data (`sized`): with more data the same code makes several
-    writes of it, and a kill may come between them.
+    writes of it, and a kill may come between them. Not those of a transaction that SQLite would take back.
     """
     crossed: Counter[tuple[int, str]] = Counter()
-    for entry in history.entries:
+    taken_back = {at for inside in _transactions(history.entries) for at in inside}
+    for at, entry in enumerate(history.entries):
         if entry.what != "crossed":
             continue
         crossed[entry.step, entry.text] += 1
-        if not (entry.size and entry.size > 1 and entry.buffered and entry.text in sized):
+        if at in taken_back or not (entry.size and entry.size > 1 and entry.buffered and entry.text in sized):
             continue
         if _may_crash(schedule, entry.step):
             for keep in sorted({entry.size // 2, entry.size - 1}):
