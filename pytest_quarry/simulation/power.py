@@ -33,11 +33,13 @@ class PowerLog:
             self._rename(*names)
 
     def _rename(self, old: str, new: str) -> None:
-        if old in self._durable:
-            del self._durable[old]
-            self._durable.setdefault(new, self._content(new))
-        else:
+        unsynced = [name for name in self._durable if name == old or name.startswith(f"{old}/")]
+        if not unsynced:
             self._durable.pop(new, None)
+        for name in unsynced:
+            del self._durable[name]
+            moved = new + name.removeprefix(old)
+            self._durable.setdefault(moved, self._content(moved))
 
     def lose(self, how: str) -> tuple[str, ...]:
         """Do to the disk what the loss does: `cut` or `back`; the files it changed."""
@@ -50,7 +52,7 @@ class PowerLog:
             changed.append(name)
             path = self._root / name
             if after is None:
-                path.unlink(missing_ok=True)
+                path.unlink()
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(after)

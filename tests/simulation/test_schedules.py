@@ -257,6 +257,15 @@ def saved(*steps: Any, **other: Any) -> dict[str, Any]:
             f"step 1 breaks with 'EGG'; known are {KNOWN_ERRORS}",
         ),
         (saved({"do": "write", "run": "b"}), "step 1 is about run 'b'; planned are a"),
+        (
+            saved({"do": "notify", "run": "a"}, {"do": "overlap", "first": [1]}),
+            "step 2 delivers (), but only 1 were accepted before it",
+        ),
+        (saved({"do": "break"}), "step 1 lacks at, error"),
+        (
+            saved({"do": "write", "run": "c"}, runs=[{"run_id": "a"}, {"run_id": "b"}]),
+            "step 1 is about run 'c'; planned are a, b",
+        ),
         (saved(runs=[{"run_id": "b"}, {}]), "run 2 lacks run_id"),
         (saved(runs=[7]), "run 1 is 7, not an object"),
         (

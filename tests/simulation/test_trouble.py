@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from pytest_quarry.bus.calls import AwsCall, describe
 from pytest_quarry.bus.faults import FaultPlan, matches
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.consumers.protocol import Blocked, Boundary, Fail, Sleep
+from pytest_quarry.simulation import damage
 from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.power import PowerLog
@@ -406,6 +408,30 @@ class TestDamage:
         assert f"boundary found {expected!r}" in words(history, "crossed")
         assert not history.unexplained
 
+    @pytest.mark.parametrize("how", ["missing", "empty", "cut", "garbage", "older"])
+    def test_what_is_not_there_cannot_be_damaged(self, how: str, tmp_path: Path) -> None:
+        assert damage.apply(tmp_path / "note", how, b"old") is False
+        assert damage.apply(tmp_path, how, b"old") is False
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("how", "older", "done", "left"),
+        [
+            ("missing", None, True, None),
+            ("empty", None, True, b""),
+            ("cut", None, True, b"ne"),
+            ("garbage", None, True, b"\x00\xff" * 16),
+            ("older", b"old", True, b"old"),
+            ("older", b"newer", False, b"newer"),
+            ("older", None, False, b"newer"),
+        ],
+    )
+    def test_one_file(self, how: str, older: bytes | None, done: bool, left: bytes | None, tmp_path: Path) -> None:
+        note = tmp_path / "note"
+        note.write_bytes(b"newer")
+        assert damage.apply(note, how, older) is done
+        assert (note.read_bytes() if note.exists() else None) == left
+
     def test_a_checkpoint_among_the_runs(self) -> None:
         """What a poller keeps in the storage folder is its own; the runs that the world writes beside it are not."""
 
@@ -493,6 +519,57 @@ class TestPowerLoss:
     @pytest.mark.parametrize("how", ["cut", "back"])
     def test_what_was_removed(self, how: str, tmp_path: Path) -> None:
         assert self.after(how, ("write", "a", "x"), ("unlink", "a"), folder=tmp_path) == {}
+
+    @pytest.mark.parametrize("how", ["cut", "back"])
+    def test_what_was_written_over_and_removed(self, how: str, tmp_path: Path) -> None:
+        operations = (("write", "a", "x"), ("fsync", "a"), ("write", "a", "new"), ("unlink", "a"))
+        assert self.after(how, *operations, folder=tmp_path) == {}
+
+    @pytest.mark.parametrize(("how", "left"), [("cut", {"my file": b""}), ("back", {})])
+    def test_a_name_with_a_space(self, how: str, left: dict[str, bytes], tmp_path: Path) -> None:
+        assert self.after(how, ("write", "my file", "x"), folder=tmp_path) == left
+
+    @pytest.mark.parametrize(("how", "left"), [("cut", b""), ("back", b"x")])
+    def test_each_of_several_files(self, how: str, left: bytes, tmp_path: Path) -> None:
+        synced = [step for name in "abc" for step in (("write", name, "x"), ("fsync", name))]
+        again = (("write", "a", "x"), ("write", "b", "new"), ("write", "c", "new"))
+        assert self.after(how, *synced, *again, folder=tmp_path) == {"a": b"x", "b": left, "c": left}
+
+    @pytest.mark.parametrize(("how", "left"), [("cut", {"a": b"", "b": b"y"}), ("back", {"b": b"y"})])
+    def test_a_folder_that_is_renamed_with_what_was_not_fsynced(
+        self, how: str, left: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        (tmp_path / "disk" / "made").mkdir(parents=True)
+        log = PowerLog(tmp_path)
+        for name, text in (("a", "x"), ("b", "y")):
+            log.before(Boundary(f"write {name}", (f"disk/made/{name}",)))
+            (tmp_path / "disk" / "made" / name).write_text(text)
+        log.before(Boundary("fsync b", ("disk/made/b",)))
+        log.before(Boundary("rename made", ("disk/made", "disk/whole")))
+        (tmp_path / "disk" / "made").rename(tmp_path / "disk" / "whole")
+        assert log.lose(how) == ("disk/whole/a",)
+        assert {path.name: path.read_bytes() for path in (tmp_path / "disk" / "whole").iterdir()} == left
+        assert not (tmp_path / "disk" / "made").exists()
+        assert log.lose(how) == ()
+
+    def test_what_vanished_unseen_with_its_folder_comes_back(self, tmp_path: Path) -> None:
+        path = tmp_path / "disk" / "one" / "two" / "a"
+        path.parent.mkdir(parents=True)
+        path.write_text("x")
+        log = PowerLog(tmp_path)
+        log.before(Boundary("write a", ("disk/one/two/a",)))
+        shutil.rmtree(tmp_path / "disk" / "one")
+        assert log.lose("back") == ("disk/one/two/a",)
+        assert path.read_text() == "x"
+
+    def test_an_operation_on_two_files_that_is_no_rename(self, tmp_path: Path) -> None:
+        (tmp_path / "disk").mkdir()
+        log = PowerLog(tmp_path)
+        log.before(Boundary("write a", ("disk/a",)))
+        (tmp_path / "disk" / "a").write_text("x")
+        log.before(Boundary("sqlite COMMIT a", ("disk/a", "disk/a-journal")))
+        assert log.lose("cut") == ("disk/a",)
+        assert (tmp_path / "disk" / "a").read_bytes() == b""
 
     @pytest.mark.parametrize(("how", "left"), [("cut", "b''"), ("back", "nothing")])
     def test_a_consumer_comes_back_to_it(self, how: str, left: str) -> None:
