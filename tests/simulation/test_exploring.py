@@ -114,7 +114,7 @@ def test_a_write_grows_with_the_data_when_it_grows_by_more_than_digits() -> None
         return History(entries=tuple(happened("crossed", name, 2, 1, size=size) for name, size in sizes.items()))
 
     more = (happened("failed", "fails", 2, 1, size=100),)
-    histories = [wrote(grows=10, counts=10, is_none=None), wrote(grows=18, counts=17, is_none=None, fails=1)]
+    histories = [wrote(grows=0, counts=10, is_none=None), wrote(grows=8, counts=17, is_none=None, fails=1)]
     assert data_sized([*histories, History(entries=more)]) == {"grows"}
 
 

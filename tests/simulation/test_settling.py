@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 import boto3
+import pytest
 from loaders import load, loader, poller
 
 from pytest_quarry.consumers.consumer import Consumer
@@ -68,8 +70,9 @@ class TestPollers:
         assert words(history, "gave-up") == []
         assert history.entries[-1].text == "nothing more to do"
 
-    def test_who_always_raises_is_given_up(self) -> None:
-        history = settled(polls(refuses))
+    @pytest.mark.parametrize("fails", [refuses, lambda world: os._exit(3)], ids=["raises", "ends"])
+    def test_who_always_fails_is_given_up(self, fails: Callable[[World], object]) -> None:
+        history = settled(polls(fails))
         assert waits(history) == [60, 60, 60, *LONGER_AND_LONGER[:13]]
         assert words(history, "gave-up") == [("not idle after 16 polls", ())]
 

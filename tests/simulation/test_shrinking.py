@@ -149,6 +149,18 @@ def test_of_many_runs_as_many_are_left_as_it_takes(needed: int) -> None:
     assert left.steps[-1] == Deliver(tuple(range(1, needed + 1)))
 
 
+def test_parts_of_many_runs_go_before_single_ones() -> None:
+    assert [len(one.runs) for one in smaller(many(9))][:7] == [4, 5, 6, 7, 7, 7, 8]
+    assert [len(one.runs) for one in smaller(many(8))][:9] == [7] * 8 + [8]
+
+
+@pytest.mark.parametrize("most", [1, 7])
+def test_so_many_are_tried_at_most(most: int) -> None:
+    tried: list[Schedule] = []
+    assert shrink(many(3), lambda one: bool(tried.append(one)), most) == many(3)
+    assert len(tried) == len(set(tried)) == most
+
+
 def test_a_thousand_runs_are_not_tried_for_ever() -> None:
     tried = []
 
@@ -157,7 +169,7 @@ def test_a_thousand_runs_are_not_tried_for_ever() -> None:
         return len(schedule.runs) > 1_000
 
     assert len(shrink(many(1_100), fails).runs) > 1_000
-    assert len(tried) <= 12
+    assert len(tried) == 12
 
     def a_hundred(schedule: Schedule) -> bool:
         tried.append(len(schedule.runs))
