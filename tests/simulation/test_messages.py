@@ -94,6 +94,19 @@ def test_which_of_them_are_sound() -> None:
     assert set(history.notified.values()) == {"run-A"}
 
 
+def test_what_the_subscription_filters_out_is_not_delivered() -> None:
+    outcomes = {"run-A": "success", "run-B": "script_error", "run-C": "success"}
+    runs = tuple(PlannedRun(run_id=name, outcome=outcome) for name, outcome in outcomes.items())  # type: ignore[arg-type]
+    told = [step for name in outcomes for step in (Write(name), Notify(name))]
+    consumer = noting(filter_policy=json.dumps({"outcome": ["success"]}))
+    history = simulate(Schedule(runs=runs, steps=(*told, Deliver((1, 2, 3)))), consumer)
+    delivered = [(entry.step, entry.messages) for entry in history.entries if entry.what == "delivered"]
+    assert delivered == [(7, (1,)), (7, (3,))]
+    assert history.notified == {1: "run-A", 3: "run-C"}
+    notified = [entry.text for entry in history.entries if entry.what == "notified"]
+    assert notified == ["run-A (#1)", "run-B (#2), filtered by the subscription's policy", "run-C (#3)"]
+
+
 def events(*steps: Step, **details: Any) -> list[dict[str, Any]]:
     """The records that a Lambda function gets, one batch after another."""
 
