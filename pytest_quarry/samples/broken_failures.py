@@ -6,12 +6,19 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pytest_quarry.samples.handlers import KEYED_TABLES
-from pytest_quarry.samples.pollers import Checkpoint, OrderPoller, SqlitePollerSuite
+from pytest_quarry.samples.pollers import Checkpoint, OrderPoller, SqlitePollerSuite, each
 from pytest_quarry.samples.reading import FinishedRun, Storage
+from pytest_quarry.samples.sound_files import as_lines, file_name, read_rows
 from pytest_quarry.samples.sound_pollers import AtomicCheckpoint
+from pytest_quarry.suites import PollerConformance
+
+if TYPE_CHECKING:
+    from pytest_quarry.simulation.world import World
 
 log = logging.getLogger(__name__)
 
@@ -120,3 +127,39 @@ class NeverSyncsSuite(SqlitePollerSuite):
 
     poller = NeverSyncs
     tables = KEYED_TABLES
+
+
+class FolderNeverSynced:
+    """Builds a run's folder under `staging` and moves it into place; what is in it the disk may not hold yet."""
+
+    def __init__(self, folder: Path, storage: Storage) -> None:
+        self.orders, self.staging, self.storage = folder / "orders", folder / "staging", storage
+        self.orders.mkdir(exist_ok=True)
+
+    def poll(self) -> None:
+        """Look once."""
+        each([run for run in self.storage.finished_runs() if not self.place(run).exists()], self.load)
+
+    def place(self, run: FinishedRun) -> Path:
+        """Where a run's items are, once it is loaded."""
+        return self.orders / file_name(run.run_id)
+
+    def load(self, run: FinishedRun) -> None:
+        """Load one run."""
+        shutil.rmtree(self.staging, ignore_errors=True)
+        self.staging.mkdir()
+        for item in self.storage.items(run.folder):
+            (self.staging / f"{file_name(item.event_id)}.json").write_text(as_lines([item]), encoding="utf-8")
+        self.staging.rename(self.place(run))
+
+
+class FolderNeverSyncedSuite(PollerConformance):
+    """A staging directory, renamed when it is whole, and no fsync."""
+
+    workers = 1
+
+    def start(self, world: World) -> FolderNeverSynced:
+        return FolderNeverSynced(world.disk, Storage(world.storage_root))
+
+    def rows(self, world: World) -> list[dict[str, Any]]:
+        return [row for file in sorted((world.disk / "orders").glob("*/*.json")) for row in read_rows(file)]

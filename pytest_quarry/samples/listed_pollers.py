@@ -247,4 +247,10 @@ BROKEN_POLLERS: tuple[Sample, ...] = (
         "broken_failures:NeverSyncsSuite",
         "PO13",
     ),
+    broken(
+        "poller-syncs-no-folder",
+        "Renames a folder into place whose files it has not fsynced.",
+        "broken_failures:FolderNeverSyncedSuite",
+        "PO13",
+    ),
 )
