@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ SECOND = 1_000_000
 def body(run: Run, step: Notify, *, root_url: str, layout: str, now: int) -> dict[str, Any] | str:
     """The notification of a run in the form the step asks for; `now` in microseconds. Text where it is not JSON."""
     make = minimal if step.form == "minimal" else run_completed
-    found = copy.deepcopy(make(run, root_url=root_url, timestamp=_stamp(now), layout=Layout(layout)))
+    found: dict[str, Any] = dict(make(run, root_url=root_url, timestamp=_stamp(now), layout=Layout(layout)))
     if step.outcome is not None:
         found["outcome"] = step.outcome
     match step.form:

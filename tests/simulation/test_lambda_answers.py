@@ -11,7 +11,7 @@ import pytest
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation.history import Entry, History
 from pytest_quarry.simulation.run import simulate
-from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Schedule, Step, Write
+from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, PlannedRun, Schedule, Step, Write
 from pytest_quarry.simulation.world import World
 
 RUNS = tuple(PlannedRun(run_id=f"run-{name}", items=1) for name in "ABC")
@@ -86,3 +86,15 @@ class TestAnswersOfLambdas:
         history = answering(None, *TOLD, Deliver((1, 2, 3)), batch_size=size)
         batches = [entry.messages for entry in entries(history, "delivered")]
         assert batches == [(1, 2, 3)[start : start + size] for start in range(0, 3, size)]
+
+    def test_an_answer_that_is_long_is_cut(self) -> None:
+        history = answering({"batchItemFailures": "x" * 999}, *TOLD, Deliver((1,)), reports_batch_item_failures=True)
+        (text,) = [entry.text for entry in entries(history, "raised")]
+        assert text.startswith("the batch failed: it answered {'batchItemFailures': 'xxx")
+        assert len(text) == 300
+
+    def test_batches_after_the_one_it_died_of_are_received_and_lost(self) -> None:
+        history = answering(None, *TOLD, Deliver((1, 2, 3), Crash("return", 2)), batch_size=1)
+        assert [entry.messages for entry in entries(history, "delivered")] == [(1,), (2,)]
+        assert [entry.messages for entry in entries(history, "acknowledged")] == [(1,)]
+        assert [entry.messages for entry in history.entries if entry.what == "acknowledged"] == [(1,), (2,), (3,)]
