@@ -67,6 +67,21 @@ def holds(world: World) -> None:
     world.boundary("done")
 
 
+def waits_for(name: str, seconds: float) -> Work:
+    """Begins a transaction in that database, with so much patience."""
+
+    def work(world: World) -> None:
+        with closing(sqlite3.connect(world.disk / name, timeout=seconds, isolation_level=None)) as connection:
+            before = time.monotonic()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                world.boundary("has both")
+            except sqlite3.OperationalError as error:
+                world.boundary(f"{error} after {time.monotonic() - before:.0f}")
+
+    return work
+
+
 class Logging(sqlite3.Connection):
     executed = 0
 
@@ -216,6 +231,44 @@ class TestBusy:
         history, found = at_once(slow, impatient)
         assert said(history) == [f"2 database is locked after {seconds}"]
         assert found == []
+
+    def test_patience_ends_where_the_holder_is_through_and_keeps_the_lock(self) -> None:
+        kept = []
+
+        def keeps(world: World) -> None:
+            kept.append(connect(world, isolation_level=None))
+            kept[0].execute("BEGIN IMMEDIATE")
+
+        history, found = at_once(keeps, waits_for("a.sqlite", 5))
+        assert said(history) == ["2 database is locked after 5"]
+        assert found == []
+
+    @pytest.mark.parametrize(("first", "second", "expected"), [(3, 7, "1 2"), (7, 3, "2 1")])
+    def test_of_two_that_wait_for_each_other_the_less_patient_gives_up_first(
+        self, first: int, second: int, expected: str
+    ) -> None:
+        """And rolls back, so that the other goes on."""
+
+        def takes(mine: str, other: str, seconds: int) -> Work:
+            def work(world: World) -> None:
+                with closing(sqlite3.connect(world.disk / mine, isolation_level=None)) as connection:
+                    connection.execute("CREATE TABLE IF NOT EXISTS u (x)")
+                    connection.execute("BEGIN IMMEDIATE")
+                    world.boundary("has one")
+                    waits_for(other, seconds)(world)
+                world.boundary("through")
+
+            return work
+
+        has_one = Switch("boundary has one")
+        history, _ = at_once(
+            takes("b.sqlite", "c.sqlite", first), takes("c.sqlite", "b.sqlite", second), has_one, has_one
+        )
+        loser, winner = expected.split()
+        assert f"{loser} database is locked after 3" in said(history)
+        assert [text for text in said(history) if "has both" in text] == [f"{winner} has both"]
+        assert {f"{number} through" for number in (1, 2)} <= set(said(history))
+        assert not words(history, "gave-up")
 
     def test_who_reads_and_then_writes_is_refused_at_once(self) -> None:
         """SQLite does not wait for a second lock while it holds one: two that did would wait for ever."""
