@@ -48,6 +48,11 @@ class Record:
             self.add(gone, lambda found: {})
 
 
+def soonest(checks: Found) -> int | None:
+    """Executions of the check that needs fewest, its own way of looking for crash points and interleavings included."""
+    return min((what["until_found"] for what in checks.values() if what["status"] == "failed"), default=None)
+
+
 def part(items: Sequence[Any], shard: str) -> list[Any]:
     """The K-th of N parts, for `K/N`."""
     number, _, count = shard.partition("/")

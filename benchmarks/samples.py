@@ -25,7 +25,7 @@ from pytest_quarry.checks.catalogue import BY_ID, of_kind
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.samples import SAMPLES, Sample
 
-DETECTION, SOUNDNESS = Record("detection"), Record("soundness")
+DETECTION, SOUNDNESS, SEARCH = Record("detection"), Record("soundness"), Record("search")
 
 
 def main() -> int:
@@ -33,7 +33,7 @@ def main() -> int:
     if not options.write:
         detect(options.shard, options.again)
         clear(options)
-    tables.write(DETECTION.read(), SOUNDNESS.read())
+    tables.write(DETECTION.read(), SOUNDNESS.read(), SEARCH.read())
     return 1 if tables.got_away(DETECTION.read()) or tables.accused(SOUNDNESS.read()) else 0
 
 

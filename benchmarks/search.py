@@ -20,7 +20,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from record import Found, Record, part
+from record import Found, Record, part, soonest
 from samples import lacks
 
 from pytest_quarry.checks.catalogue import of_kind
@@ -191,7 +191,7 @@ def rows(broken: list[Sample], found: dict[str, Found], detection: dict[str, Fou
     for sample in broken:
         if (what := found.get(sample.name)) is not None:
             yield (
-                f"{sample.name:<34} {shown(by_check(detection, sample)):>7} {shown(what['suite']):>7} {what['by'] or '-':>5} "
+                f"{sample.name:<34} {shown(soonest(detection.get(sample.name, {}))):>7} {shown(what['suite']):>7} {what['by'] or '-':>5} "
                 f"{'1' if what['naive'] else '-':>6} {shown(what['lists']):>6}"
             )
 
@@ -201,7 +201,7 @@ def sums(broken: list[Sample], found: dict[str, Found], detection: dict[str, Fou
     if not there:
         return
     each = [found[sample.name] for sample in there]
-    ours = [count for sample in there if (count := by_check(detection, sample)) is not None]
+    ours = [count for sample in there if (count := soonest(detection.get(sample.name, {}))) is not None]
     drawn = [what["lists"] for what in each if what["lists"] is not None]
     yield ""
     yield f"convicted of {len(there)}: by its check {len(ours)}, by a naive test {sum(what['naive'] for what in each)}, by random lists {len(drawn)} (at most {CAP} each)"
@@ -209,16 +209,10 @@ def sums(broken: list[Sample], found: dict[str, Found], detection: dict[str, Fou
     pairs = [
         (found[sample.name]["lists"] or CAP) / count
         for sample in there
-        if (count := by_check(detection, sample)) is not None
+        if (count := soonest(detection.get(sample.name, {}))) is not None
     ]
     if pairs:
         yield f"random lists / by its check, in executions: median ratio {statistics.median(pairs):.1f}"
-
-
-def by_check(detection: dict[str, Found], sample: Sample) -> int | None:
-    """Executions of the check that needs fewest, its own way of looking for crash points and interleavings included."""
-    counts = [what["until_found"] for what in detection.get(sample.name, {}).values() if what["status"] == "failed"]
-    return min(counts, default=None)
 
 
 def shown(value: Any) -> str:
