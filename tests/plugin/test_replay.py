@@ -122,7 +122,7 @@ BAD = {
         altered(lambda data: data["schedule"]["steps"][0].update(when="now")),
         "step 1 has unknown when; known are run, *",
     ),
-    "missing field": (altered(lambda data: data["schedule"]["steps"][0].pop("run")), "step 1: *missing*'run'*"),
+    "missing field": (altered(lambda data: data["schedule"]["steps"][0].pop("run")), "step 1 lacks run."),
     "unknown run": (
         altered(lambda data: data["schedule"]["steps"][0].update(run="run-Z")),
         "step 1 is about run 'run-Z'; planned are run-A.",
