@@ -99,10 +99,11 @@ def test_links_are_what_they_point_to_by_name(disk: Path) -> None:
     seen = watch(disk)
     (disk / "a").write_text("x")
     (disk / "below").mkdir()
+    (disk / "below" / "b").write_text("x")
     (disk / "link").symlink_to("a")
     (disk / "folder").symlink_to("below")
     (disk / "broken").symlink_to("nowhere")
-    assert seen.look(NOW) == {"disk/a", "disk/below", "disk/link", "disk/folder", "disk/broken"}
+    assert seen.look(NOW) == {f"disk/{name}" for name in ("a", "below", "below/b", "link", "folder", "broken")}
     (disk / "a").write_text("y")
     assert seen.look(NOW) == {"disk/a"}
     (disk / "link").unlink()

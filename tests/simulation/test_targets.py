@@ -6,9 +6,13 @@ import re
 from typing import Any
 
 import pytest
+from together import consumer
 
 from pytest_quarry.consumers.protocol import TargetCall
+from pytest_quarry.simulation.run import simulate
+from pytest_quarry.simulation.schedule import Poll, Schedule
 from pytest_quarry.simulation.target import Target
+from pytest_quarry.simulation.world import World
 
 A, B = {"run_id": "run-1", "item": "a", "price": 1}, {"run_id": "run-1", "item": "b", "price": 2}
 
@@ -106,3 +110,28 @@ def test_what_is_no_row(operation: str) -> None:
     words = f"world.target.{operation} takes one row as a mapping, not list"
     with pytest.raises(TypeError, match=f"^{re.escape(words)}$"):
         getattr(Target(), operation)(wrong)
+
+
+def test_in_a_world_each_operation_is_a_boundary_and_does_the_same() -> None:
+    def work(target: Target) -> None:
+        target.begin()
+        target.insert(A)
+        target.rollback()
+        target.begin()
+        target.upsert(A)
+        target.insert(B)
+        target.commit()
+        assert target.rows() == [A, B]
+
+    def in_world(world: World) -> None:
+        if not world.target.rows():
+            work(world.target)
+
+    alone = Target()
+    work(alone)
+    details = consumer(in_world, rows=lambda world: world.target.rows())
+    history = simulate(Schedule(runs=(), steps=(Poll(),)), details)
+    crossed = [entry.text for entry in history.entries if entry.what == "crossed" and "target" in entry.text]
+    names = ["read", "BEGIN", "INSERT", "ROLLBACK", "BEGIN", "UPSERT", "INSERT", "COMMIT", "read"]
+    assert crossed[: len(names)] == [f"target {name}" for name in names]
+    assert [(row.run_id, row.item) for row in history.rows] == [(row["run_id"], row["item"]) for row in alone.rows()]

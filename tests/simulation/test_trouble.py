@@ -525,6 +525,16 @@ class TestPowerLoss:
         operations = (("write", "a", "x"), ("fsync", "a"), ("write", "a", "new"), ("unlink", "a"))
         assert self.after(how, *operations, folder=tmp_path) == {}
 
+    @pytest.mark.parametrize("how", ["cut", "back"])
+    def test_what_was_synced_before_anybody_looked(self, how: str, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("x")
+        log = PowerLog(tmp_path)
+        log.before(Boundary("fsync a", ("a",)))
+        log.before(Boundary("rename a", ("a", "b")))
+        (tmp_path / "a").rename(tmp_path / "b")
+        assert log.lose(how) == ()
+        assert (tmp_path / "b").read_text() == "x"
+
     @pytest.mark.parametrize(("how", "left"), [("cut", {"my file": b""}), ("back", {})])
     def test_a_name_with_a_space(self, how: str, left: dict[str, bytes], tmp_path: Path) -> None:
         assert self.after(how, ("write", "my file", "x"), folder=tmp_path) == left
