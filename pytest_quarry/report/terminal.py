@@ -115,7 +115,7 @@ def _table(parts: list[Part], here: int | None, width: int) -> list[str]:
     found = [f" step  {'time':>6}  {'world':<{world}}  {'consumer':<{consumer}}  target"]
     for number, line in parts:
         if not isinstance(line, Line):
-            found.append(_instead(line))
+            found += _instead(line, width)
             continue
         mark = HERE if number == here else ""
         found.append(
@@ -130,7 +130,7 @@ def _list(parts: list[Part], here: int | None, width: int) -> list[str]:
     found = []
     for number, line in parts:
         if not isinstance(line, Line):
-            found.append(_instead(line))
+            found += _instead(line, width)
             continue
         words = [shown(part) for part in (line.world, line.consumer, line.target) if part]
         text = f" {number:>3} {_time(line.time):>4}  {'; '.join(words)}"
@@ -142,11 +142,13 @@ def _list(parts: list[Part], here: int | None, width: int) -> list[str]:
     return found
 
 
-def _instead(part: Again | LeftOut) -> str:
+def _instead(part: Again | LeftOut, width: int) -> list[str]:
     if isinstance(part, LeftOut):
-        return f"    ⋮  {part.lines} steps, which the reports of --quarry-report have"
-    waits = ", with other waits" if part.waits else ""
-    return f"    ⋮  the same {part.times} times more{waits}, up to step {part.last} ({_time(part.until)})"
+        words = f"{part.lines} steps, which the reports of --quarry-report have"
+    else:
+        waits = ", with other waits" if part.waits else ""
+        words = f"the same {part.times} times more{waits}, up to step {part.last} ({_time(part.until)})"
+    return textwrap.wrap(words, width, initial_indent="    ⋮  ", subsequent_indent=" " * 7)
 
 
 def _time(seconds: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import pytest
 
 from pytest_quarry.checks.catalogue import BY_ID
-from pytest_quarry.checks.conduct import Conductor
+from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.report import terminal
 from pytest_quarry.report.in_short import MOST_LINES, Again, LeftOut, Line, in_short
 from pytest_quarry.samples import SAMPLES
@@ -62,11 +62,23 @@ def test_of_what_is_still_too_long_the_middle_is_left_out() -> None:
     assert hidden + sum("left out" not in words for words in found) == 200
 
 
-def test_a_message_that_is_delivered_ten_times() -> None:
+@pytest.fixture(scope="module")
+def claimed() -> Result:
     (sample,) = (sample for sample in SAMPLES if sample.name == "lambda-claims-for-ever")
-    text = terminal.failure(Conductor(sample.suite()().consumer()).conduct(BY_ID["EB07"]), replay=None)
+    return Conductor(sample.suite()().consumer()).conduct(BY_ID["EB07"])
+
+
+def test_a_message_that_is_delivered_ten_times(claimed: Result) -> None:
+    text = terminal.failure(claimed, replay=None)
     lines = text.partition("\n\n")[2].partition("\n\n")[0].splitlines()
     assert len(lines) < 20
     assert sum("the same 8 times more, with other waits, up to step" in line for line in lines) == 1
     (here,) = (line for line in lines if "◀ here" in line)
     assert f"at step {here.split()[0]} the message went to the dead-letter queue" in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 66])
+def test_in_a_narrow_terminal(claimed: Result, width: int) -> None:
+    table = terminal.failure(claimed, replay=None, width=width).partition("\n\n")[2].partition("\n\n")[0]
+    assert max(map(len, table.splitlines())) <= width
+    assert "the same 8 times more, with other waits, up to step" in " ".join(table.split())
