@@ -2,11 +2,13 @@
 
     python benchmarks/mutants.py reader
     python benchmarks/mutants.py simulation --sample 60
+    python benchmarks/mutants.py simulation --only recorder.py --against tests/simulation/test_recorder.py
 
 mutmut makes the mutants, in a copy of the checkout, `build/mutants/PART`, so that the checkout may be worked on meanwhile, and
 finds out which tests reach them; `each_mutant.py` runs those. With `--sample` so many mutants of each file are drawn, by
 a fixed seed; files with fewer are run whole. A part that is run again without `--new` keeps what it knows of mutants that
-were run before. Survivors are printed with what is different in them.
+were run before. Survivors are printed with what is different in them. With `--against` one file, named by `--only`, is mutated
+and only those tests are run: quicker, where there are tests written for it.
 """
 
 from __future__ import annotations
@@ -77,9 +79,13 @@ def main() -> None:
         default=SECONDS,
         help="of the quickest tests, for each mutant; more than before: survivors again",
     )
+    parser.add_argument("--against", nargs="*", default=[], help="only these tests, and only the file that --only names")
     parser.add_argument("--new", action="store_true", help="copy the checkout anew, and forget earlier results")
     given = parser.parse_args()
     part, copy = PARTS[given.part], CHECKOUT / "build" / "mutants" / given.part
+    if given.against:
+        (file,) = (path for path in _paths(part) if path.endswith(f"/{given.only[0]}"))
+        part, copy = Part(files=(file,), tests=tuple(given.against)), copy.with_name(f"{given.part}-{given.only[0]}")
     if given.new or not copy.exists():
         _copy(copy, part)
         _make(copy)
@@ -88,6 +94,10 @@ def main() -> None:
     again = [name for name in drawn if known.get(name) == each_mutant.SURVIVED and given.seconds > SECONDS]
     _run(copy, part, [*again, *(name for name in drawn if name not in known)], given.seconds)
     _print(copy, drawn)
+
+
+def _paths(part: Part) -> list[str]:
+    return [path.relative_to(CHECKOUT).as_posix() for pattern in part.files for path in CHECKOUT.glob(pattern)]
 
 
 def _copy(copy: Path, part: Part) -> None:

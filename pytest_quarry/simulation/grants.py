@@ -67,7 +67,7 @@ class Grants:
         self._world.advance(BOUNDARY_SECONDS)
         self._recorder.record("failed", f"{boundary.label}: {failure.message.lstrip('0123456789 ')}")
         self._recorder.expect(())
-        return failure
+        return failure._replace(now=self._world.now)
 
     def _refuse(self, boundary: Boundary, fault: Fault) -> Grant | Fail:
         """The AWS call has no effect: the service says no, or nothing comes back."""

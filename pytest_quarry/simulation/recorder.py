@@ -81,8 +81,9 @@ class Recorder:
         if not self.entries or (self.state == before and self.state == self._observed_state):
             return
         rows = self._observe() if observe else None
-        if rows is not None or self.state != before:
-            self.entries[-1] = replace(self.entries[-1], state=self.state, changed=self.state != before, rows=rows)
+        last = self.entries[-1]
+        changed_it, seen = last.changed or self.state != before, last.rows if rows is None else rows
+        self.entries[-1] = replace(last, state=self.state, changed=changed_it, rows=seen)
 
     def storage_written(self) -> None:
         """The world itself wrote storage: nothing of that is the consumer's doing."""
@@ -148,7 +149,7 @@ class Recorder:
             return tuple(sorted(_rows(self._consumer, self._world), key=_order))
         finally:
             self._world.watch.look(self._world.now)
-            for name in sorted(self._world.watch.names - before, reverse=True):
+            for name in sorted(self._world.watch.names - before):  # a folder goes with all that is in it
                 _remove(self._world.root / name)
             self._world.watch.look(self._world.now)
 
