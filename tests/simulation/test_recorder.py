@@ -51,7 +51,7 @@ def test_an_entry_says_when_and_whose_it_is(world: World) -> None:
     assert recorder.entries == [Entry(time=0, what="waited", text="1 s")]
     world.advance(1.5)
     recorder.step, recorder.incarnation, recorder.worker = 3, 2, 1
-    after(recorder, lambda: (world.disk / "a").touch())
+    after(recorder, (world.disk / "a").touch)
     recorder.record("crossed", "write a", size=5, buffered=True)
     assert recorder.entries[-1] == Entry(
         time=1.5, what="crossed", text="write a", incarnation=2, worker=1, state=1, step=3, size=5, buffered=True
@@ -89,7 +89,7 @@ def test_files_get_virtual_times(world: World) -> None:
     (world.disk / "prepared").touch()
     recorder = recorder_of(world)
     world.advance(60)
-    after(recorder, lambda: (world.disk / "later").touch())
+    after(recorder, (world.disk / "later").touch)
     times = [(world.disk / name).stat().st_mtime_ns // 1000 - EPOCH for name in ("prepared", "later")]
     assert times == [0, 60_000_000]
     assert recorder.unexplained == {"disk/later"}

@@ -1,0 +1,105 @@
+"""Where worlds live: a directory of each process's own, that is gone when the process is, however it ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_quarry.simulation import places
+
+
+def said_by_a_process(work: Callable[[Callable[[object], None]], None]) -> list[str]:
+    """What a forked process says, until it ends."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        atexit._clear()  # what others want done when pytest ends
+        os.close(reading)
+        try:
+            with open(writing, "w") as pipe:
+                work(lambda words: print(words, file=pipe, flush=True))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with open(reading) as pipe:
+        return pipe.read().split()
+
+
+def ends() -> None:
+    atexit._run_exitfuncs()
+
+
+def test_each_process_has_its_own() -> None:
+    mine = places.base()
+    assert mine.is_dir()
+    assert mine.name.startswith("quarry-")
+    assert mine == places.base()
+
+    def work(say: Callable[[object], None]) -> None:
+        say(places.base())
+        say(places.base())
+        ends()
+
+    first, second = said_by_a_process(work)
+    assert first == second != str(mine)
+    assert places.base() == mine
+
+
+def test_it_is_removed_when_its_process_ends_and_not_when_another_does() -> None:
+    def work(say: Callable[[object], None]) -> None:
+        path = places.base()
+        say(path)
+        forked = os.fork()
+        if forked == 0:
+            ends()
+            os._exit(0)
+        os.waitpid(forked, 0)
+        say(path.exists())
+        ends()
+
+    path, there = said_by_a_process(work)
+    assert there == "True"
+    assert not Path(path).exists()
+
+
+def test_it_is_removed_when_its_process_is_killed() -> None:
+    def work(say: Callable[[object], None]) -> None:
+        say(places.base())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    (path,) = said_by_a_process(work)
+    until = time.monotonic() + 5
+    while Path(path).exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    there = Path(path).exists()
+    if there:
+        os.rmdir(path)
+    assert not there
+
+
+@pytest.mark.parametrize("missing", [os.W_OK, os.X_OK, None])
+def test_it_is_in_memory_where_that_may_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: Any
+) -> None:
+    memory, elsewhere = tmp_path / "memory", tmp_path / "elsewhere"
+    memory.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.setattr(places, "MEMORY", memory)
+    monkeypatch.setattr(places, "_base", None)
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
+    monkeypatch.setattr(os, "access", lambda path, mode: path == memory and not (missing and mode & missing))
+
+    def work(say: Callable[[object], None]) -> None:
+        say(places.base().parent)
+        ends()
+
+    assert said_by_a_process(work) == [str(elsewhere if missing else memory)]
