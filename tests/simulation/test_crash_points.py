@@ -6,7 +6,8 @@ import pytest
 
 from pytest_quarry.simulation import explore
 from pytest_quarry.simulation.history import Entry, History
-from pytest_quarry.simulation.schedule import Poll, Schedule
+from pytest_quarry.simulation.schedule import ANY, Crash, Poll, Schedule
+from pytest_quarry.simulation.turn import Turn
 
 SCHEDULE = Schedule(runs=(), steps=(Poll(),))
 JOURNAL = ("open a.db-journal", "write a.db-journal", "write a.db-journal")
@@ -81,3 +82,25 @@ def test_a_write_that_is_taken_back_is_not_torn() -> None:
     crashes = [point.steps[0].crash for point in torn if isinstance(point.steps[0], Poll)]
     written = [crash.label for crash in crashes if crash is not None and crash.label.startswith("write ")]
     assert written == ["write log", "write log"]
+
+
+def killed_at(crash: Crash | None, *labels: str) -> list[int]:
+    """At which of these boundaries, counted from 1, a turn is killed."""
+    turn, found = Turn(crash), []
+    for number, label in enumerate(labels, 1):
+        turn.boundaries = number
+        turn.crossed[label] += 1
+        if turn.ends_at(label):
+            found.append(number)
+            turn.reached = True
+    return found
+
+
+def test_which_boundary_of_a_turn_a_crash_means() -> None:
+    labels = ("write a", "write b", "write a", "write a")
+    assert killed_at(None, *labels) == []
+    assert killed_at(Crash("write a"), *labels) == [1]
+    assert killed_at(Crash("write a", 2), *labels) == [3]
+    assert killed_at(Crash("write b", 2), *labels) == []
+    assert killed_at(Crash(ANY, 2), *labels) == [2]
+    assert killed_at(Crash(ANY, 5), *labels) == []

@@ -11,12 +11,13 @@ import pytest
 from pytest_quarry.bus import names
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.consumers.wrapped import FIELDS, RESULTS, WrappedRun
-from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.history import History, Publication, Truth
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import (
     Break,
     Crash,
     PlannedRun,
+    Poll,
     Publish,
     Schedule,
     ScheduleError,
@@ -150,6 +151,89 @@ def test_a_killed_publisher_is_not_called_again() -> None:
     assert whats(history).count("asked") == 1
     assert texts(history) == []
     assert history.unreached == ()
+
+
+def test_how_a_message_is_shown() -> None:
+    """Its run and outcome where it says so, else how it begins."""
+    shown = {
+        '{"run_id": "run-A", "outcome": "success", "more": 1}': "run-A success",
+        '{"outcome": "success", "run_id": 7}': "7 success",
+        '{"run_id": "run-A"}': "run-A",
+        '{"outcome": "success"}': '{"outcome": "success"}',
+        '["run_id"]': '["run_id"]',
+        "x" * 40: "x" * 40,
+        "x" * 41: "x" * 39 + "…",
+        "7": "7",
+    }
+
+    def publish(run: WrappedRun) -> None:
+        import boto3
+
+        for text in shown:
+            boto3.client("sns").publish(TopicArn=names.TOPIC_ARN, Message=text)
+
+    history = play(publish, Write("run-A"), Publish("run-A"))
+    assert [entry.text for entry in history.entries if entry.published is not None] == list(shown.values())
+
+
+def test_what_is_kept_of_a_message() -> None:
+    def publish(run: WrappedRun) -> None:
+        import boto3
+
+        sns = boto3.client("sns")
+        other = sns.create_topic(Name="other")["TopicArn"]
+        attributes = {"run_id": {"DataType": "String", "StringValue": run.run_id}}
+        sns.publish(TopicArn=names.TOPIC_ARN, Message="ours", MessageAttributes=attributes)
+        sns.publish(TopicArn=other, Message="theirs")
+
+    history = play(publish, Write("run-A"), Publish("run-A"))
+    other = names.TOPIC_ARN.replace(names.TOPIC, "other")
+    states = (("run-A", "finished"),)
+    assert [entry.published for entry in history.entries if entry.published is not None] == [
+        Publication(
+            topic=names.TOPIC_ARN, ours=True, text="ours", attributes=(("run_id", "String", "run-A"),), states=states
+        ),
+        Publication(topic=other, ours=False, text="theirs", attributes=(), states=states),
+    ]
+
+
+def test_what_is_true_of_a_run() -> None:
+    retry: dict[str, Any] = {"job_id": "job-1", "attempt": 2, "parent_run_id": "run-0"}
+    there = PlannedRun(run_id="run-A", items=2, category="c", source="s", day="2026-02-03", **retry)
+    nowhere = PlannedRun(run_id="run-B", items=2, outcome="executor_crash")
+    consumer = Consumer(name="A", kind="publisher", start=lambda world: send, rows=lambda world: [])
+    truths = simulate(Schedule(runs=(there, nowhere), steps=(Write("run-A"),)), consumer).truths
+    assert list(truths) == ["run-A", "run-B"]
+    (path,) = truths["run-A"].storage_paths
+    assert path.endswith("/storage/datasets/quarry/partitions/source=s/category=c/day=2026-02-03/run_id=run-A")
+    assert truths["run-A"] == Truth(
+        run_id="run-A",
+        source="s",
+        category="c",
+        day="2026-02-03",
+        outcome="success",
+        job_id="job-1",
+        attempt=2,
+        event_count=3,
+        storage_paths=(path,),
+        state="finished",
+    )
+    other = truths["run-B"]
+    assert (other.state, other.outcome, other.event_count) == ("nowhere", "executor_crash", 2)
+    assert other.storage_paths[0].endswith("/source=shop/category=products/day=2026-02-02/run_id=run-B")
+
+
+def test_what_a_consumer_publishes_is_nobodys_announcement() -> None:
+    class Poller:
+        def poll(self) -> None:
+            import boto3
+
+            boto3.client("sns").publish(TopicArn=names.TOPIC_ARN, Message="x")
+
+    consumer = Consumer(name="P", kind="poller", start=lambda world: Poller(), rows=lambda world: [])
+    history = simulate(Schedule(runs=(), steps=(Poll(),)), consumer)
+    assert "published" not in whats(history)
+    assert "crossed" in whats(history)
 
 
 def test_two_executions_are_equal() -> None:
