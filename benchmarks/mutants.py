@@ -79,7 +79,9 @@ def main() -> None:
         default=SECONDS,
         help="of the quickest tests, for each mutant; more than before: survivors again",
     )
-    parser.add_argument("--against", nargs="*", default=[], help="only these tests, and only the file that --only names")
+    parser.add_argument(
+        "--against", nargs="*", default=[], help="only these tests, and only the file that --only names"
+    )
     parser.add_argument("--new", action="store_true", help="copy the checkout anew, and forget earlier results")
     given = parser.parse_args()
     part, copy = PARTS[given.part], CHECKOUT / "build" / "mutants" / given.part

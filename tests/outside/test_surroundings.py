@@ -72,6 +72,7 @@ def test_its_words(told: dict[str, list[str]]) -> None:
 def test_a_working_directory_of_its_own(tmp_path: Path) -> None:
     history = play(Command(argv=["pwd"], cwd=str(tmp_path)))
     assert history.output.splitlines()[0] == str(tmp_path)
+    assert history.by_a_program
 
 
 @pytest.mark.parametrize(
