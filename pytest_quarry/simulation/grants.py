@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ class Grants:
 
     def answer(self, boundary: Boundary) -> Grant | Fail:
         """Let the consumer cross, or let the operation fail as the schedule says."""
-        failure = self._trouble.at(boundary, self._world.now)
+        failure = self._trouble.at(boundary)
         if failure is not None:
             return self._fail(boundary, failure)
         fault = self._trouble.of_call(boundary)
@@ -63,11 +64,11 @@ class Grants:
             value = world.endpoint
         return Grant(world.now, value)
 
-    def _fail(self, boundary: Boundary, failure: Fail) -> Fail:
+    def _fail(self, boundary: Boundary, number: int) -> Fail:
         self._world.advance(BOUNDARY_SECONDS)
-        self._recorder.record("failed", f"{boundary.label}: {failure.message.lstrip('0123456789 ')}")
+        self._recorder.record("failed", f"{boundary.label}: {os.strerror(number)}")
         self._recorder.expect(())
-        return failure._replace(now=self._world.now)
+        return Fail(self._world.now, "OSError", f"{number} {os.strerror(number)}")
 
     def _refuse(self, boundary: Boundary, fault: Fault) -> Grant | Fail:
         """The AWS call has no effect: the service says no, or nothing comes back."""

@@ -6,12 +6,11 @@ Faults of AWS calls are the bus's; here are those of files and databases, and th
 from __future__ import annotations
 
 import errno
-import os
 from dataclasses import dataclass
 
 from pytest_quarry.bus.calls import AwsCall
 from pytest_quarry.bus.faults import NO_EFFECT, SLOW, SLOW_SECONDS, Fault, FaultPlan, matches
-from pytest_quarry.consumers.protocol import Blocked, Boundary, Fail, Sleep
+from pytest_quarry.consumers.protocol import Blocked, Boundary, Sleep
 from pytest_quarry.simulation.schedule import FILE_ERRORS, Break
 
 
@@ -65,8 +64,8 @@ class Trouble:
             return None
         return self._plan.meet(boundary.label, boundary.call)
 
-    def at(self, boundary: Boundary, now: int) -> Fail | None:
-        """The error that this operation on files or a database meets, if any."""
+    def at(self, boundary: Boundary) -> int | None:
+        """The number of the error (errno) that this operation on files or a database meets, if any."""
         # A database whose connection breaks rolls back by itself; to sleep, to wait and to pass a named place never fails.
         if isinstance(boundary.call, (AwsCall, Sleep, Blocked)) or "ROLLBACK" in boundary.label:
             return None
@@ -74,8 +73,8 @@ class Trouble:
             return None
         for active in self._active:
             if active.step.error != SLOW and self._meets(active, boundary):
-                number = getattr(errno, active.step.error)
-                return Fail(now, "OSError", f"{number} {os.strerror(number)}")
+                number: int = getattr(errno, active.step.error)
+                return number
         return None
 
     def delay(self, boundary: Boundary) -> int:

@@ -55,6 +55,8 @@ def test_each_process_has_its_own() -> None:
 
 
 def test_it_is_removed_when_its_process_ends_and_not_when_another_does() -> None:
+    mine = places.base()
+
     def work(say: Callable[[object], None]) -> None:
         path = places.base()
         say(path)
@@ -69,9 +71,12 @@ def test_it_is_removed_when_its_process_ends_and_not_when_another_does() -> None
     path, there = said_by_a_process(work)
     assert there == "True"
     assert not Path(path).exists()
+    assert mine.is_dir()
 
 
 def test_it_is_removed_when_its_process_is_killed() -> None:
+    mine = places.base()
+
     def work(say: Callable[[object], None]) -> None:
         say(places.base())
         os.kill(os.getpid(), signal.SIGKILL)
@@ -84,15 +89,18 @@ def test_it_is_removed_when_its_process_is_killed() -> None:
     if there:
         os.rmdir(path)
     assert not there
+    assert mine.is_dir()
 
 
 @pytest.mark.parametrize("missing", [os.W_OK, os.X_OK, None])
 def test_it_is_in_memory_where_that_may_be_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: Any
 ) -> None:
+    mine = places.base()
     memory, elsewhere = tmp_path / "memory", tmp_path / "elsewhere"
     memory.mkdir()
     elsewhere.mkdir()
+    assert mine not in (memory, elsewhere)
     monkeypatch.setattr(places, "MEMORY", memory)
     monkeypatch.setattr(places, "_base", None)
     monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))

@@ -92,6 +92,8 @@ def test_a_wrapper_executes_its_run(outcome: Any) -> None:
     assert text["outcome"] == outcome
     order = whats(history)
     assert order.index("asked") < order.index("wrote") < order.index("published")
+    asked, wrote = (history.entries[order.index(what)].time for what in ("asked", "wrote"))
+    assert wrote - asked == pytest.approx(text["duration_ms"] / 1000 + 1 + 0.001)
 
 
 def test_a_run_is_executed_once() -> None:

@@ -85,6 +85,16 @@ def test_states_are_numbered_as_they_are_first_seen(world: World) -> None:
     assert [entry.changed for entry in entries] == [True, True, False, True, True, True]
 
 
+def test_a_state_that_comes_back_before_anybody_read_the_rows_is_a_change(world: World) -> None:
+    recorder, file = recorder_of(world), world.disk / "a"
+    observed = [after(recorder, lambda text=text: file.write_text(text)) for text in "12"]
+    recorder.record("crossed", "x")
+    file.write_text("1")
+    recorder.look(observe=False)
+    back = after(recorder, lambda: file.write_text("2"))
+    assert (back.state, back.changed) == (observed[-1].state, True)
+
+
 def test_files_get_virtual_times(world: World) -> None:
     (world.disk / "prepared").touch()
     recorder = recorder_of(world)

@@ -34,12 +34,13 @@ def refused(rows: Callable[[World], Any], **details: Any) -> str:
 def test_rows_are_sorted_texts() -> None:
     given = [
         {"run_id": 7, "item": 2},
+        {"run_id": "b", "item": "A"},
         {"run_id": "b"},
         {"run_id": "b", "item": None, "price": 3},
         {"run_id": "a", "item": 1},
     ]
     history = found(lambda world: iter(given))
-    assert history.rows == (Row("7", "2"), Row("a", "1"), Row("b", None), Row("b", None))
+    assert history.rows == (Row("7", "2"), Row("a", "1"), Row("b", None), Row("b", None), Row("b", "A"))
 
 
 def test_rows_of_sqlite_are_rows() -> None:

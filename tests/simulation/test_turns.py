@@ -11,10 +11,12 @@ from typing import Any
 from loaders import loader, poller
 from together import said, words
 
+from pytest_quarry.consumers.protocol import Boundary
 from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, PlannedRun, Poll, Restart, Schedule, Write
+from pytest_quarry.simulation.turn import Going, finish
 from pytest_quarry.simulation.world import World
 
 TOLD = (Write("run-A"), Notify("run-A"), Write("run-B"), Notify("run-B"))
@@ -39,6 +41,18 @@ def polling(work: Callable[[World], None], *steps: Any, play: Play | None = None
             work(self.world)
 
     return simulate(Schedule(runs=(), steps=steps), poller(start=Poller, **{"rows": lambda world: [], **details}), play)
+
+
+def test_a_turn_goes_on_to_its_end_and_says_how_it_ended() -> None:
+    crossed = []
+
+    def going() -> Going[int]:
+        for label in "ab":
+            yield Boundary(label)
+            crossed.append(label)
+        return 7
+
+    assert (finish(going()), crossed) == (7, ["a", "b"])
 
 
 def test_a_kill_at_the_second_return_of_a_batch() -> None:

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from pytest_quarry.bus import names
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 from pytest_quarry.bus.faults import Fault
 from pytest_quarry.bus.topology import Topology
+from pytest_quarry.consumers.protocol import Boundary, EndpointCall, TargetCall
 from pytest_quarry.simulation import planned
 from pytest_quarry.simulation.schedule import PlannedRun
 from pytest_quarry.simulation.world import EPOCH, World
@@ -223,6 +225,29 @@ def test_what_is_slow_over_http_lets_others_receive(world: World) -> None:
     world.faults.begin(Fault(at="sqs.ListQueues", error="slow"))
     over_http(world, sqs("ListQueues"))
     assert not world.mocked.delete(message["ReceiptHandle"], now=world.now), "the receipt handle is stale"
+
+
+def test_what_aws_makes_up_is_seeded(tmp_path: Path) -> None:
+    def made_up(seed: int) -> str:
+        answer = World(tmp_path, seed=seed).aws(sqs("SendMessage", MessageBody="a"))
+        identifier: str = json.loads(answer.body)["MessageId"]
+        return identifier
+
+    assert made_up(1) == made_up(1) != made_up(2)
+
+
+def test_in_a_consumers_process_it_is_reached_through_the_link(world: World) -> None:
+    asked: list[Boundary] = []
+    link: Any = SimpleNamespace(boundary=asked.append)
+    world._enter_child(link)
+    world.boundary("here")
+    world.target.begin()
+    assert world.endpoint is None
+    assert [(boundary.label, type(boundary.call)) for boundary in asked] == [
+        ("boundary here", type(None)),
+        ("target BEGIN", TargetCall),
+        ("world.endpoint", EndpointCall),
+    ]
 
 
 def test_a_place_that_a_team_names_is_nothing_where_nobody_is(world: World) -> None:
