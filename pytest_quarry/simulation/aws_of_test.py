@@ -30,9 +30,7 @@ class AwsOfTest:
 
     bucket = names.BUCKET
 
-    def __init__(
-        self, clock: VirtualClock, *, seed: int = 0, topology: Topology | None = None, reset: bool = True
-    ) -> None:
+    def __init__(self, clock: VirtualClock, *, seed: int, topology: Topology | None, reset: bool) -> None:
         self.clock, self.faults, self.topology = clock, FaultPlan(), topology or Topology()
         self._calling = threading.RLock()
         self.mocked = MockedAws(seed=seed, now=self.now, topology=self.topology, reset=reset)

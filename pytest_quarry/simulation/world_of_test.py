@@ -20,7 +20,7 @@ from pytest_quarry.storage.clock import moment
 class WorldOfTest(World):
     """A world without a schedule: the test moves it, and its clients' calls meet the faults of `bus`."""
 
-    def __init__(self, base: Path, *, joins: bool = False, **details: Any) -> None:
+    def __init__(self, base: Path, *, joins: bool, **details: Any) -> None:
         self._calling, self._joins = threading.RLock(), joins
         super().__init__(base, **details)
 
