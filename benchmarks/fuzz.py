@@ -107,7 +107,7 @@ def play(sample: Sample, most: int, number: int) -> tuple[int, Result | None]:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(schedule=drawn(consumer, conductor.undisturbed()))
+    @given(schedule=drawn(consumer, conductor.undisturbed))
     def one(schedule: Schedule) -> None:
         nonlocal tried
         tried += 1

@@ -82,7 +82,7 @@ def _drawn(conductor: Conductor, suite: type[Conformance]) -> Result:
 
     @seed(0)
     @settings(database=None, deadline=None, phases=[Phase.generate], suppress_health_check=QUIET)
-    @given(schedule=drawn(suite().consumer(), conductor.undisturbed()))
+    @given(schedule=drawn(suite().consumer(), conductor.undisturbed))
     def play(schedule: Schedule) -> None:
         if not results or results[-1].status == "passed":
             results.append(conductor.play(FUZZ, schedule))

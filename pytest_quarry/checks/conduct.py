@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from pytest_quarry.checks import silence
 from pytest_quarry.checks.ahead import Ahead
@@ -87,9 +87,9 @@ class Conductor:
             result = self._result(check, "inconclusive", 0, error.verdict(), first, self._stage.history(first))
         return replace(result, not_exercised=tuple(self._not_exercised))
 
-    def undisturbed(self) -> History:
+    def undisturbed(self, **details: Any) -> History:
         """What happens where one run is told of, or polled for, and nothing else happens."""
-        return self._stage.history(self._stage.loaded(self._stage.run("A")))
+        return self._stage.history(self._stage.loaded(self._stage.run("A", **details)))
 
     def doubt(self, check: Check) -> Result | None:
         """Why nothing can be said of this consumer, if so."""

@@ -22,10 +22,13 @@ def judge(history: History, oracles: Iterable[str], *, told_only: bool) -> Verdi
     """The first violation that the named oracles find; else the first doubt; None when all hold.
 
     An oracle that raises is a doubt: nothing is known, and nothing is passed. `told_only`: only runs the consumer was
-    notified of are due (it neither polls nor reconciles).
+    notified of are due (it neither polls nor reconciles). A publisher, of whose runs the history knows the truth, has no
+    target: the oracles that look at one say nothing of it.
     """
     doubt: Verdict | None = None
     for name in oracles:
+        if history.truths and name in OF_TARGETS:
+            continue
         try:
             for verdict in ORACLES[name](history, told_only):
                 if verdict.status == "violated":
@@ -348,6 +351,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+OF_TARGETS = frozenset("LDPVCUS")
 ORACLES: dict[str, Oracle] = {
     "L": no_loss,
     "D": no_duplicate,

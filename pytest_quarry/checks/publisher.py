@@ -22,6 +22,7 @@ SPECIAL = (
 )
 PUBLISHING = "sns.Publish"  # PublishBatch too
 FAILURES = ("throttle", "503", "500", "404", "reset", "timeout", "lost", "dropped", "cut")
+NOT_RUN = Break("quarry run", "EIO")  # Quarry could not be run at all
 ATTEMPTS = 5  # botocore's, of one call, unless told otherwise ("legacy" retries)
 LONG = 20 * ATTEMPTS  # longer than most try; who tries for ever gets through in the end
 
@@ -37,7 +38,7 @@ def after_the_boundary(stage: Stage) -> Iterator[Schedule]:
         yield stage.loaded(stage.run("A", **details))
     yield stage.loaded(stage.run("A"), stage.run("B", items=1))
     run = stage.run("A")
-    yield stage.schedule([run], [Break("quarry run", "EIO"), Publish(run.run_id)])
+    yield stage.schedule([run], [NOT_RUN, Publish(run.run_id)])
 
 
 def says_the_truth(stage: Stage) -> Iterator[Schedule]:

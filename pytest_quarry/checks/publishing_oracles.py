@@ -138,7 +138,11 @@ def announced(history: History, told_only: bool) -> Iterator[Verdict]:
     """N: each run is announced at least once; where publishing failed, a loud failure does too."""
     told = {message.truth.run_id for message in said(history)}
     for turn in turns(history):
-        if turn.run_id in told or any(entry.what == "killed" for entry in turn.entries):
+        if (
+            turn.run_id in told
+            or any(entry.what == "killed" for entry in turn.entries)
+            or _came_to_nothing(history, turn)
+        ):
             continue
         name = _name(history.truths[turn.run_id])
         broke = _broken(history, turn)
@@ -154,6 +158,12 @@ def announced(history: History, told_only: bool) -> Iterator[Verdict]:
         else:
             sentence = _quiet(history.truths[turn.run_id], turn, broken=broke is not None)
         yield _unannounced(turn, sentence, broke)
+
+
+def _came_to_nothing(history: History, turn: Turn) -> bool:
+    """Whether Quarry could not be run, so that there is nothing to announce."""
+    could_not = any(entry.what == "failed" and entry.text.startswith("quarry run ") for entry in turn.entries)
+    return could_not and history.truths[turn.run_id].state == "nowhere"
 
 
 def _quiet(run: Truth, turn: Turn, *, broken: bool) -> str:

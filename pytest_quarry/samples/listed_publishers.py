@@ -13,6 +13,7 @@ SOUND_PUBLISHERS: tuple[Sample, ...] = (
     ),
     sound("publisher-endless", "Tries again until SNS takes it.", "publishers:EndlessSuite"),
     sound("publisher-batch", "Publishes a batch of one, over the flat layout.", "publishers:BatchSuite"),
+    sound("publisher-outbox", "Says what waits in its outbox, a SQLite database.", "publishers:OutboxSuite"),
     sound("publisher-bucket", "Runs Quarry on S3, then publishes.", "publishers:BucketSuite"),
     sound("publisher-script", "A function that exits with status 1 where SNS fails.", "publishers:ScriptSuite"),
 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import functools
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import boto3
@@ -130,6 +132,26 @@ class BatchPublisher(Publisher):
             raise RuntimeError(f"not published: {answer['Failed']}")
 
 
+class OutboxPublisher(Publisher):
+    """Writes what is to be said into a database of its own, then says all that nobody heard yet."""
+
+    def __init__(self, topic_arn: str, file: Path) -> None:
+        super().__init__(topic_arn)
+        self.outbox = sqlite3.connect(file)
+        self.outbox.execute(
+            "CREATE TABLE IF NOT EXISTS outbox (run_id TEXT PRIMARY KEY, message TEXT, attributes TEXT)"
+        )
+
+    def send(self, run: WrappedRun) -> None:
+        row = run.run_id, self.message(run), json.dumps(self.attributes(run))
+        with self.outbox:
+            self.outbox.execute("INSERT OR REPLACE INTO outbox VALUES (?, ?, ?)", row)
+        for run_id, message, attributes in self.outbox.execute("SELECT * FROM outbox ORDER BY rowid").fetchall():
+            self.sns.publish(TopicArn=self.topic_arn, Message=message, MessageAttributes=json.loads(attributes))
+            with self.outbox:
+                self.outbox.execute("DELETE FROM outbox WHERE run_id = ?", (run_id,))
+
+
 @functools.cache
 def client() -> Any:
     """A client of the test's own process: what botocore loads for it, every publisher's process inherits."""
@@ -182,6 +204,13 @@ class BatchSuite(PublisherSuite):
 
     publisher = BatchPublisher
     layout = "flat"
+
+
+class OutboxSuite(PublisherSuite):
+    """An outbox in SQLite."""
+
+    def start(self, world: World) -> Any:
+        return OutboxPublisher(world.topic_arn, world.disk / "outbox.sqlite")
 
 
 class BucketSuite(PublisherSuite):

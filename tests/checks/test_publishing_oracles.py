@@ -213,6 +213,17 @@ class TestAnnounced:
         found = words(history(self.BROKE, self.ASKED, entry("hung", "10,000"), asked=False), "N")
         assert found == "run-A was not announced: publish(run) does not come back: 10,000."
 
+    @pytest.mark.parametrize(("state", "accused"), [("nowhere", False), ("uncommitted", True)])
+    def test_a_run_that_came_to_nothing_need_not_be_announced(self, state: str, accused: bool) -> None:
+        failed = entry("failed", "quarry run run-A: EIO 5 Input/output error")
+        found = history(self.BROKE, self.ASKED, failed, entry("returned"), runs=(truth(state=state),), asked=False)
+        assert (words(found, "N") is not None) is accused
+
+    def test_a_run_that_was_never_run_is_not_forgiven(self) -> None:
+        assert (
+            words(history(self.BROKE, self.ASKED, entry("returned"), runs=(truth(state="nowhere"),)), "N") is not None
+        )
+
     def test_a_killed_publisher_owes_nothing(self) -> None:
         assert words(history(entry("killed", "before sns.Publish")), "N") is None
 
