@@ -123,7 +123,7 @@ def test_a_flood_of_output() -> None:
 
 
 def test_a_disk_that_is_filled() -> None:
-    history = play(python("file = open('big', 'wb', 0)\nwhile True: file.write(bytes(1 << 22))"))
+    history = play(python("file = open('big', 'wb', 0)\nwhile True: file.write(bytes(1 << 26))"))
     assert texts(history, "hung") == ["it wrote more than 256 MiB to files"]
 
 
