@@ -89,6 +89,11 @@ class Queue:
             message.visible_at = message.delayed_until = 0.0
             self.moto.pending_messages.discard(message)
 
+    def forgive(self, most: int) -> None:
+        """Count no more than so many receives of each message that is in the queue."""
+        for message in self.moto._messages:
+            message.approximate_receive_count = min(message.approximate_receive_count, most)
+
     def bring_back(self, message_id: str) -> None:
         """A copy of a message turns up, on a server that did not hear of its deletion or its receive.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from itertools import groupby
@@ -22,6 +23,7 @@ from pytest_quarry.simulation.world import World
 Ack = Literal["kept", "lost"]
 T = TypeVar("T")
 MOST_TURNS = 40  # of a worker, until its queue is empty
+AT_ONCE = 2  # receives that count, of those in a schedule: the one whose consumer died, and a copy
 
 
 class Deliveries:
@@ -173,6 +175,13 @@ class Deliveries:
             found = any(entry.what == "delivered" for entry in self._recorder.entries[before:])
             if not outcome.returned or not found or self._drive.hung:
                 break
+
+    def forgive(self) -> None:
+        """The redrive policy is to end what the consumer cannot do, not what was delivered on purpose, in no time."""
+        self.mailbox.forgive(AT_ONCE)
+        with contextlib.suppress(LookupError):  # the consumer deleted its queue
+            if self._arrived:
+                self._world.queue.forgive(AT_ONCE)
 
     def _arrive(self) -> None:
         """What was published since is in the worker's queue."""

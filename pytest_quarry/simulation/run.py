@@ -340,6 +340,7 @@ def _written(plan: PlannedRun, step: Write, views: dict[str, RunView]) -> str:
 
 
 def _broken(step: Break) -> str:
-    often = "for ever" if step.lasting else f"{step.times} times" if step.times else "from then on"
+    times = "once" if step.times == 1 else f"{step.times} times"
+    often = "for ever" if step.lasting else times if step.times else "from then on"
     after = f" after {step.skip}" if step.skip else ""
     return f"{step.at}: {step.error} {often}{after}"

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pytest_quarry.bus.delivery import Mailbox
 from pytest_quarry.consumers.consumer import Consumer, Kind
+from pytest_quarry.simulation.deliveries import Deliveries
 from pytest_quarry.simulation.drive import Drive
 from pytest_quarry.simulation.history import RunView
 from pytest_quarry.simulation.recorder import Recorder
@@ -26,6 +27,7 @@ class Unsettled(Protocol):
     """The parts of a simulation that settling moves."""
 
     consumer: Consumer
+    deliveries: Deliveries
     mailbox: Mailbox
     recorder: Recorder
     drive: Drive
@@ -51,6 +53,7 @@ def handler(world: Unsettled) -> None:
 
 
 def _redeliver(world: Unsettled) -> None:
+    world.deliveries.forgive()
     for seconds in PATIENCE:
         if not world.mailbox.waiting():
             return

@@ -15,7 +15,7 @@ from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
-from pytest_quarry.simulation.schedule import Break, Notify, PlannedRun, Schedule, Step, Write
+from pytest_quarry.simulation.schedule import Break, Deliver, Notify, PlannedRun, Schedule, Step, Write
 from pytest_quarry.simulation.world import EPOCH, SECOND, World
 
 RUN = PlannedRun(run_id="run-A", items=1)
@@ -97,6 +97,21 @@ class TestHandlers:
         assert words(history, "dead-lettered") == [("#1", (1,))]
         assert words(history, "gave-up") == []
 
+    def test_what_the_schedule_delivers_does_not_use_its_receives_up(self) -> None:
+        """A claim of a quarter of an hour, whose holder died: no queue delivers eight times while it is held."""
+
+        def start(world: World) -> Callable[[dict[str, Any]], None]:
+            def handle(notification: dict[str, Any]) -> None:
+                if virtual_seconds() < 900:
+                    raise ValueError("claimed")
+                load(world, notification["run_id"])
+
+            return handle
+
+        history = settled(loader(start=start), Notify("run-A"), *[Deliver((1,))] * 8)
+        assert words(history, "acknowledged") == [("run-A (#1)", (1,))]
+        assert len(history.rows) == 1
+
     def test_who_hangs_is_told_nothing_more_and_reconciles_nothing(self) -> None:
         def start(world: World) -> Callable[[object], None]:
             def handle(notification: object) -> None:
@@ -132,6 +147,22 @@ class TestWorkers:
             ("#1 is still not acknowledged", (1,)),
             ("#2 is still not acknowledged", (2,)),
         ]
+
+    def test_what_the_schedule_delivers_does_not_use_its_receives_up(self) -> None:
+        class Worker:
+            def __init__(self, world: World) -> None:
+                self.world, self.sqs = world, boto3.client("sqs")
+
+            def run_once(self) -> None:
+                for message in self.sqs.receive_message(QueueUrl=self.world.queue_url).get("Messages", []):
+                    if virtual_seconds() < 900:
+                        raise ValueError("claimed")
+                    load(self.world, "run-A")
+                    self.sqs.delete_message(QueueUrl=self.world.queue_url, ReceiptHandle=message["ReceiptHandle"])
+
+        history = settled(loader(start=Worker), Notify("run-A"), *[Deliver((1,))] * 8)
+        assert words(history, "acknowledged") == [("run-A (#1)", (1,))]
+        assert len(history.rows) == 1
 
     def test_one_that_reconciles_takes_turns_and_starts_again_where_it_has_no_other_way(self) -> None:
         def worker(**more: Any) -> Consumer:

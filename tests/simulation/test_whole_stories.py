@@ -217,7 +217,7 @@ def test_a_poller_in_trouble() -> None:
         6.001 | step 2 | 1 | crossed open note | state 1
         6.002 | step 2 | 1 | crossed write note | state 2 | 6 bytes buffered
         6.003 | step 2 | 1 | returned return
-        7.003 | step 3 | 1 | broke write note: ENOSPC 1 times
+        7.003 | step 3 | 1 | broke write note: ENOSPC once
         7.003 | step 4 | 1 | polled polls
         7.003 | step 4 | 1 | crossed sleep
         12.004 | step 4 | 1 | crossed open note | state 1

@@ -289,7 +289,7 @@ def test_a_worker() -> None:
         4.002 | step 5 | 1 | crossed sqs.DeleteMessage quarry-runs-consumer
         4.003 | step 5 | 1 | acknowledged run-B (#2) | messages [2] | state 4
         4.003 | step 5 | 1 | killed before boundary works
-        5.003 | step 6 | 1 | broke boundary works: slow 1 times
+        5.003 | step 6 | 1 | broke boundary works: slow once
         5.003 | step 7 | 2 | started the consumer again
         5.003 | step 7 | 2 | crossed sqs.ReceiveMessage quarry-runs-consumer
         5.004 | step 7 | 2 | delivered run-A (#1) | messages [1] | state 5

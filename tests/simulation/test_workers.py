@@ -153,7 +153,7 @@ class TestWhatAReceiveFinds:
             if worker.receive():
                 raise ValueError("no")
 
-        history = play(work, *ONE, Deliver((1,)), Deliver((1,)), Deliver((1,)))
+        history = play(work, *ONE, Deliver((1,)), Deliver((1,)))
         assert len(entries(history, "delivered")) == 10
         assert [entry.messages for entry in entries(history, "dead-lettered")] == [(1,)]
         assert not entries(history, "gave-up")
