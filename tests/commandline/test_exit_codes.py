@@ -141,6 +141,8 @@ def test_an_interrupt_says_nothing_of_the_consumer(tmp_path: Path) -> None:
         "def pytest_runtest_call():\n    Path('running').write_text('yes')\n    time.sleep(60)\n"
     )
     (tmp_path / "orders.py").write_text(ORDERS)
+    # In the background of a script, SIGINT is ignored, and so it would be there.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [str(COMMAND), "check", *SOUND, "--only", "EB03", "--", "-p", "slow"],
         cwd=tmp_path,
@@ -148,6 +150,7 @@ def test_an_interrupt_says_nothing_of_the_consumer(tmp_path: Path) -> None:
         text=True,
         process_group=0,
     )
+    signal.signal(signal.SIGINT, before)
     wait_for(tmp_path / "running", process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     said, _ = process.communicate(timeout=60)
