@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 PROFILES = ("core", "full", "fuzz")
+LONGEST = ("EB02", "PO09")  # two workers at once: a third of a suite's time and more
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -191,6 +192,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers > 1:  # xdist's begin with what takes longest, or all wait for it in the end
+        items.sort(key=lambda item: _check_of(item) not in LONGEST)
     count = sum(_check_of(item) is not None for item in items)
     config._quarry_budget = Budget(config.getoption("--quarry-budget"), -(-count // workers))  # type: ignore[attr-defined]
     replay: Any = getattr(config, "_quarry_replay", None)

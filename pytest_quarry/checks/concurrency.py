@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from pytest_quarry.checks.stage import NotApplicable, Stage
@@ -12,7 +12,9 @@ from pytest_quarry.simulation.history import Entry, History
 from pytest_quarry.simulation.schedule import Break, Crash, Overlap, Schedule, Step, Switch, Write
 
 MOST_POINTS = 16  # at which one worker stands still
-MOST_OF_TWO = 48  # interleavings of two switches; more are sampled
+MOST_OF_TWO = (
+    32  # interleavings of two switches, those between operations that changed something first; more are sampled
+)
 MOST_KILLED = 40  # of those between operations that changed something: the second worker is killed where it stands
 PROGRAM_SHARE = 2  # a program, each of whose schedules takes many times as long, meets one in so many of these
 VISIBILITY = 31  # seconds after which the bus delivers again what nobody acknowledged
@@ -56,29 +58,75 @@ def _two_workers(stage: Stage) -> None:
 
 
 def _interleavings(stage: Stage, base: Schedule) -> Iterator[Schedule]:
-    """No switch, one, one with the first worker killed where it stands, two; durable boundaries before others."""
+    """No switch, one, one with the first worker killed where it stands, two; durable boundaries before others.
+
+    What follows a switch is tried only where it can make a difference: of places one after the other at which a switch is
+    the same for both workers the last is tried with a kill, the first and the last with a second switch.
+    """
     yield base
     overlap = base.steps[-1]
     assert isinstance(overlap, Overlap)
     share = PROGRAM_SHARE if stage.history(base).by_a_program else 1
     points = _points(stage.history(base), worker=1)[: MOST_POINTS // share]
+    once = {point: _with(base, replace(overlap, switches=(point,))) for point in points}
+    yield from once.values()
+    alike = _alike(stage, base, once)
+    ends = {group[0] for group in alike} | {group[-1] for group in alike}
+    within = {point for group in alike for point in group} - ends
     for point in points:
-        yield _with(base, replace(overlap, switches=(point,)))
-    for point in points:
-        yield _with(base, replace(overlap, switches=(point,), crash=Crash(point.label, point.occurrence)))
-    twice: list[Overlap] = []
-    killed: list[Overlap] = []
+        if any(point == group[-1] for group in alike):
+            crash = Crash(point.label, point.occurrence)
+            yield _with(base, replace(overlap, switches=(point,), crash=crash))
     durable = set(_durable(stage.history(base), worker=1))
+    changing: list[Overlap] = []
+    others: list[Overlap] = []
+    killed: list[Overlap] = []
     for point in points:
-        once = stage.history(_with(base, replace(overlap, switches=(point,))))
-        twice += [replace(overlap, switches=(point, back)) for back in _points(once, worker=2)[: MOST_POINTS // share]]
-        for back in _durable(once, worker=2) if point in durable else ():
+        if point in within:
+            continue
+        history = stage.history(once[point])
+        there = _durable(history, worker=2) if point in durable else []
+        for back in _points(history, worker=2)[: MOST_POINTS // share]:
+            twice = replace(overlap, switches=(point, back))
+            (changing if back in there else others).append(twice)
+        for back in there:
             crash = Crash(back.label, back.occurrence)
             killed.append(replace(overlap, switches=(point, back), crash=crash, crash_second=True))
-    luck = random.Random(f"{base.fingerprint}/{len(twice)}")
-    for found, most in ((twice, MOST_OF_TWO // share), (killed, MOST_KILLED // share)):
-        for each in found if len(found) <= most else luck.sample(found, most):
-            yield _with(base, each)
+    luck = random.Random(f"{base.fingerprint}/{len(changing)}/{len(others)}")
+    of_two = _some(luck, changing, MOST_OF_TWO // share)
+    of_two += _some(luck, others, MOST_OF_TWO // share - len(of_two))
+    for each in (*of_two, *_some(luck, killed, MOST_KILLED // share)):
+        yield _with(base, each)
+
+
+def _some(luck: random.Random, found: list[Overlap], most: int) -> list[Overlap]:
+    return found if len(found) <= most else luck.sample(found, most)
+
+
+def _alike(stage: Stage, base: Schedule, once: Mapping[Switch, Schedule]) -> list[list[Switch]]:
+    """The places in the order of the turn, in groups: a switch at each of a group is the same for both workers."""
+    groups: list[list[Switch]] = []
+    before = None
+    for place, _ in _stands(stage.history(base), 1):
+        if place in once:
+            seen = _seen(stage.history(once[place]))
+            if seen != before:
+                groups.append([])
+            groups[-1].append(place)
+            before = seen
+    return groups
+
+
+def _seen(history: History) -> tuple[object, ...]:
+    """What each of two workers did and what came of it, whoever did it first."""
+    return tuple(
+        [(entry.what, entry.text, entry.changed, entry.rows) for entry in history.entries if _is_of(entry, worker)]
+        for worker in (1, 2)
+    )
+
+
+def _is_of(entry: Entry, worker: int) -> bool:
+    return entry.worker == worker and entry.what != "switched" and not entry.text.startswith("wait for ")
 
 
 def _with(base: Schedule, overlap: Overlap) -> Schedule:

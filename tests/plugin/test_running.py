@@ -99,6 +99,26 @@ def test_under_xdist(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["run-A was loaded twice: *", "replay: pytest test_orders.py --quarry-replay=*"])
 
 
+@pytest.mark.usefixtures("sound")
+def test_under_xdist_the_longest_check_is_begun_first(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("xdist")
+    pytester.makeconftest(
+        "import pytest\n"
+        "@pytest.hookimpl(trylast=True)\n"
+        "def pytest_collection_modifyitems(items):\n"
+        "    open('order', 'w').write(' '.join(item.name for item in items))\n"
+        "    items.clear()\n"
+    )
+    orders = []
+    for options in (("-n", "2"), ()):
+        pytester.runpytest_subprocess(*QUIET, *options)
+        orders.append((pytester.path / "order").read_text().split()[:2])
+    assert orders == [
+        ["test_concurrent_duplicates", "test_redelivery"],
+        ["test_redelivery", "test_concurrent_duplicates"],
+    ]
+
+
 def test_lines_that_run_only_in_consumers_are_covered(pytester: pytest.Pytester) -> None:
     pytest.importorskip("pytest_cov")
     module, suite = SOUND.split("class TestOrders")
