@@ -58,5 +58,10 @@ def test_of_places_that_are_alike_the_first_and_the_last_are_tried_with_a_second
 
 def test_the_second_worker_is_killed_where_both_have_changed_something(of_one_message: list[Overlap]) -> None:
     killed = [overlap for overlap in of_one_message if overlap.crash_second]
-    assert {overlap.crash.label for overlap in killed if overlap.crash} == {INSERT, MARK, COMMIT, "sqlite ROLLBACK orders.sqlite"}
+    assert {overlap.crash.label for overlap in killed if overlap.crash} == {
+        INSERT,
+        MARK,
+        COMMIT,
+        "sqlite ROLLBACK orders.sqlite",
+    }
     assert {label for label, _ in places(iter(killed), 0)} == {INSERT, COMMIT}
