@@ -94,8 +94,7 @@ def with_seed(old: Found, number: int, tried: int, result: Result | None) -> Fou
 
 def play(sample: Sample, most: int, number: int) -> tuple[int, Result | None]:
     """How many drawn schedules were played, and the first that did not pass."""
-    consumer = sample.suite()().consumer()
-    conductor = Conductor(consumer)
+    conductor = Conductor(sample.suite()().consumer())
     tried = 0
     failed: list[Result] = []
 
@@ -107,7 +106,7 @@ def play(sample: Sample, most: int, number: int) -> tuple[int, Result | None]:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(schedule=drawn(consumer, conductor.undisturbed))
+    @given(schedule=drawn(conductor.stage))
     def one(schedule: Schedule) -> None:
         nonlocal tried
         tried += 1

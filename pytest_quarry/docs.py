@@ -17,7 +17,6 @@ from pytest_quarry.checks.production import checks_by_id
 from pytest_quarry.fuzz import QUIET
 from pytest_quarry.report import terminal
 from pytest_quarry.simulation.schedule import Schedule
-from pytest_quarry.suites import Conformance
 
 FOLDER = Path(__file__).parent.parent / "docs" / "checks"
 
@@ -73,16 +72,16 @@ def portable(report: str) -> str:
 
 def _played(check: Check, name: str) -> Result:
     conductor = Conductor(explain.samples()[name].suite()().consumer())
-    return _drawn(conductor, explain.samples()[name].suite()) if check is FUZZ else conductor.conduct(check)
+    return _drawn(conductor) if check is FUZZ else conductor.conduct(check)
 
 
-def _drawn(conductor: Conductor, suite: type[Conformance]) -> Result:
+def _drawn(conductor: Conductor) -> Result:
     """What `test_fuzz` finds, under a seed of its own."""
     results: list[Result] = []
 
     @seed(0)
     @settings(database=None, deadline=None, phases=[Phase.generate], suppress_health_check=QUIET)
-    @given(schedule=drawn(suite().consumer(), conductor.undisturbed))
+    @given(schedule=drawn(conductor.stage))
     def play(schedule: Schedule) -> None:
         if not results or results[-1].status == "passed":
             results.append(conductor.play(FUZZ, schedule))

@@ -111,7 +111,7 @@ def without_reports(text: str) -> str:
 
 
 def _parts(check: Check, report: tuple[str, str] | None) -> Iterator[str]:
-    kinds = " and ".join(check.kinds)
+    kinds = " and ".join(", ".join(check.kinds).rsplit(", ", 1))
     yield f"# {check.title}"
     yield f"{check.states}"
     yield f"*{check.severity}, for {kinds} consumers; test `{check.test_name}`*"

@@ -50,7 +50,7 @@ class Fuzzer:
         self._passed: Result | None = None
         try:
             self._conductor = runner.conductor(suite, node.config)
-            self._strategy = drawn(suite.consumer(), self._conductor.undisturbed)
+            self._strategy = drawn(self._conductor.stage)
         except ConsumerError as error:
             words = str(error)
         else:

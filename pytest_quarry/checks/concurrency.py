@@ -12,9 +12,7 @@ from pytest_quarry.simulation.history import Entry, History
 from pytest_quarry.simulation.schedule import Break, Crash, Overlap, Schedule, Step, Switch, Write
 
 MOST_POINTS = 16  # at which one worker stands still
-MOST_OF_TWO = (
-    32  # interleavings of two switches, those between operations that changed something first; more are sampled
-)
+MOST_OF_TWO = 32  # interleavings of two switches, those between operations that changed something first
 MOST_KILLED = 40  # of those between operations that changed something: the second worker is killed where it stands
 PROGRAM_SHARE = 2  # a program, each of whose schedules takes many times as long, meets one in so many of these
 VISIBILITY = 31  # seconds after which the bus delivers again what nobody acknowledged
@@ -71,35 +69,41 @@ def _interleavings(stage: Stage, base: Schedule) -> Iterator[Schedule]:
     once = {point: _with(base, replace(overlap, switches=(point,))) for point in points}
     yield from once.values()
     alike = _alike(stage, base, once)
-    ends = {group[0] for group in alike} | {group[-1] for group in alike}
-    within = {point for group in alike for point in group} - ends
+    lasts = {group[-1] for group in alike}
     for point in points:
-        if any(point == group[-1] for group in alike):
+        if point in lasts:
             crash = Crash(point.label, point.occurrence)
             yield _with(base, replace(overlap, switches=(point,), crash=crash))
+    ends = lasts | {group[0] for group in alike}
+    for each in _there_and_back(stage, base, {point: once[point] for point in points if point in ends}, share):
+        yield _with(base, each)
+
+
+def _there_and_back(stage: Stage, base: Schedule, once: Mapping[Switch, Schedule], share: int) -> Iterator[Overlap]:
+    """A second switch where the second worker is under way; then the second worker killed there."""
+    overlap = base.steps[-1]
+    assert isinstance(overlap, Overlap)
     durable = set(_durable(stage.history(base), worker=1))
     changing: list[Overlap] = []
     others: list[Overlap] = []
     killed: list[Overlap] = []
-    for point in points:
-        if point in within:
-            continue
-        history = stage.history(once[point])
+    for point, schedule in once.items():
+        history = stage.history(schedule)
         there = _durable(history, worker=2) if point in durable else []
         for back in _points(history, worker=2)[: MOST_POINTS // share]:
-            twice = replace(overlap, switches=(point, back))
-            (changing if back in there else others).append(twice)
+            (changing if back in there else others).append(replace(overlap, switches=(point, back)))
         for back in there:
             crash = Crash(back.label, back.occurrence)
             killed.append(replace(overlap, switches=(point, back), crash=crash, crash_second=True))
     luck = random.Random(f"{base.fingerprint}/{len(changing)}/{len(others)}")
     of_two = _some(luck, changing, MOST_OF_TWO // share)
-    of_two += _some(luck, others, MOST_OF_TWO // share - len(of_two))
-    for each in (*of_two, *_some(luck, killed, MOST_KILLED // share)):
-        yield _with(base, each)
+    yield from of_two
+    yield from _some(luck, others, MOST_OF_TWO // share - len(of_two))
+    yield from _some(luck, killed, MOST_KILLED // share)
 
 
 def _some(luck: random.Random, found: list[Overlap], most: int) -> list[Overlap]:
+    """All, or as many as may be, by luck that is the same each time."""
     return found if len(found) <= most else luck.sample(found, most)
 
 

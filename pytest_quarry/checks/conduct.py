@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from pytest_quarry.checks import silence
 from pytest_quarry.checks.ahead import Ahead
@@ -69,7 +69,7 @@ class Conductor:
         self._executions = 0
         self._not_exercised: dict[str, None] = {}
         self._kept = kept or Kept()
-        self._stage = Stage(consumer, seed, self._execute, self._kept)
+        self.stage = Stage(consumer, seed, self._execute, self._kept)
         self._told_only = consumer.kind == "event-bus" and not consumer.reconciles
 
     def conduct(self, check: Check, known: Iterable[Schedule] = ()) -> Result:
@@ -79,24 +79,20 @@ class Conductor:
         """
         self._executions = 0
         try:
-            result = self._conduct(check, self._stage, known)
+            result = self._conduct(check, self.stage, known)
         except NotApplicable as words:
             result = Result(check=check, status="skipped", schedules=0, executions=self._executions, reason=str(words))
         except CheckRaised as error:
-            first = self._stage.loaded(self._stage.run("A"))
-            result = self._result(check, "inconclusive", 0, error.verdict(), first, self._stage.history(first))
+            first = self.stage.loaded(self.stage.run("A"))
+            result = self._result(check, "inconclusive", 0, error.verdict(), first, self.stage.history(first))
         return replace(result, not_exercised=tuple(self._not_exercised))
-
-    def undisturbed(self, **details: Any) -> History:
-        """What happens where one run is told of, or polled for, and nothing else happens."""
-        return self._stage.history(self._stage.loaded(self._stage.run("A", **details)))
 
     def doubt(self, check: Check) -> Result | None:
         """Why nothing can be said of this consumer, if so."""
-        first = self._stage.loaded(self._stage.run("A"))
-        doubt = self._undisturbed(first, self._stage)
+        first = self.stage.loaded(self.stage.run("A"))
+        doubt = self._undisturbed(first, self.stage)
         return (
-            None if doubt is None else self._result(check, "inconclusive", 1, doubt, first, self._stage.history(first))
+            None if doubt is None else self._result(check, "inconclusive", 1, doubt, first, self.stage.history(first))
         )
 
     def _conduct(self, check: Check, stage: Stage, known: Iterable[Schedule]) -> Result:
@@ -167,7 +163,7 @@ class Conductor:
     def play(self, check: Check, schedule: Schedule) -> Result:
         """Execute one schedule as if it were the check's own: where it fails, it is made smaller."""
         self._executions = 0
-        history = self._stage.history(schedule)
+        history = self.stage.history(schedule)
         verdict = judge(history, check.oracles, told_only=self._told_only)
         if verdict is not None:
             return self._convict(check, 1, schedule, verdict)
@@ -241,7 +237,7 @@ class Conductor:
             return found is not None and (found.status, found.oracle) == (verdict.status, verdict.oracle)
 
         until_found = self._executions
-        smallest = shrink(schedule, fails, MOST_HUNG if _hung(self._stage.history(schedule)) else MOST)
+        smallest = shrink(schedule, fails, MOST_HUNG if _hung(self.stage.history(schedule)) else MOST)
         for candidate in (smallest, schedule):
             history = self._execute(candidate, everything=True)
             confirmed = judge(history, check.oracles, told_only=self._told_only)

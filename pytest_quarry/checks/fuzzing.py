@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
 
 from pytest_quarry.checks.check import Check
+from pytest_quarry.checks.concurrency import VISIBILITY
 from pytest_quarry.checks.failures import breaks, crossed, poison_for
 from pytest_quarry.checks.fuzzing_publishers import ONE_IN_FOUR, published
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation import explore
-from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.schedule import (
     ANY,
     RETURN,
@@ -42,7 +42,6 @@ DEEPEST = 40  # boundaries of a turn, where nobody knows how many it has
 MORE = 6  # boundaries than an undisturbed turn has: with more items, or after a failure, there are more
 MOST_SWITCHES = 4
 MANY = 12  # items of a second execution: the writes that are longer there may be cut by a crash
-VISIBILITY = 31  # seconds after which the bus delivers again what nobody acknowledged
 # An idempotency store commonly keeps its marks for an hour: no duplicate of an acknowledged message comes much later.
 LONGEST_WAIT = 900
 PASSING = ("before", "w1", "w2", "w3", "w4", "w5")  # where a poll meets a writer
@@ -85,52 +84,40 @@ class _Known:
     failing: tuple[Break, ...]
 
     @classmethod
-    def of(cls, undisturbed: History, more: History) -> _Known:
-        turns = Counter(entry.step for entry in undisturbed.entries if entry.what == "crossed")
+    def of(cls, stage: Stage) -> _Known:
+        one, more = (stage.loaded(stage.run("A", **items)) for items in ({}, {"items": MANY}))
+        history = stage.history(one)
+        turns = Counter(entry.step for entry in history.entries if entry.what == "crossed")
+        # With other items the n-th write of a name may be another one: all of them are to be such as a kill can cut.
+        whole = {entry.text for entry in history.entries if entry.what == "crossed" and not entry.buffered}
+        sized = explore.data_sized([history, stage.history(more)]) - whole
+        torn = {(crash.label, crash.occurrence): crash for crash in _kills(explore.torn_writes(one, history, sized))}
         return cls(
-            run_id=next(iter(undisturbed.views), ""),
-            takes=undisturbed.takes,
+            run_id=one.runs[0].run_id,
+            takes=history.takes,
             depth=max(turns.values(), default=DEEPEST) + MORE,
-            durable=tuple(_durable(undisturbed)),
-            torn=tuple(_torn(undisturbed, explore.data_sized([undisturbed, more]))),
-            failing=tuple(breaks(crossed(undisturbed))),
+            durable=tuple((crash.label, crash.occurrence) for crash in _kills(stage.crashes(one))),
+            torn=tuple(torn.values()),
+            failing=tuple(breaks(crossed(history))),
         )
 
 
-def _durable(history: History) -> Iterator[tuple[str, int]]:
-    """The first boundary at which each durable state is found, unless luck names it: its label and occurrence."""
-    before, seen = 0, set[int]()
-    met: Counter[str] = Counter()
-    for entry in history.entries:
-        if entry.what in ("crossed", "returned"):
-            label = RETURN if entry.what == "returned" else entry.text
-            met[label] += 1
-            if before not in seen and not explore.RANDOM_NAME.search(label):
-                seen.add(before)
-                yield label, met[label]
-        before = entry.state
+def _kills(schedules: Iterable[Schedule]) -> Iterator[Crash]:
+    """The crashes of schedules, unless luck names the operation."""
+    for schedule in schedules:
+        crashes = (getattr(step, "crash", None) for step in schedule.steps)
+        yield from (crash for crash in crashes if crash and not explore.RANDOM_NAME.search(crash.label))
 
 
-def _torn(history: History, sized: frozenset[str]) -> Iterator[Crash]:
-    """Every write that more data makes longer, cut at its last byte: all of that name are buffered, and no luck names it."""
-    named = {label for label in sized if not explore.RANDOM_NAME.search(label)}
-    writes = [entry for entry in history.entries if entry.what == "crossed" and entry.text in named]
-    unbuffered = {entry.text for entry in writes if not entry.buffered}
-    met: Counter[str] = Counter()
-    for entry in writes:
-        met[entry.text] += 1
-        if entry.size and entry.size > 1 and entry.text not in unbuffered:
-            yield Crash(entry.text, met[entry.text], keep=entry.size - 1)
+def drawn(stage: Stage) -> st.SearchStrategy[Schedule]:
+    """Schedules for this stage's consumer; they shrink to one run, told and loaded, or announced, once.
 
-
-def drawn(consumer: Consumer, undisturbed: Callable[..., History]) -> st.SearchStrategy[Schedule]:
-    """Schedules for this consumer; they shrink to one run, told and loaded, or announced, once.
-
-    `undisturbed(items=12)` executes what it does where nothing else happens. Of the schedules for who loads runs, two of
-    three have successful runs only: a failed one is not to be loaded, so nothing of it can be lost.
+    Where something can go wrong is known from what it does undisturbed. Of the schedules for who loads runs, two of three have
+    successful runs only: a failed one is not to be loaded, so nothing of it can be lost.
     """
+    consumer = stage.consumer
     if consumer.kind == "publisher":
-        return published(consumer, undisturbed())
+        return published(stage)
     kind = "poller" if consumer.kind == "poller" else "event-bus"
     good, mixed = (
         schedules(
@@ -144,7 +131,7 @@ def drawn(consumer: Consumer, undisturbed: Callable[..., History]) -> st.SearchS
         )
         for outcomes in ((Outcome.SUCCESS,), tuple(Outcome))
     )
-    return _disturbed(good, mixed, consumer, _Known.of(undisturbed(), undisturbed(items=MANY)))
+    return _disturbed(good, mixed, consumer, _Known.of(stage))
 
 
 @st.composite
@@ -250,7 +237,7 @@ def _place(draw: st.DrawFn, known: _Known, runs: list[PlannedRun]) -> tuple[str,
 
 def _renamed(draw: st.DrawFn, label: str, known: _Known, runs: list[PlannedRun]) -> str:
     """The label of an operation on the known run, of one on another."""
-    if not known.run_id or known.run_id not in label:
+    if known.run_id not in label:
         return label
     return label.replace(known.run_id, draw(st.sampled_from([run.run_id for run in runs])))
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from pytest_quarry.checks.failures import breaks, crossed
 from pytest_quarry.checks.publisher import ATTEMPTS, FAILURES, LONG, NOT_RUN, PUBLISHING, SPECIAL, TO_MIDNIGHT
+from pytest_quarry.checks.stage import Stage
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.contract import Outcome, Policy
-from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.schedule import (
     ANY,
     RETURN,
@@ -32,7 +32,6 @@ MOST_RUNS = 3
 LONGEST_WAIT = 86_400  # between a run and its publisher: a day
 ONE_IN_FOUR = st.integers(0, 3).map(lambda found: found == 3)
 OTHER_DAYS = (("2026-02-01", "23:59:59"), ("2026-01-31", "22:15:00"))
-JUST_BEFORE_MIDNIGHT, NEXT_DAY = "23:59:58", "2026-02-03"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +46,10 @@ class _Member:
     trouble: Break | None
 
 
-def published(consumer: Consumer, undisturbed: History) -> st.SearchStrategy[Schedule]:
-    """Schedules for a publisher, of which an undisturbed execution is known; they shrink to one run, announced once."""
+def published(stage: Stage) -> st.SearchStrategy[Schedule]:
+    """Schedules for a publisher; they shrink to one run, announced once."""
+    consumer = stage.consumer
+    undisturbed = stage.history(stage.loaded(stage.run("A")))
     boundaries = sum(entry.what == "crossed" for entry in undisturbed.entries)
     # What SNS does is drawn from FAILURES; a broken topic that never recovers makes who tries for ever try for ever.
     own = tuple(fault for fault in breaks(crossed(undisturbed)) if not fault.at.startswith(("sns.", "quarry run")))
@@ -60,14 +61,10 @@ def published(consumer: Consumer, undisturbed: History) -> st.SearchStrategy[Sch
 def _published(draw: st.DrawFn, consumer: Consumer, members: st.SearchStrategy[_Member]) -> Schedule:
     midnight = draw(ONE_IN_FOUR)
     cast = draw(st.lists(members, min_size=1, max_size=MOST_RUNS))
-    steps: list[Step] = []
+    steps: list[Step] = [Wait(TO_MIDNIGHT)] if midnight and consumer.wraps_run else []
     runs: list[PlannedRun] = []
-    if midnight and consumer.wraps_run:
-        steps.append(Wait(TO_MIDNIGHT))
     for member in cast:
         run = _fitted(member.run, runs)
-        if midnight and consumer.wraps_run:  # the days of runs that are yet to come are those of the world
-            run = replace(run, day=NEXT_DAY) if runs else replace(run, starts=JUST_BEFORE_MIDNIGHT)
         runs.append(run)
         steps += _steps(replace(member, run=run), consumer)
     return Schedule(runs=tuple(runs), steps=tuple(steps), seed=draw(st.integers(0, 3)))

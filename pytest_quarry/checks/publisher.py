@@ -61,8 +61,8 @@ def says_the_truth(stage: Stage) -> Iterator[Schedule]:
 def _past_midnight(stage: Stage) -> Iterator[Schedule]:
     """The run starts just before midnight; it, or the wait for its publisher, ends after."""
     run = stage.run("A", starts="23:59:58")
-    if stage.consumer.wraps_run:
-        yield stage.schedule([run], [Wait(TO_MIDNIGHT), Publish(run.run_id)])
+    if stage.consumer.wraps_run:  # it starts when it is called
+        yield stage.schedule([stage.run("A")], [Wait(TO_MIDNIGHT), Publish(run.run_id)])
         return
     yield stage.schedule([run], [Wait(TO_MIDNIGHT), Write(run.run_id), Wait(60), Publish(run.run_id)])
     yield stage.loaded(stage.run("A", day="2026-01-31", starts="22:15:00"))

@@ -12,10 +12,19 @@ from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.contract import Artifact, ContractError, EventType, Outcome, Policy, Run, encode_line, number_events
 from pytest_quarry.contract.records import Event
 from pytest_quarry.simulation.history import RunView
-from pytest_quarry.simulation.schedule import PlannedRun
+from pytest_quarry.simulation.schedule import PlannedRun, Schedule
+from pytest_quarry.simulation.world import SECOND
 from pytest_quarry.storage import StoredRun
 
 Body = tuple[EventType | str, Mapping[str, Any] | None]
+
+
+def started(schedule: Schedule, run_id: str, now: int) -> Schedule:
+    """The schedule with a run that starts now (µs), whenever it was planned: a wrapper's clock tells its day."""
+    moment = datetime.datetime.fromtimestamp(now // SECOND, datetime.UTC)
+    day, starts = moment.date().isoformat(), moment.time().isoformat()
+    runs = (replace(run, day=day, starts=starts) if run.run_id == run_id else run for run in schedule.runs)
+    return replace(schedule, runs=tuple(runs))
 
 
 def build(planned: PlannedRun, consumer: Consumer) -> Run:

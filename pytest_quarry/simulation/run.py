@@ -264,6 +264,8 @@ class _Simulation:
         """Let the publisher announce a run."""
         turn = Turn(step.crash)
         if finish(self.drive.start(turn)) is None:
+            if self.consumer.wraps_run and step.run not in self.begun:
+                self.schedule = planned.started(self.schedule, step.run, self.world.now)
             self.recorder.record("asked", step.run)
             finish(self.drive.do(Call("publish", self.publishing.argument(step.run)), turn))
         self._after(turn)

@@ -22,7 +22,10 @@ class ScheduleError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
-    """A run that the writer will write. Its items are numbered from `first_item`."""
+    """A run that the writer will write. Its items are numbered from `first_item`.
+
+    One that its publisher wraps starts when the publisher is called, whatever `day` and `starts` say.
+    """
 
     run_id: str
     source: str = "shop"

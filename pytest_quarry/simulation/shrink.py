@@ -80,9 +80,17 @@ def _parts(runs: tuple[PlannedRun, ...]) -> Iterator[tuple[PlannedRun, ...]]:
 
 
 def without_step(schedule: Schedule, at: int) -> Schedule:
-    """The schedule without one of its steps; without a notification, also without its deliveries."""
+    """The schedule without one of its steps; without a notification, also without its deliveries.
+
+    A publisher is called for a run that is over: without its write it is not called.
+    """
+    gone_step = schedule.steps[at]
     steps = (*schedule.steps[:at], *schedule.steps[at + 1 :])
-    if not isinstance(schedule.steps[at], Notify):
+    if isinstance(gone_step, Write) and not any(
+        isinstance(step, Write) and step.run == gone_step.run for step in steps
+    ):
+        steps = tuple(step for step in steps if not (isinstance(step, Publish) and step.run == gone_step.run))
+    if not isinstance(gone_step, Notify):
         return replace(schedule, steps=steps)
     gone = sum(isinstance(step, Notify) for step in schedule.steps[: at + 1])
     accepted = sum(isinstance(step, Notify) for step in schedule.steps)

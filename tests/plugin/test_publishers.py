@@ -198,6 +198,25 @@ def test_wraps_run_is_true_or_false(pytester: pytest.Pytester, wraps: str) -> No
 
 
 @pytest.mark.usefixtures("announce")
+def test_what_is_drawn_for_a_publisher_is_found_saved_and_replayed(pytester: pytest.Pytester) -> None:
+    drawn = ("--quarry-profile=fuzz", "--quarry-seed=1", "-p", "no:cacheprovider")
+    pytester.makepyfile(SUITE + function("if run.outcome == 'success':", "    Announcer(world.topic_arn).publish(run)"))
+    found = pytester.runpytest(*QUIET, *drawn)
+    found.assert_outcomes(failed=1, deselected=6)
+    found.stdout.fnmatch_lines(
+        [
+            "FUZZ fuzz *critical",
+            "* was never announced: publish(run) came back as if all were well, *",
+            "schedule * of those that Hypothesis drew; * execution*",
+            "replay: pytest * --quarry-replay=.quarry/FUZZ-*.json",
+        ]
+    )
+    (file,) = (pytester.path / ".quarry").glob("FUZZ-*.json")
+    pytester.makepyfile(SUITE + function("Announcer(world.topic_arn).publish(run)"))
+    pytester.runpytest(*QUIET, f"--quarry-replay={file}").stdout.fnmatch_lines([f"*{file.name}: fixed, *"])
+
+
+@pytest.mark.usefixtures("announce")
 def test_async_publishers(pytester: pytest.Pytester) -> None:
     body = (
         "        async def publish(run):\n            Announcer(world.topic_arn).publish(run)\n        return publish\n"

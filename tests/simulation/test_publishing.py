@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -250,3 +251,12 @@ def test_the_step_as_json() -> None:
     assert Schedule.from_json(data) == schedule
     with pytest.raises(ScheduleError, match="step 1 is about run 'run-B'; planned are run-A"):
         Schedule(runs=(RUN,), steps=(Publish("run-B"),))
+
+
+@pytest.mark.parametrize(("wait", "day"), [(0, "2026-02-02"), (57_598, "2026-02-02"), (86_400, "2026-02-03")])
+def test_a_run_that_is_wrapped_starts_when_its_publisher_is_called(wait: int, day: str) -> None:
+    """Whatever was planned: a wrapper that takes the day from its clock before it runs Quarry is right."""
+    history = play(executed_and_sent, Wait(wait), Publish("run-A"), wraps=True, run=replace(RUN, day="2025-12-24"))
+    (text,) = texts(history)
+    assert text["day"] == history.truths["run-A"].day == day
+    assert f"/day={day}/" in text["storage_path"]

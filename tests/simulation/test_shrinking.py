@@ -22,7 +22,7 @@ from pytest_quarry.simulation.schedule import (
     Wait,
     Write,
 )
-from pytest_quarry.simulation.shrink import shrink, smaller
+from pytest_quarry.simulation.shrink import shrink, smaller, without_step
 
 
 def test_a_failing_one_is_made_smaller() -> None:
@@ -83,7 +83,7 @@ def test_all_that_is_a_little_smaller() -> None:
     assert smaller_ones(Schedule(runs=(ODD, PLAIN), steps=steps, seed=7)) == [
         "no PlannedRun odd s c 2 5 script_error 2 x 1 and no Write odd, Notify odd minimal failed and Deliver (1,) killed lost for Deliver (1, 2) killed lost and no Publish odd killed",
         "no PlannedRun run-1 1 and Deliver (1,) killed lost for Write run-1, Notify run-1, Deliver (1, 2) killed lost",
-        "no Write odd",
+        "no Write odd and no Publish odd killed",
         "no Notify odd minimal failed and Deliver (1,) killed lost for Deliver (1, 2) killed lost",
         "no Write run-1",
         "Deliver (1,) killed lost for Notify run-1, Deliver (1, 2) killed lost",
@@ -178,3 +178,21 @@ def test_a_thousand_runs_are_not_tried_for_ever() -> None:
     tried.clear()
     assert len(shrink(many(1_100), a_hundred).runs) < 140
     assert sum(tried) < 10_000
+
+
+def test_a_run_that_was_not_written_is_not_published() -> None:
+    """A publisher is called when its run is over; who is called for none may well say nothing."""
+    one, two = PlannedRun(run_id="run-1", items=1), PlannedRun(run_id="run-2")
+    steps = (Write("run-1"), Write("run-2"), Publish("run-1"), Publish("run-2"))
+    schedule = Schedule(runs=(one, two), steps=steps)
+    assert without_step(schedule, 0).steps == (Write("run-2"), Publish("run-2"))
+    smallest = shrink(schedule, lambda smaller: Publish("run-1") in smaller.steps)
+    assert smallest == Schedule(runs=(one,), steps=(Write("run-1"), Publish("run-1")))
+    wrapped = Schedule(runs=(one,), steps=(Wait(60), Publish("run-1")))
+    assert shrink(wrapped, lambda smaller: Publish("run-1") in smaller.steps).steps == (Publish("run-1"),)
+
+
+def test_what_is_left_of_a_write_in_two_parts_is_published() -> None:
+    steps = (Write("run-1", window="w1"), Write("run-1"), Publish("run-1"))
+    schedule = Schedule(runs=(PlannedRun(run_id="run-1"),), steps=steps)
+    assert without_step(schedule, 0).steps == (Write("run-1"), Publish("run-1"))

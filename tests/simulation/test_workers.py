@@ -148,13 +148,14 @@ class TestWhatAReceiveFinds:
         history = play(work, *ONE, Deliver((1,)), Restart(), Deliver((1,)), Deliver((1,)))
         assert [said(history, step) for step in (3, 5, 6)] == [["1"], ["2"], ["3"]]
 
-    def test_it_is_dead_after_ten_receives(self) -> None:
+    @pytest.mark.parametrize(("at_once", "receives"), [(1, 10), (2, 10), (3, 11), (6, 14)])
+    def test_it_is_dead_after_ten_receives_of_which_two_at_once_count(self, at_once: int, receives: int) -> None:
         def work(worker: Worker) -> None:
             if worker.receive():
                 raise ValueError("no")
 
-        history = play(work, *ONE, Deliver((1,)), Deliver((1,)))
-        assert len(entries(history, "delivered")) == 10
+        history = play(work, *ONE, *[Deliver((1,))] * at_once)
+        assert len(entries(history, "delivered")) == receives
         assert [entry.messages for entry in entries(history, "dead-lettered")] == [(1,)]
         assert not entries(history, "gave-up")
 
