@@ -119,6 +119,8 @@ def play(sample: Sample, most: int, number: int) -> tuple[int, Result | None]:
         one()
     except Convicted:
         return tried, failed[0]
+    finally:
+        conductor.close()
     return tried, None
 
 

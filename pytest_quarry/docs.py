@@ -87,6 +87,7 @@ def _drawn(conductor: Conductor) -> Result:
             results.append(conductor.play(FUZZ, schedule))
 
     play()
+    conductor.close()
     executions = sum(result.executions for result in results)
     return replace(results[-1], schedules=len(results), executions=executions, drawn=True)
 

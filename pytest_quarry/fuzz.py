@@ -86,6 +86,10 @@ class Fuzzer:
             return
         self._runner.cannot(self._node, FUZZ, words)
 
+    def close(self) -> None:
+        """Nothing more is played."""
+        self._conductor.close()
+
     def _cut_short(self) -> None:
         """Say that the budget ended, as other checks do."""
         if self._over or self._passed is None:
@@ -169,6 +173,13 @@ def begin(item: pytest.Function) -> None:
         seed(f"{wanted}/{shard}")(item.function)
     suite: Any = item.instance
     _fuzzer(suite).begin()
+
+
+def end(item: pytest.Function) -> None:
+    """Called by pytest's hook after the item."""
+    fuzzer: Fuzzer | None = getattr(item, "_quarry_fuzzer", None)
+    if fuzzer is not None:
+        fuzzer.close()
 
 
 def _fuzzer(suite: Conformance) -> Fuzzer:

@@ -176,11 +176,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
         return (yield)
     from pytest_quarry import fuzz
 
-    fuzz.begin(pyfuncitem)
     try:
+        fuzz.begin(pyfuncitem)
         return (yield)
     except fuzz.Enough:
         return True
+    finally:
+        fuzz.end(pyfuncitem)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -60,6 +60,18 @@ def _asked(call: AwsCall) -> AwsAnswer | None:
     return AwsAnswer(status, tuple((str(name), str(value)) for name, value in dict(found).items()), data)
 
 
+def _parsed(text: Any) -> Any:
+    """As botocore's, which takes a third of a millisecond for each time of a listing."""
+    return _parsed_text(text) if isinstance(text, str) else _botocore_parsed(text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed_text(text: str) -> Any:
+    return _botocore_parsed(text)
+
+
+_serialize: Any = sys.modules.get("moto.core.serialize")
+_botocore_parsed: Any = getattr(_serialize, "parse_to_aware_datetime", None)
 _index: Any = moto.backend_index
 _responses: Any = moto.core.responses
 _sqs: Any = moto.sqs.models
@@ -141,6 +153,7 @@ _KNOWN: tuple[tuple[Any, str, Any], ...] = (
     (_stubbing, "normalize_request", _request),
     (_responses, "camelcase_to_underscores", functools.cache(_camelcase_to_underscores)),
     (_responses, "method_names_from_class", functools.cache(_responses.method_names_from_class)),
+    (_serialize, "parse_to_aware_datetime", _parsed),
     (_sqs, "generate_receipt_handle", _receipt_handle),
     (_sqs, "unix_time", _unix_time),
     (_sqs, "unix_time_millis", _unix_time_millis),

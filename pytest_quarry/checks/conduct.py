@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -14,6 +15,7 @@ from pytest_quarry.checks.stage import Kept, NotApplicable, Stage
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.outside import clock
+from pytest_quarry.consumers.zygote import Nursery
 from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
@@ -46,6 +48,10 @@ class Result:
     not_exercised: tuple[str, ...] = ()  # what of the consumer no schedule could reach, and why
 
 
+class _Unconfirmed(Exception):
+    """What was seen of the consumer is to be seen in forks of this process."""
+
+
 TOO_LATE = "--quarry-budget was used up before this check"
 
 
@@ -67,6 +73,7 @@ class Conductor:
         self._watch = watch  # told before each schedule: how many are done, how many known, whether those are all
         self._consumer, self._limits = consumer, limits
         self._executions = 0
+        self._nursery: Nursery | None = None
         self._not_exercised: dict[str, None] = {}
         self._kept = kept or Kept()
         self.stage = Stage(consumer, seed, self._execute, self._kept)
@@ -77,9 +84,34 @@ class Conductor:
 
         Raises ConsumerError where a hook of the suite cannot work.
         """
+        known = list(known)
+        try:
+            return self._with_nursery(lambda: self._conduct(check, known), check)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the process that is kept for forks."""
+        if self._nursery is not None:
+            self._nursery.close()
+            self._nursery = None
+
+    def _with_nursery(self, play: Callable[[], Result], check: Check) -> Result:
+        """What it says of the consumer counts where it is a pass, or was seen in forks of this process too."""
+        if not (self._kept.as_it_is or check.own):
+            self._nursery = self._nursery or Nursery()
+            with contextlib.suppress(ConsumerError, _Unconfirmed):
+                result = play()
+                if result.status != "inconclusive" or self._kept.as_it_is:
+                    return result
+            self.close()
+            self._kept.begin_anew()
+        return play()
+
+    def _conduct(self, check: Check, known: Iterable[Schedule]) -> Result:
         self._executions = 0
         try:
-            result = self._conduct(check, self.stage, known)
+            result = self._tried(check, self.stage, known)
         except NotApplicable as words:
             result = Result(check=check, status="skipped", schedules=0, executions=self._executions, reason=str(words))
         except CheckRaised as error:
@@ -88,14 +120,19 @@ class Conductor:
         return replace(result, not_exercised=tuple(self._not_exercised))
 
     def doubt(self, check: Check) -> Result | None:
-        """Why nothing can be said of this consumer, if so."""
+        """Why nothing can be said of this consumer, if so: seen in forks of this process."""
         first = self.stage.loaded(self.stage.run("A"))
-        doubt = self._undisturbed(first, self.stage)
-        return (
-            None if doubt is None else self._result(check, "inconclusive", 1, doubt, first, self.stage.history(first))
-        )
+        nursery, self._nursery = self._nursery, None
+        try:
+            doubt = self._undisturbed(first, self.stage)
+        finally:
+            self._nursery = nursery
+        if doubt is None:
+            return None
+        self._kept.as_it_is = True
+        return self._result(check, "inconclusive", 1, doubt, first, self.stage.history(first))
 
-    def _conduct(self, check: Check, stage: Stage, known: Iterable[Schedule]) -> Result:
+    def _tried(self, check: Check, stage: Stage, known: Iterable[Schedule]) -> Result:
         if self.is_too_late:
             raise NotApplicable(TOO_LATE)
         doubtful = self.doubt(check)
@@ -130,6 +167,8 @@ class Conductor:
                 unexplained = (schedule, history)
         compared = check.compares(stage) if check.compares is not None and not reason else None
         if compared is not None:
+            if self._nursery is not None:
+                raise _Unconfirmed
             until_found = self._executions
             result = self._result(check, "failed", tried, *compared, stage.history(compared[1], reads=True))
             return replace(result, until_found=until_found)
@@ -146,7 +185,7 @@ class Conductor:
         `inline`: that start of the consumer, counted from 1, is played by this process.
         """
         self._executions = 0
-        history = self._execute(schedule, everything=True, inline=inline)
+        history = self._execute(schedule, everything=True, inline=inline, as_it_is=True)
         verdict = judge(history, check.oracles, told_only=self._told_only)
         if verdict is None and history.unreached and not drifts:
             verdict = Verdict(
@@ -161,7 +200,13 @@ class Conductor:
         return self._result(check, status, 1, verdict, schedule, history)
 
     def play(self, check: Check, schedule: Schedule) -> Result:
-        """Execute one schedule as if it were the check's own: where it fails, it is made smaller."""
+        """Execute one schedule as if it were the check's own: where it fails, it is made smaller.
+
+        Whoever plays many calls `close` at the end.
+        """
+        return self._with_nursery(lambda: self._play(check, schedule), check)
+
+    def _play(self, check: Check, schedule: Schedule) -> Result:
         self._executions = 0
         history = self.stage.history(schedule)
         verdict = judge(history, check.oracles, told_only=self._told_only)
@@ -177,7 +222,9 @@ class Conductor:
         peek: bool = False,
         reads: bool = False,
         inline: int = 0,
+        as_it_is: bool = False,
     ) -> History:
+        """`as_it_is`: the consumer's processes are forked from this one."""
         self._executions += 1
         turns = (step for step in schedule.steps if isinstance(step, (Deliver, Poll, Publish, Overlap)))
         crashes = [step.crash for step in turns if step.crash]
@@ -188,6 +235,7 @@ class Conductor:
             power=any(crash.power for crash in crashes),
             inline=inline,
             trees=everything,
+            nursery=None if as_it_is or inline else self._nursery,
         )
         history = simulate(schedule, self._consumer, play, peek=peek)
         self._note(history)
@@ -239,7 +287,7 @@ class Conductor:
         until_found = self._executions
         smallest = shrink(schedule, fails, MOST_HUNG if _hung(self.stage.history(schedule)) else MOST)
         for candidate in (smallest, schedule):
-            history = self._execute(candidate, everything=True)
+            history = self._execute(candidate, everything=True, as_it_is=True)
             confirmed = judge(history, check.oracles, told_only=self._told_only)
             if confirmed is not None and confirmed.status == "violated":
                 result = self._result(check, "failed", tried, confirmed, candidate, history)

@@ -24,10 +24,16 @@ class NotApplicable(Exception):
 @dataclass
 class Kept:
     """What was executed of one consumer, for all its checks: histories, the latest of them; `again` is the undisturbed
-    execution a second time."""
+    execution a second time. `as_it_is`: its processes are forked from the test's, as that is at each start."""
 
     histories: OrderedDict[tuple[Schedule, bool], History] = field(default_factory=OrderedDict)
     again: History | None = None
+    as_it_is: bool = False
+
+    def begin_anew(self) -> None:
+        """Forget it: a zygote may have missed what the test's process did for the consumer."""
+        self.histories.clear()
+        self.again, self.as_it_is = None, True
 
 
 class Stage:

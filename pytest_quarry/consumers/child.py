@@ -1,4 +1,7 @@
-"""What runs inside a consumer process: hooks first, then `start`, then one turn after another until killed."""
+"""What runs inside a consumer process: `start`, then one turn after another until killed.
+
+The hooks are there before: what they need of one start only is told them at its beginning.
+"""
 
 from __future__ import annotations
 
@@ -38,34 +41,90 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
 @dataclass(frozen=True, kw_only=True)
-class Birth:
-    """What a new child is told before it becomes the consumer."""
+class Home:
+    """What all starts of a consumer in one world have in common."""
 
     consumer: Consumer
     world: Any
     directories: tuple[tuple[str, str], ...]
     environment: tuple[tuple[str, str], ...]
-    output: str
-    stack: str
     temporary: str
     world_root: str
-    now: int
     epoch: int
-    seed: int
-    incarnation: int
     cpu_seconds: int
+    debugged: bool = False  # one of its starts is played by the test's own process
+
+
+@dataclass(frozen=True, kw_only=True)
+class Birth:
+    """What is told a new process before it becomes the consumer."""
+
+    output: str
+    stack: str
+    now: int
+    seed: int
+    world_seed: int
+    incarnation: int
     reads: bool
+    endpoint: Any = None  # of the world, where it is served
     inline: bool = False  # the test's own process is the consumer
-    debugged: bool = False  # another start of it is
-    close: tuple[int, ...] = ()
 
 
-def run(birth: Birth, connection: socket.socket) -> NoReturn:
+@dataclass
+class Hooks:
+    """The hooks of this process: in place, and asleep until a start begins."""
+
+    home: Home
+    link: Link
+    clock: clocks.VirtualClock
+    randomness: randomness.Randomness
+
+    def begin(self, birth: Birth, connection: socket.socket) -> None:
+        """From now on this process is the consumer."""
+        self.clock.begin(birth.now)
+        self.randomness.begin(birth.seed, birth.incarnation)
+        self.home.world._enter_child(self.link, birth.now, birth.world_seed, birth.endpoint)
+        os.register_at_fork(after_in_child=lambda: _grandchild(self.link))
+        self.link.begin(connection, birth.now, reads=birth.reads, inline=birth.inline)
+
+
+def install(home: Home) -> Hooks:
+    """Install the hooks in this process."""
+    link = Link(home.directories)
+    clock = clocks.VirtualClock(home.epoch)
+    luck = randomness.Randomness(link)
+    link.on_time = clock.set
+    replacements = {
+        **files.install(link),
+        **sqlite.install(link, clock.seconds),
+        **locks.install(link),
+        **clocks.install(link, clock),
+        **luck.install(),
+    }
+    names.swap(replacements)
+    os.environ.update(home.environment)
+    no_escape.shut()
+    tempfile.tempdir = home.temporary
+    aws.route(lambda call: _aws(link, call))
+    answers.announce = lambda call: link.boundary(Boundary(describe(call)))  # carried out by the endpoint
+    return Hooks(home, link, clock, luck)
+
+
+def leave_test(home: Home) -> None:
+    """This process is not the test's any more: its signals, output, logs and debugger."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    _leave_output()
+    _leave_debugger(home)
+
+
+def run(hooks: Hooks, birth: Birth, connection: socket.socket) -> NoReturn:
     """Be the consumer until the world kills or stops this process. Never returns, never raises."""
     status = 70
     try:
-        link = _become(birth, connection)
-        _serve(birth, link)
+        _detach(hooks.home, birth)
+        hooks.begin(birth, connection)
+        _serve(hooks)
         status = 0
     except SystemExit as exit:
         status = 0 if exit.code is None else exit.code if isinstance(exit.code, int) else 1
@@ -78,41 +137,16 @@ def run(birth: Birth, connection: socket.socket) -> NoReturn:
         os._exit(status)
 
 
-def play(birth: Birth, connection: socket.socket) -> None:
+def play(home: Home, birth: Birth, connection: socket.socket) -> None:
     """Be the consumer in the test's own process, without isolation, until the world kills it; then be the test's again."""
-    with contextlib.ExitStack() as afterwards:
-        link = _become(birth, connection, afterwards)
+    environment, temporary = dict(os.environ), tempfile.tempdir
+    hooks = install(home)
+    try:
+        hooks.begin(birth, connection)
         with contextlib.suppress(Disconnected):
-            _serve(birth, link)
-
-
-def _become(birth: Birth, connection: socket.socket, afterwards: contextlib.ExitStack | None = None) -> Link:
-    """Install the hooks; `afterwards` puts back what would be in the way of a process that goes on without them."""
-    if not birth.inline:
-        _detach(birth)
-        _redirect_output(birth)
-        _leave_debugger(birth)
-    link = Link(connection, birth.directories, reads=birth.reads, inline=birth.inline)
-    clock = clocks.VirtualClock(birth.now, birth.epoch)
-    if afterwards is not None:
-        afterwards.callback(_release, link, clock, dict(os.environ), tempfile.tempdir)
-    link.now, link.on_time = birth.now, clock.set
-    replacements = {
-        **files.install(link),
-        **sqlite.install(link, clock.seconds),
-        **locks.install(link),
-        **clocks.install(link, clock),
-        **randomness.install(link, birth.seed, birth.incarnation),
-    }
-    names.swap(replacements)
-    os.environ.update(birth.environment)
-    no_escape.shut()
-    tempfile.tempdir = birth.temporary
-    aws.route(lambda call: _aws(link, call))
-    answers.announce = lambda call: link.boundary(Boundary(describe(call)))  # carried out by the endpoint
-    os.register_at_fork(after_in_child=lambda: _grandchild(link))
-    birth.world._enter_child(link)
-    return link
+            _serve(hooks)
+    finally:
+        _release(hooks.link, hooks.clock, environment, temporary)
 
 
 def _release(link: Link, clock: clocks.VirtualClock, environment: dict[str, str], temporary: str | None) -> None:
@@ -125,36 +159,32 @@ def _release(link: Link, clock: clocks.VirtualClock, environment: dict[str, str]
     aws.route(None)
 
 
-def _detach(birth: Birth) -> None:
-    for descriptor in birth.close:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+def _detach(home: Home, birth: Birth) -> None:
+    """What it writes goes to files of the world, from which the report takes it; with its parent, it dies."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1)  # what it leaves behind stays its own, and is killed with it
     # A consumer in a busy loop never reads its link; where its parent's death sends no signal, this ends it.
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    limit = birth.cpu_seconds if hard == resource.RLIM_INFINITY else min(birth.cpu_seconds, hard)
+    limit = home.cpu_seconds if hard == resource.RLIM_INFINITY else min(home.cpu_seconds, hard)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
     stack = _open_inheritable(birth.stack)
     faulthandler.register(STACK_SIGNAL, file=stack, all_threads=True)
     faulthandler.enable(stack)  # pytest's own would write past the world, to the terminal
+    descriptor = os.open(birth.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
 
 
 def _open_inheritable(path: str) -> Any:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w")
 
 
-def _redirect_output(birth: Birth) -> None:
-    """The consumer's prints and logs go to a file of the world, from which the report takes them."""
-    descriptor = os.open(birth.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
+def _leave_output() -> None:
+    """Prints and logs go to where descriptors 1 and 2 lead, not to pytest's capture."""
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
     root = logging.getLogger()
@@ -167,11 +197,11 @@ def _redirect_output(birth: Birth) -> None:
         root.addHandler(handler)
 
 
-def _leave_debugger(birth: Birth) -> None:
+def _leave_debugger(home: Home) -> None:
     """There is no terminal here: `breakpoint()` would wait for ever."""
 
     def skip(*arguments: Any, **keywords: Any) -> None:
-        if not birth.debugged:
+        if not home.debugged:
             raise RuntimeError(
                 "breakpoint(): a consumer's own process has no terminal. Replay a saved schedule in the test's process: "
                 "pytest --quarry-replay FILE --quarry-inline"
@@ -194,8 +224,9 @@ def _aws(link: Link, call: AwsCall) -> AwsAnswer:
     return answer
 
 
-def _serve(birth: Birth, link: Link) -> None:
-    consumer = _start(birth, link)
+def _serve(hooks: Hooks) -> None:
+    link = hooks.link
+    consumer = _start(hooks.home, link)
     if consumer is None:
         return
     message: Any = Started(consumer.takes, callable(consumer.reconcile), consumer.command)
@@ -206,15 +237,15 @@ def _serve(birth: Birth, link: Link) -> None:
         elif isinstance(command, Call):
             message = _turn(consumer, command, link)
         elif isinstance(command, Peek):
-            message = _peek(birth)
+            message = _peek(hooks.home)
         else:
             _save_coverage()
             return
 
 
-def _start(birth: Birth, link: Link) -> StartedConsumer | None:
+def _start(home: Home, link: Link) -> StartedConsumer | None:
     try:
-        return StartedConsumer(birth.consumer, birth.consumer.start(birth.world), link.boundary)
+        return StartedConsumer(home.consumer, home.consumer.start(home.world), link.boundary)
     except ConsumerError as error:
         link.exchange(Unusable(str(error)))
     except Exception as error:
@@ -281,9 +312,9 @@ def _plain(value: Any) -> Any:
     return f"<{type(value).__name__}>"
 
 
-def _peek(birth: Birth) -> Any:
+def _peek(home: Home) -> Any:
     try:
-        return Returned(len(list(birth.consumer.rows(birth.world))))
+        return Returned(len(list(home.consumer.rows(home.world))))
     except Exception as error:
         return _raised(error)
 

@@ -14,7 +14,7 @@ import socket
 from typing import Any, NoReturn
 
 from pytest_quarry.consumers import child
-from pytest_quarry.consumers.child import Birth
+from pytest_quarry.consumers.child import Birth, Home
 
 _telling: int | None = None  # in the world's process: where what became of the schedule is written
 
@@ -27,7 +27,7 @@ class Played(BaseException):
         self.told = told
 
 
-def swap(birth: Birth) -> socket.socket:
+def swap(home: Home, birth: Birth) -> socket.socket:
     """Fork; returns in the new process, the world's, with its end of the link. In this process it raises Played."""
     global _telling
     mine, theirs = socket.socketpair()
@@ -42,7 +42,7 @@ def swap(birth: Birth) -> socket.socket:
     mine.close()
     os.close(writing)
     try:
-        child.play(birth, theirs)
+        child.play(home, birth, theirs)
     finally:
         theirs.close()
         with os.fdopen(reading, "rb") as told:

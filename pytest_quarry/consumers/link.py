@@ -48,11 +48,11 @@ class Disconnected(BaseException):
 class Link:
     """Reports boundaries to the world, one at a time whatever the number of threads."""
 
-    socket: socket.socket
     directories: tuple[tuple[str, str], ...]  # (absolute path, the name the world gives it)
     on_time: Callable[[int], None] = lambda now: None
+    socket: Any = field(init=False, default=None)  # from the beginning of a start on
     now: int = 0
-    enabled: bool = True
+    enabled: bool = False
     reads: bool = False  # opening a file for reading is a boundary too
     inline: bool = (
         False  # this is the test's own process: when the world has gone it stays, and is told by Disconnected
@@ -67,6 +67,12 @@ class Link:
     _asking: int = 0  # the main thread waits for the world: for leave, or for its next turn
     _holds: bool = True
     _only_starts: bool = False
+
+    def begin(self, connection: socket.socket, now: int, *, reads: bool, inline: bool) -> None:
+        """From now on what this process does is the consumer's, and reported."""
+        self.socket, self.now, self.reads, self.inline = connection, now, reads, inline
+        self._main, self._main_native = real_get_ident(), threading.get_native_id()
+        self.enabled = True
 
     @property
     def inside(self) -> bool:

@@ -1,4 +1,4 @@
-"""One consumer in one forked process: born, driven, killed, always reaped.
+"""One consumer in one forked process: begun, driven, killed, always reaped.
 
 The parent is the world. Nothing here decides anything: it sends what it is told to send, and says what came back,
 or that nothing did.
@@ -7,7 +7,6 @@ or that nothing did.
 from __future__ import annotations
 
 import contextlib
-import gc
 import glob
 import math
 import os
@@ -15,8 +14,6 @@ import select
 import signal
 import socket
 import time
-import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from pytest_quarry.consumers import child, inline, keeper, protocol
 from pytest_quarry.consumers.child import Birth
 from pytest_quarry.consumers.hooks import names
 from pytest_quarry.consumers.protocol import Ended
+from pytest_quarry.consumers.zygote import Parent
 
 FOR_EVER = 86_400.0 * 7  # real seconds somebody may stand at a debugger's prompt
 STACK_WAIT = 1.0  # real seconds a hung process has to print its stack
@@ -48,39 +46,27 @@ _alive: set[ConsumerProcess] = set()
 class ConsumerProcess:
     """A forked child that is the consumer under test."""
 
-    def __init__(self, birth: Birth, *, guard_seconds: float) -> None:
+    def __init__(self, parent: Parent, birth: Birth, *, guard_seconds: float) -> None:
         self.pid = 0
+        self._parent = parent
         self._guard = FOR_EVER if birth.inline else guard_seconds
         self._output, self._stack = Path(birth.output), Path(birth.stack)
-        self._socket = self._fork(birth)
+        self._socket = self._begin(birth)
         self._poll = select.poll()  # select() cannot take descriptors above 1023
         self._poll.register(self._socket, select.POLLIN)
         if self.pid:  # else the test's own process is the consumer, and not ours to kill
             keeper.remember_group(self.pid)
         _alive.add(self)
 
-    def _fork(self, birth: Birth) -> socket.socket:
-        names.holders()  # found once in the parent, for every child
-        keeper.remember_directory(birth.world_root)
+    def _begin(self, birth: Birth) -> socket.socket:
         if birth.inline:
-            return inline.swap(birth)
+            names.holders()
+            keeper.remember_directory(self._parent.home.world_root)
+            return inline.swap(self._parent.home, birth)
         mine, theirs = socket.socketpair()
-        others = tuple(process._socket.fileno() for process in _alive)
-        close = tuple(d for d in (*others, mine.fileno(), keeper.descriptor()) if d is not None)
-        birth = replace(birth, close=close)
-        gc.collect(1)  # what was dropped lately; freezing would keep it, open connections included
-        gc.freeze()  # or the child's collector would touch, and so copy, every page it shares with us
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads, from Python 3.12 on
-            pid = os.fork()
-        if pid == 0:
-            os.setpgid(0, 0)
-            child.run(birth, theirs)
-        gc.unfreeze()
-        theirs.close()
-        self.pid = pid
-        with contextlib.suppress(OSError):
-            os.setpgid(pid, pid)
+        with theirs:
+            strangers = [mine.fileno(), *(process._socket.fileno() for process in _alive)]
+            self.pid = self._parent.bear(birth, theirs, strangers)
         return mine
 
     def receive(self) -> Any:
@@ -167,15 +153,12 @@ class ConsumerProcess:
             return 0
         with contextlib.suppress(OSError):
             os.killpg(pid, signal.SIGKILL)  # what it left behind, if it ended by itself
-        try:
-            _, status = os.waitpid(pid, 0)
-        except ChildProcessError:
-            status = 0
+        code = self._parent.reap(pid)
         keeper.forget_group(pid)
         for name in glob.glob(f"/dev/shm/sem.mp-{pid}-*"):  # semaphores of multiprocessing outlive who is killed
             with contextlib.suppress(OSError):
                 os.unlink(name)
-        return os.waitstatus_to_exitcode(status)
+        return code
 
 
 def _kill_each(pids: list[int]) -> None:
@@ -207,9 +190,3 @@ def _own_frames(stack: str) -> str:
 
 def _is_base(line: str) -> bool:
     return BELOW in line or (START in line and line.endswith(" in _start"))
-
-
-def kill_all() -> None:
-    """Kill every consumer process of this test process: the last resort when a test is interrupted."""
-    for process in list(_alive):
-        process.kill()

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_quarry.bus.calls import DUMMY_ENVIRONMENT
 from pytest_quarry.consumers import protocol
-from pytest_quarry.consumers.child import Birth
+from pytest_quarry.consumers.child import Birth, Home
 from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.outside.program import CommandProcess
@@ -29,13 +29,14 @@ from pytest_quarry.consumers.protocol import (
     Tear,
     Unusable,
 )
+from pytest_quarry.consumers.zygote import Nursery, Parent
 from pytest_quarry.simulation.grants import Grants
 from pytest_quarry.simulation.power import PowerLog
 from pytest_quarry.simulation.recorder import Recorder
 from pytest_quarry.simulation.schedule import RETURN, Crash
 from pytest_quarry.simulation.trouble import Trouble
 from pytest_quarry.simulation.turn import Going, Outcome, Turn
-from pytest_quarry.simulation.world import EPOCH, SECOND, World
+from pytest_quarry.simulation.world import DIRECTORIES, EPOCH, SECOND, World
 
 CPU_MARGIN = 60
 
@@ -58,15 +59,16 @@ class Play:
     power: bool = False  # keep the log that a power loss needs
     inline: int = 0  # which start of the consumer, counted from 1, is played by this process
     trees: bool = False  # note which keys storage holds, whenever the world wrote some
+    nursery: Nursery | None = None  # keeps what the consumer's processes are forked from, for this schedule and others
 
 
 class Drive:
     """The consumer's processes, one after another, in one world."""
 
     def __init__(
-        self, world: World, consumer: Consumer, recorder: Recorder, trouble: Trouble, play: Play, *, worker: int = 1
+        self, world: World, parent: Parent, recorder: Recorder, trouble: Trouble, play: Play, *, worker: int = 1
     ) -> None:
-        self._world, self._consumer, self._recorder, self._play = world, consumer, recorder, play
+        self._world, self._parent, self._recorder, self._play = world, parent, recorder, play
         self._worker = worker
         self.lane = 0  # the worker's number while there are two
         self._incarnation = 0
@@ -153,13 +155,14 @@ class Drive:
                 return self._over(message, turn)
 
     def _new_process(self) -> ConsumerProcess | CommandProcess:
-        if self._consumer.command is not None:
-            return self._program(self._consumer.command)
-        return ConsumerProcess(self._birth(), guard_seconds=self._play.limits.seconds)
+        command = self._parent.home.consumer.command
+        if command is not None:
+            return self._program(command)
+        return ConsumerProcess(self._parent, self._birth(), guard_seconds=self._play.limits.seconds)
 
     def _program(self, command: Command) -> CommandProcess:
         self.by_a_program = True
-        process = CommandProcess(command, self._birth(), guard_seconds=self._play.limits.seconds)
+        process = CommandProcess(command, self._parent.home, self._birth(), guard_seconds=self._play.limits.seconds)
         self._world.watch.look(self._world.now)  # where its prints will be kept is no doing of its own
         return process
 
@@ -331,25 +334,32 @@ class Drive:
 
     def _birth(self) -> Birth:
         world, incarnation = self._world, self._incarnation
-        root = world.root
         return Birth(
-            consumer=self._consumer,
-            world=world,
-            directories=tuple((str(root / name), name) for name in ("disk", "storage", "tmp")),
-            environment=(*DUMMY_ENVIRONMENT.items(), ("TMPDIR", str(world.tmp))),
             output=str(world.outputs / f"{incarnation}.out"),
             stack=str(world.outputs / f"{incarnation}.stack"),
-            temporary=str(world.tmp),
-            world_root=str(root),
             now=world.now,
-            epoch=EPOCH,
             seed=world.seed * 1_000_003 + incarnation,
+            world_seed=world.seed,
             incarnation=incarnation,
             reads=self._play.reads,
+            endpoint=world.served,
             inline=self._play.inline == incarnation,
-            debugged=bool(self._play.inline),
-            cpu_seconds=int(self._play.limits.seconds) + CPU_MARGIN,
         )
+
+
+def home(world: World, consumer: Consumer, play: Play) -> Home:
+    """What all processes of a consumer in this world have in common."""
+    return Home(
+        consumer=consumer,
+        world=world,
+        directories=tuple((str(world.root / name), name) for name in DIRECTORIES),
+        environment=(*DUMMY_ENVIRONMENT.items(), ("TMPDIR", str(world.tmp))),
+        temporary=str(world.tmp),
+        world_root=str(world.root),
+        epoch=EPOCH,
+        cpu_seconds=int(play.limits.seconds) + CPU_MARGIN,
+        debugged=bool(play.inline),
+    )
 
 
 def _measuring_coverage() -> bool:

@@ -12,7 +12,8 @@ from pytest_quarry.bus.topology import Topology
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import no_escape
 from pytest_quarry.consumers.protocol import Call
-from pytest_quarry.simulation import damage, overlap, places, planned, settle
+from pytest_quarry.consumers.zygote import Here
+from pytest_quarry.simulation import damage, drive, overlap, places, planned, settle
 from pytest_quarry.simulation.deliveries import Ack, Deliveries
 from pytest_quarry.simulation.drive import Drive, Play
 from pytest_quarry.simulation.history import History, RunView
@@ -90,7 +91,9 @@ class _Simulation:
         self.lasting = any(isinstance(step, Break) and step.lasting for step in self.schedule.steps)
         _prepare(self.consumer, self.world)
         self.recorder = Recorder(self.world, self.consumer, self.mailbox)
-        self.drive = Drive(self.world, self.consumer, self.recorder, self.trouble, self.play)
+        home = drive.home(self.world, self.consumer, self.play)
+        self.parent = Here(home) if self.play.nursery is None else self.play.nursery.of(home)
+        self.drive = Drive(self.world, self.parent, self.recorder, self.trouble, self.play)
         self.publishing = Publishing(self)
         self.drive.executes(self.publishing.execute)
         self.deliveries = Deliveries(self.world, self.consumer, self.recorder, self.mailbox, self.drive)
@@ -231,7 +234,7 @@ class _Simulation:
     def _overlap(self, step: Overlap) -> None:
         """Two workers at once; the second is gone afterwards."""
         self._keep_versions()
-        extra = Drive(self.world, self.consumer, self.recorder, self.trouble, self.play, worker=2)
+        extra = Drive(self.world, self.parent, self.recorder, self.trouble, self.play, worker=2)
         self.drive.lane, extra.lane = 1, 2
         crashes = (None, step.crash) if step.crash_second else (step.crash, None)
         turns = Turn(crashes[0]), Turn(crashes[1])

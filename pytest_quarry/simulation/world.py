@@ -71,6 +71,7 @@ class World:
         self.faults = FaultPlan()
         self.on_fault: Callable[[str, str], None] | None = None  # a call over HTTP met one
         self._server: EndpointServer | None = None
+        self._served: Endpoint | None = None
         self._moving = threading.RLock()
         self._link: Link | None = None
         self._make_directories()
@@ -181,15 +182,21 @@ class World:
     def endpoint(self) -> Endpoint:
         """Where this world's AWS is reached over HTTP, on this machine: by other programs, and by clients that are not
         botocore's own. Served from the first time somebody asks until the world is closed."""
-        if self._server is not None:
-            return self._server.endpoint
+        if self._served is not None:
+            return self._served
         if self._link is not None:
             found: Endpoint = self._link.boundary(Boundary("world.endpoint", call=EndpointCall()))
             return found
         from pytest_quarry.bus.server import EndpointServer
 
         self._server = EndpointServer(self.aws, self._gate)
-        return self._server.endpoint
+        self._served = self._server.endpoint
+        return self._served
+
+    @property
+    def served(self) -> Endpoint | None:
+        """The endpoint, if somebody has asked for it."""
+        return self._served
 
     def wait_for_endpoint(self) -> None:
         """Wait until what a process that is gone had sent to the endpoint is carried out."""
@@ -219,9 +226,9 @@ class World:
         """Count what changed in the target and in AWS."""
         return self.target.version, self._aws.version if self._aws is not None else 0
 
-    def _enter_child(self, link: Link) -> None:
+    def _enter_child(self, link: Link, now: int, seed: int, endpoint: Endpoint | None) -> None:
         """In a consumer's process: this world is reached through the link from now on."""
-        self._link = link
+        self._link, self.now, self.seed, self._served = link, now, seed, endpoint
         self.target._link = link.boundary
 
     def _make_directories(self) -> None:
@@ -233,7 +240,7 @@ class World:
 
     def close(self) -> None:
         """Remove everything this world wrote, and answer nobody any more."""
-        server, self._server = self._server, None
+        server, self._server, self._served = self._server, None, None
         if server is not None:
             server.close()
         keeper.remove_tree(self.root)

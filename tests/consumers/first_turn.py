@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.consumers.zygote import Nursery
 from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import Entry, History
 from pytest_quarry.simulation.run import simulate
@@ -102,10 +105,26 @@ def _files(world: World) -> list[dict[str, str]]:
 
 
 def see(
-    work: Work, *, crash: Crash | None = None, limits: Limits | None = None, fine: bool = True, **details: Any
+    work: Work,
+    *,
+    crash: Crash | None = None,
+    limits: Limits | None = None,
+    fine: bool = True,
+    again: bool = True,
+    **details: Any,
 ) -> Seen:
-    """Let a consumer do its work in one turn. Unless told that it is not `fine`, nothing may raise in there."""
-    seen = Seen(simulate(schedule(crash), consumer(work, **details), Play(limits=limits or Limits())))
+    """Let a consumer do its work in one turn. Unless told that it is not `fine`, nothing may raise in there.
+
+    And `again`, forked from a zygote and not from this process: it must see no difference.
+    """
+    plan, one, play = schedule(crash), consumer(work, **details), Play(limits=limits or Limits())
+    seen = Seen(simulate(plan, one, play))
+    with contextlib.closing(Nursery()) as nursery:
+        if again:
+            other = simulate(plan, one, replace(play, nursery=nursery))
+            pairs = zip_longest(seen.history.entries, other.entries)
+            difference = next((pair for pair in pairs if pair[0] != pair[1]), (seen.history, other))
+            assert other == seen.history, difference
     if fine:
         assert not [entry.text for entry in seen.turn if entry.what in ("raised", "hung")], seen.history.stack
     return seen

@@ -112,7 +112,8 @@ def test_the_endpoint_of_prepare_is_the_same() -> None:
     def work(world: World) -> None:
         tell(world, world.endpoint.url)
 
-    seen = see(work, prepare=lambda world: urls.append(world.endpoint.url), rows=lambda world: world.target.rows())
+    prepare = lambda world: urls.append(world.endpoint.url)  # noqa: E731
+    seen = see(work, prepare=prepare, rows=lambda world: world.target.rows(), again=False)
     assert seen.told == urls
     assert "world.endpoint" not in seen.boundaries
 

@@ -238,7 +238,7 @@ NOT_IMPORTED = """
         assert not any(name.startswith(("moto", "boto")) for name in sys.modules)
         import boto3
         boto3.client("sqs").send_message(QueueUrl=world.queue_url, MessageBody="x")
-    print(see(work).boundaries)
+    print(see(work, again=False).boundaries)
     assert "boto3" not in sys.modules
 """
 

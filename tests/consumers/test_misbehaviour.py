@@ -54,9 +54,9 @@ def _nothing_stays() -> Iterator[None]:
     assert os.getcwd() == cwd
 
 
-def misbehave(work: Work, limits: Limits = SHORT) -> Seen:
+def misbehave(work: Work, limits: Limits = SHORT, *, again: bool = True) -> Seen:
     began = time.monotonic()
-    seen = see(work, fine=False, limits=limits)
+    seen = see(work, fine=False, limits=limits, again=again)
     assert time.monotonic() - began < 20
     return seen
 
@@ -297,7 +297,7 @@ def test_a_signal_handler_that_raises_does_not_confuse_the_two_sides() -> None:
             assert len(world.target.rows()) == number
             world.target.insert({"run_id": "told", "item": "1"})
 
-    seen = misbehave(work, Limits(seconds=5))
+    seen = misbehave(work, Limits(seconds=5), again=False)  # which boundary the alarm comes at is luck
     assert ending(seen) == "returned return", seen.history.stack
     assert len(seen.told) == 5
 
@@ -406,7 +406,8 @@ def test_closing_every_descriptor_ends_it() -> None:
         os.closerange(0, 256)
         (world.disk / "a").write_text("x")
 
-    assert ending(misbehave(work)).startswith("ended its own process")
+    # It may be killed before its end has a status of its own.
+    assert ending(misbehave(work, again=False)).startswith("ended its own process")
 
 
 def test_it_may_delete_its_disk() -> None:

@@ -239,9 +239,10 @@ def test_what_aws_makes_up_is_seeded(tmp_path: Path) -> None:
 def test_in_a_consumers_process_it_is_reached_through_the_link(world: World) -> None:
     asked: list[Boundary] = []
     link: Any = SimpleNamespace(boundary=asked.append)
-    world._enter_child(link)
+    world._enter_child(link, EPOCH + 5, 3, None)
     world.boundary("here")
     world.target.begin()
+    assert (world.now, world.seed) == (EPOCH + 5, 3)
     assert world.endpoint is None
     assert [(boundary.label, type(boundary.call)) for boundary in asked] == [
         ("boundary here", type(None)),

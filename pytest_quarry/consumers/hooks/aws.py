@@ -6,6 +6,7 @@ made before the kit was imported.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.abc
 import importlib.machinery
 import io
@@ -43,6 +44,14 @@ def route(transport: Transport | None) -> Transport | None:
 def routed() -> bool:
     """Whether AWS calls of this process go to a world now."""
     return _transport is not None
+
+
+def look_up() -> None:
+    """Let boto3's own session find which models there are: a hundredth of a second at the first use in each process."""
+    session = getattr(sys.modules.get("boto3"), "DEFAULT_SESSION", None)
+    for kind in ("service-2", "paginators-1") if session is not None else ():
+        with contextlib.suppress(Exception):  # botocore's insides: what another version lacks is looked up when needed
+            session._session.get_component("data_loader").list_available_services(kind)
 
 
 def _patch_endpoint(module: Any) -> None:

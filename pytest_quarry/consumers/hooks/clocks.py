@@ -34,14 +34,19 @@ MICROSECOND = datetime.timedelta(microseconds=1)
 class VirtualClock:
     """Virtual time inside one process, in microseconds since the epoch."""
 
-    def __init__(self, now: int, epoch: int) -> None:
+    def __init__(self, epoch: int) -> None:
         self._epoch, self._stopped = epoch, False
-        self.now = now
+        self.now = epoch
         self._readings = itertools.count()
         # From a number, not a datetime: its time zone would become the consumer's.
-        self._travel = time_machine.travel(now // 1_000_000, tick=False)
+        self._travel = time_machine.travel(epoch // 1_000_000, tick=False)
         self._traveller = self._travel.start()
-        self._traveller.shift((now % 1_000_000) * MICROSECOND)
+        self._traveller.shift((epoch % 1_000_000) * MICROSECOND)
+
+    def begin(self, now: int) -> None:
+        """A start of the consumer begins now: whatever looked at the clock before is not to be noticed."""
+        self.set(now)
+        self._readings = itertools.count()
 
     def set(self, now: int) -> None:
         if now != self.now:

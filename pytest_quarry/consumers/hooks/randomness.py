@@ -20,38 +20,50 @@ FIRST_VIRTUAL_PID = 5_000_000
 NODE = 0x02_00_00_00_00_01
 
 
-def install(link: Link, seed: int, incarnation: int) -> dict[int, Any]:
-    """Seed this process; the replacements of functions that others may hold by name."""
-    source = random.Random(seed)
-    real_urandom, real_getpid, real_kill, real_pid = os.urandom, os.getpid, os.kill, os.getpid()
-    virtual_pid = FIRST_VIRTUAL_PID + incarnation
+class Randomness:
+    """What one process draws from, and the process id that it has."""
 
-    def urandom(size: int, /) -> bytes:
-        return real_urandom(size) if link.inside else source.randbytes(size)
+    def __init__(self, link: Link) -> None:
+        self._link, self._source = link, random.Random(0)
+        self._real_seed = random.Random.seed
+        self._real_getpid, self._real_urandom, self._real_kill = os.getpid, os.urandom, os.kill
+        self._pid = self._virtual_pid = 0
 
-    def getpid() -> int:
-        return virtual_pid if link.enabled else real_getpid()
+    def install(self) -> dict[int, Any]:
+        """Install it in this process; the replacements of functions that others may hold by name."""
+        link, source, real_urandom, real_kill, real_seed = (
+            self._link,
+            self._source,
+            self._real_urandom,
+            self._real_kill,
+            self._real_seed,
+        )
 
-    def kill(pid: int, signal: int, /) -> None:
-        real_kill(real_pid if pid == virtual_pid else pid, signal)
+        def urandom(size: int, /) -> bytes:
+            return real_urandom(size) if link.inside else source.randbytes(size)
 
-    replacements: dict[int, Any] = {id(os.urandom): urandom, id(os.getpid): getpid, id(os.kill): kill}
-    os.urandom, os.getpid, os.kill = urandom, getpid, kill
-    _seed_generators(source)
-    # Names of semaphores are drawn too, for the whole machine: those that another process drew from this seed must not meet.
-    multiprocessing.process.current_process()._config["semprefix"] = f"/mp-{real_pid}"  # type: ignore[attr-defined]
-    return replacements
+        def getpid() -> int:
+            return self._virtual_pid if link.enabled else self._real_getpid()
 
+        def kill(pid: int, signal: int, /) -> None:
+            real_kill(self._pid if pid == self._virtual_pid else pid, signal)
 
-def _seed_generators(source: random.Random) -> None:
-    real_seed = random.Random.seed
+        def seed(self: random.Random, a: Any = None, version: int = 2) -> None:
+            real_seed(self, source.getrandbits(64) if a is None else a, version)
 
-    def seed(self: random.Random, a: Any = None, version: int = 2) -> None:
-        real_seed(self, source.getrandbits(64) if a is None else a, version)
+        replacements: dict[int, Any] = {id(os.urandom): urandom, id(os.getpid): getpid, id(os.kill): kill}
+        os.urandom, os.getpid, os.kill = urandom, getpid, kill
+        random.Random.seed = seed  # type: ignore[method-assign]
+        uuid._node = NODE  # type: ignore[attr-defined]
+        return replacements
 
-    random.Random.seed = seed  # type: ignore[method-assign]
-    random.seed(source.getrandbits(64))
-    uuid._node = NODE  # type: ignore[attr-defined]
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and hasattr(numpy, "random"):
-        numpy.random.seed(source.getrandbits(32))
+    def begin(self, seed: int, incarnation: int) -> None:
+        """A start of the consumer begins in this process."""
+        self._pid, self._virtual_pid = self._real_getpid(), FIRST_VIRTUAL_PID + incarnation
+        # Names of semaphores are drawn too, for the whole machine: those that another process drew from this seed must not meet.
+        multiprocessing.process.current_process()._config["semprefix"] = f"/mp-{self._pid}"  # type: ignore[attr-defined]
+        self._real_seed(self._source, seed)
+        random.seed(self._source.getrandbits(64))
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and hasattr(numpy, "random"):
+            numpy.random.seed(self._source.getrandbits(32))

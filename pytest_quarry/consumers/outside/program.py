@@ -11,7 +11,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from pytest_quarry.consumers.child import Birth
+from pytest_quarry.consumers.child import Birth, Home
 from pytest_quarry.consumers.command import Command, CommandKind, fill
 from pytest_quarry.consumers.consumer import ConsumerError
 from pytest_quarry.consumers.outside import clock, surroundings, verdicts
@@ -39,10 +39,10 @@ class _Exited:
 class CommandProcess:
     """The program: none between two turns of a poller or publisher, one that goes on of a worker or Lambda."""
 
-    def __init__(self, command: Command, birth: Birth, *, guard_seconds: float) -> None:
-        self._command, self._birth = command, birth
-        self._world = birth.world
-        self._kind: CommandKind = command.kind or kind_for(birth.consumer.kind)
+    def __init__(self, command: Command, home: Home, birth: Birth, *, guard_seconds: float) -> None:
+        self._command, self._home, self._birth = command, home, birth
+        self._world = home.world
+        self._kind: CommandKind = command.kind or kind_for(home.consumer.kind)
         self._guard = command.timeout or guard_seconds
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._said: deque[Any] = deque()
@@ -317,7 +317,7 @@ class CommandProcess:
             self._clocks[process] = clock.reaches(process)
 
     def _name_of(self, path: str) -> str | None:
-        for directory, name in (*self._birth.directories, (str(self._world.printed), "printed")):
+        for directory, name in (*self._home.directories, (str(self._world.printed), "printed")):
             if path.startswith(directory) and path[len(directory) : len(directory) + 1] in ("/", ""):
                 return name + path[len(directory) :]
         return None
