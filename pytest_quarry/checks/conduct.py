@@ -48,10 +48,6 @@ class Result:
     not_exercised: tuple[str, ...] = ()  # what of the consumer no schedule could reach, and why
 
 
-class _Unconfirmed(Exception):
-    """What was seen of the consumer is to be seen in forks of this process."""
-
-
 TOO_LATE = "--quarry-budget was used up before this check"
 
 
@@ -98,9 +94,9 @@ class Conductor:
 
     def _with_nursery(self, play: Callable[[], Result], check: Check) -> Result:
         """What it says of the consumer counts where it is a pass, or was seen in forks of this process too."""
-        if not (self._kept.as_it_is or check.own):
+        if not (self._kept.as_it_is or check.own or check.compares is not None):
             self._nursery = self._nursery or Nursery()
-            with contextlib.suppress(ConsumerError, _Unconfirmed):
+            with contextlib.suppress(ConsumerError):
                 result = play()
                 if result.status != "inconclusive" or self._kept.as_it_is:
                     return result
@@ -167,8 +163,6 @@ class Conductor:
                 unexplained = (schedule, history)
         compared = check.compares(stage) if check.compares is not None and not reason else None
         if compared is not None:
-            if self._nursery is not None:
-                raise _Unconfirmed
             until_found = self._executions
             result = self._result(check, "failed", tried, *compared, stage.history(compared[1], reads=True))
             return replace(result, until_found=until_found)

@@ -10,6 +10,7 @@ import signal
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from pytest_quarry.samples import SAMPLES, Sample
 from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
-from pytest_quarry.simulation.schedule import Deliver, Poll, Publish, Restart, Schedule, Step
+from pytest_quarry.simulation.schedule import Restart, Schedule
 from pytest_quarry.simulation.world import World
 
 THREADED = {"worker-beats"}  # whether its heart beats once more is luck, wherever it was forked
@@ -54,27 +55,22 @@ def children() -> set[int]:
     return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
 
 
-def disturbed(stage: Stage) -> Iterator[Schedule]:
-    """Two runs in turn; then the first with a crash where half of it is done, and a restart."""
-    yield stage.loaded(stage.run("A"), stage.run("B", items=2))
+def disturbed(stage: Stage) -> Schedule:
+    """A run with a crash where half of it is done, and a restart."""
     first = stage.loaded(stage.run("A"))
-    crashes = list(stage.crashes(first))
-    again: Step = Poll() if stage.polls else Deliver((1,))
-    if any(isinstance(step, Publish) for step in first.steps):
-        again = Publish(stage.run_id("A"))
-    yield from ([*crashes, first][len(crashes) // 2],)
-    yield stage.schedule([stage.run("A")], [*first.steps, Restart(), again])
+    crashes = [*stage.crashes(first), first]
+    schedule = crashes[len(crashes) // 2]
+    return replace(schedule, steps=(*schedule.steps, Restart(), first.steps[-1]))
 
 
 @pytest.mark.parametrize("sample", SOUND, ids=lambda sample: sample.name)
 def test_every_sample_does_the_same(sample: Sample, nursery: Nursery) -> None:
     one = sample.suite()().consumer()
     stage = Stage(one, 0, lambda schedule: simulate(schedule, one))
-    for schedule in disturbed(stage):
-        here = stage.history(schedule)
-        there = simulate(schedule, one, Play(nursery=nursery))
-        assert here.difference(there) is None
-        assert here == there
+    schedule = disturbed(stage)
+    here, there = stage.history(schedule), simulate(schedule, one, Play(nursery=nursery))
+    assert here.difference(there) is None
+    assert here == there
 
 
 def told(history: History) -> list[Any]:
