@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from pytest_quarry import shards
 from pytest_quarry.checks.conduct import Result
 from pytest_quarry.checks.fuzzing import FUZZ, drawn
 from pytest_quarry.consumers.consumer import ConsumerError
@@ -30,7 +31,6 @@ QUIET = (
     HealthCheck.differing_executors,
 )
 UNTIL_THE_BUDGET_ENDS = 1_000_000  # examples
-SHARD = "quarry_shard"
 
 
 class Enough(unittest.SkipTest):
@@ -144,33 +144,17 @@ def as_configured(suite: type, config: pytest.Config) -> None:
     """Give a suite the fuzz item that the options ask for, unless it has one of its own."""
     if not getattr(vars(suite).get("test_fuzz"), "quarry_made", False):
         return
-    examples = -(-settings().max_examples // shards(config))
+    examples = -(-settings().max_examples // shards.workers(config))
     if config.getoption("--quarry-profile") == "fuzz" and config.getoption("--quarry-budget") is not None:
         examples = UNTIL_THE_BUDGET_ENDS
     suite.test_fuzz = fuzz_item(examples)  # type: ignore[attr-defined]
-
-
-def shards(config: pytest.Config) -> int:
-    """How many fuzz items a suite has: one for each of xdist's workers."""
-    count: int = getattr(config, "workerinput", {}).get("workercount", 1)
-    return count
-
-
-def split(metafunc: pytest.Metafunc) -> None:
-    """Make shards of a fuzz item."""
-    count = shards(metafunc.config)
-    if count > 1:
-        metafunc.fixturenames.append(SHARD)
-        numbers = range(1, count + 1)
-        metafunc.parametrize(SHARD, numbers, ids=[f"{number}-of-{count}" for number in numbers])
 
 
 def begin(item: pytest.Function) -> None:
     """Called by pytest's hook before the item: seeds it where a seed was asked for, and plays what failed before."""
     wanted = item.config.getoption("--quarry-seed")
     if wanted is not None:
-        shard = item.callspec.params.get(SHARD, 1) if hasattr(item, "callspec") else 1
-        seed(f"{wanted}/{shard}")(item.function)
+        seed(f"{wanted}/{shards.number_of(item)}")(item.function)
     suite: Any = item.instance
     _fuzzer(suite).begin()
 

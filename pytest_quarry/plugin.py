@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_quarry import shards
+
 if TYPE_CHECKING:
     from pytest_quarry.bus.bus import Bus
     from pytest_quarry.bus.topology import Topology
@@ -163,11 +165,13 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Fuzz items are split among xdist's workers."""
+    """Fuzz items, and checks that take long, are split among xdist's workers."""
+    workers = shards.workers(metafunc.config)
+    check = getattr(metafunc.function, "quarry_check", None)
     if hasattr(metafunc.function, "quarry_made"):
-        from pytest_quarry import fuzz
-
-        fuzz.split(metafunc)
+        shards.split(metafunc, workers)
+    elif check is not None and check.id not in getattr(metafunc.cls, "known_failures", ()):  # one part may well pass
+        shards.split(metafunc, min(workers, len(check.parts)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -193,9 +197,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-    workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    if workers > 1:  # xdist's begin with what takes longest, or all wait for it in the end
-        items.sort(key=lambda item: _check_of(item) not in LONGEST)
+    workers = shards.workers(config)
+    if workers > 1:  # they begin with what takes longest, or all wait for it in the end
+        longest = [item for item in items if _check_of(item) in LONGEST]
+        items[:] = shards.spread(longest, [item for item in items if item not in longest], workers)
     count = sum(_check_of(item) is not None for item in items)
     config._quarry_budget = Budget(config.getoption("--quarry-budget"), -(-count // workers))  # type: ignore[attr-defined]
     replay: Any = getattr(config, "_quarry_replay", None)
@@ -204,7 +209,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     from pytest_quarry.runner import owner
 
     checks = [item for item in items if _check_of(item) == replay.check]
-    mine = [item for item in checks if owner(item) == replay.consumer]
+    mine = [item for item in checks if owner(item) == replay.consumer and shards.number_of(item) == 1]
     if not mine:
         others = ", ".join(sorted({owner(item) for item in checks})) or "none"
         raise pytest.UsageError(

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from pytest_quarry import shards
 from pytest_quarry.checks.check import Check
+from pytest_quarry.checks.concurrency import in_turn
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.checks.stage import Kept
 from pytest_quarry.consumers import inline
@@ -44,6 +46,7 @@ class Replay:
 
 def run_item(suite: Conformance, node: Any, check: Check) -> None:
     """Conduct a check; ends in pytest's fail or xfail where it does not pass."""
+    check = _part(check, node)
     replay: Replay | None = getattr(node.config, "_quarry_replay", None)
     progress = Progress(node.config, check.title)
     result: Result | str
@@ -70,6 +73,15 @@ def run_item(suite: Conformance, node: Any, check: Check) -> None:
         _end_of_replay(_became(result, node), replay, node)
         return
     _conclude(suite, node, check, result)
+
+
+def _part(check: Check, node: Any) -> Check:
+    """Of a check that is split, what this item is to play."""
+    callspec = getattr(node, "callspec", None)
+    if callspec is None or shards.SHARD not in callspec.params or not check.parts:
+        return check
+    count = min(shards.workers(node.config), len(check.parts))
+    return replace(check, schedules=in_turn(*check.parts[shards.number_of(node) - 1 :: count]))
 
 
 def cannot(node: Any, check: Check, words: str) -> NoReturn:
@@ -117,7 +129,7 @@ def conductor(suite: Conformance, config: Any, progress: Progress | None = None)
 def _kept(suite: Conformance, config: Any) -> Kept:
     """What the items of this class before this one have executed, under the same parameters: their checks share it."""
     callspec = getattr(getattr(suite, "_quarry_node", None), "callspec", None)
-    whose = type(suite), getattr(callspec, "id", None)
+    whose = type(suite), shards.whole(getattr(callspec, "id", ""))
     if getattr(config, "_quarry_kept", (None, None))[0] != whose:
         config._quarry_kept = whose, Kept()  # of one class at a time: memory must not grow
     kept: Kept = config._quarry_kept[1]

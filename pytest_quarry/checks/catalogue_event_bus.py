@@ -27,7 +27,8 @@ EVENT_BUS_CHECKS: tuple[Check, ...] = (
         oracles="DVL",
         severity="critical",
         kinds=BUS,
-        schedules=concurrency.concurrent_duplicates,
+        schedules=concurrency.in_turn(*concurrency.EB02),
+        parts=concurrency.EB02,
         fix="Let the target decide: a unique key, an upsert, a conditional write; read and write a checkpoint in one transaction.",
     ),
     Check(

@@ -105,7 +105,8 @@ POLLER_CHECKS: tuple[Check, ...] = (
         oracles="DVL",
         severity="critical",
         kinds=POLLER,
-        schedules=concurrency.two_pollers,
+        schedules=concurrency.in_turn(*concurrency.PO09),
+        parts=concurrency.PO09,
         fix="Take a lock that dies with its holder, or let the target decide: a unique key, an upsert; read and write the checkpoint in one transaction.",
     ),
     Check(

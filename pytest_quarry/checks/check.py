@@ -39,6 +39,9 @@ class Check:
     kinds: tuple[Kind, ...]
     schedules: Callable[[Stage], Iterator[Schedule]]
     fix: str
+    parts: tuple[
+        Callable[[Stage], Iterator[Schedule]], ...
+    ] = ()  # of the schedules, where several processes share them out
     compares: Callable[[Stage], tuple[Verdict, Schedule] | None] | None = None  # judges several executions together
     own: str = ""
     docs: str = ""

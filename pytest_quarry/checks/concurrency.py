@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.simulation.history import Entry, History
-from pytest_quarry.simulation.schedule import Break, Crash, Overlap, Schedule, Step, Switch, Write
+from pytest_quarry.simulation.schedule import Break, Crash, Overlap, PlannedRun, Schedule, Step, Switch, Write
 
 MOST_POINTS = 16  # at which one worker stands still
 MOST_OF_TWO = 32  # interleavings of two switches, those between operations that changed something first
@@ -18,11 +19,17 @@ PROGRAM_SHARE = 2  # a program, each of whose schedules takes many times as long
 VISIBILITY = 31  # seconds after which the bus delivers again what nobody acknowledged
 
 
-def concurrent_duplicates(stage: Stage) -> Iterator[Schedule]:
-    """EB02: two workers, one message; then two workers, two messages."""
+def one_message(stage: Stage) -> Iterator[Schedule]:
+    """EB02: two workers, one message."""
+    _two_workers(stage)
+    run = stage.run("A", items=2)
+    yield from _interleavings(stage, stage.schedule([run], [*stage.told(run), Overlap((1,), (1,))]))
+
+
+def two_messages(stage: Stage) -> Iterator[Schedule]:
+    """EB02: two workers, two messages."""
     _two_workers(stage)
     run, other = stage.run("A", items=2), stage.run("B", items=1)
-    yield from _interleavings(stage, stage.schedule([run], [*stage.told(run), Overlap((1,), (1,))]))
     both = stage.schedule([run, other], [*stage.told(run), *stage.told(other), Overlap((1,), (2,))])
     yield from _interleavings(stage, both)
 
@@ -41,13 +48,29 @@ def live_claim_holds(stage: Stage) -> Iterator[Schedule]:
         yield replace(base, steps=(*base.steps[:-1], slow, Overlap((1,), (1,), switches=(point,))))
 
 
-def two_pollers(stage: Stage) -> Iterator[Schedule]:
-    """PO09: two polls overlap, with one new run and with two."""
+def one_new_run(stage: Stage) -> Iterator[Schedule]:
+    """PO09: two polls overlap, with one new run."""
+    yield from _polls(stage, stage.run("A", items=2))
+
+
+def two_new_runs(stage: Stage) -> Iterator[Schedule]:
+    """PO09: two polls overlap, with two new runs."""
+    yield from _polls(stage, stage.run("A", items=2), stage.run("B", items=1))
+
+
+def _polls(stage: Stage, *runs: PlannedRun) -> Iterator[Schedule]:
     _two_workers(stage)
-    run, other = stage.run("A", items=2), stage.run("B", items=1)
-    for runs in ([run], [run, other]):
-        steps: list[Step] = [*(Write(each.run_id) for each in runs), Overlap()]
-        yield from _interleavings(stage, stage.schedule(runs, steps))
+    steps: list[Step] = [*(Write(each.run_id) for each in runs), Overlap()]
+    yield from _interleavings(stage, stage.schedule(list(runs), steps))
+
+
+def in_turn(*parts: Callable[[Stage], Iterator[Schedule]]) -> Callable[[Stage], Iterator[Schedule]]:
+    """The schedules of all parts, one part after the other."""
+    return lambda stage: itertools.chain.from_iterable(part(stage) for part in parts)
+
+
+EB02 = (one_message, two_messages)
+PO09 = (one_new_run, two_new_runs)
 
 
 def _two_workers(stage: Stage) -> None:

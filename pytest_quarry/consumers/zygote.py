@@ -22,6 +22,7 @@ from pytest_quarry.consumers import child, keeper, protocol
 from pytest_quarry.consumers.child import Birth, Home
 from pytest_quarry.consumers.hooks import aws, names
 
+MOST_ANEW = 5  # zygotes that were made in vain
 PLAIN = (str, bytes, int, float, bool, type(None))
 
 
@@ -169,18 +170,25 @@ def _bear(hooks: child.Hooks, birth: Birth, control: socket.socket) -> int:
 
 
 class Nursery:
-    """One zygote for all worlds of a consumer; another where this process has changed so that the consumer might notice."""
+    """One zygote for all worlds of a consumer; another where this process has changed so that the consumer might notice.
+
+    Where that is so again and again, a zygote for each world would cost more than it saves: there is none any more.
+    """
 
     def __init__(self) -> None:
         self._zygote: Zygote | None = None
         self._seen: tuple[Any, ...] = ()
+        self._made = 0
 
-    def of(self, home: Home) -> Zygote:
-        """The zygote for a world's first start, when whatever comes before it is done."""
+    def of(self, home: Home) -> Parent:
+        """What the starts in a world are forked from, when whatever comes before the first of them is done."""
+        if self._made > MOST_ANEW:
+            return Here(home)
         seen = _surroundings(home)
         if self._zygote is None or not _same(seen, self._seen):
             self.close()
             self._zygote, self._seen = Zygote(home), seen
+            self._made += 1
         return self._zygote
 
     def close(self) -> None:

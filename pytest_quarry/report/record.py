@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
+
+from pytest_quarry import shards
 
 Status = Literal["passed", "failed", "known", "inconclusive", "skipped"]
 Mark = Literal["", "duplicate", "crash", "restart", "lost", "fault", "error", "stuck", "dead", "told", "effect", "note"]
@@ -121,6 +123,34 @@ class Record:
     def title(self) -> str:
         """Its id and slug."""
         return f"{self.id} {self.slug}"
+
+
+# Of several, what is said of all.
+WORST: tuple[Status, ...] = ("failed", "inconclusive", "known", "skipped", "passed")
+
+
+def merged(records: Sequence[Record]) -> list[Record]:
+    """One record for all shards of an item: the worst that became of them, and the sum of what they did."""
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.consumer, record.id, shards.whole(record.item)), []).append(record)
+    return [_merged(item, group) for (_, _, item), group in groups.items()]
+
+
+def _merged(item: str, group: Sequence[Record]) -> Record:
+    if len(group) == 1:
+        return replace(group[0], item=item)
+    worst = min(group, key=lambda record: WORST.index(record.status))
+    return replace(
+        worst,
+        item=item,
+        reason=worst.reason
+        or next((record.reason for record in group if record.status == worst.status and record.reason), ""),
+        schedules=sum(record.schedules for record in group),
+        executions=sum(record.executions for record in group),
+        seconds=round(sum(record.seconds for record in group), 3),
+        not_exercised=tuple(dict.fromkeys(words for record in group for words in record.not_exercised)),
+    )
 
 
 def plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_quarry.report.record import Record
+from pytest_quarry.report.record import Record, merged
 from pytest_quarry.report.targets import Target
 
 RECORD = "_quarry_record"  # of an item: what its run noted
@@ -98,7 +98,7 @@ class Stream:
         from pytest_quarry.checks.catalogue import by_id
 
         places = {check_id: place for place, check_id in enumerate(by_id())}
-        records = [Record.from_json(data) for data in self._found.values()]
+        records = merged([Record.from_json(data) for data in self._found.values()])
         return sorted(records, key=lambda record: (record.consumer, places.get(record.id, len(places)), record.item))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_quarry.checks.concurrency import MOST_OF_TWO, concurrent_duplicates
+from pytest_quarry.checks.concurrency import MOST_OF_TWO, one_message
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.samples import SAMPLES
 from pytest_quarry.simulation.run import simulate
@@ -23,8 +23,8 @@ def of_one_message() -> list[Overlap]:
     """What EB02 tries of a handler with one transaction, where both workers have the same message."""
     consumer = next(sample for sample in SAMPLES if sample.name == "one-transaction").suite()().consumer()
     stage = Stage(consumer, 0, lambda schedule: simulate(schedule, consumer))
-    overlaps = (schedule.steps[-1] for schedule in concurrent_duplicates(stage))
-    return [overlap for overlap in overlaps if isinstance(overlap, Overlap) and overlap.second == (1,)]
+    overlaps = (schedule.steps[-1] for schedule in one_message(stage))
+    return [overlap for overlap in overlaps if isinstance(overlap, Overlap)]
 
 
 def places(overlaps: Iterator[Overlap], at: int) -> list[Place]:

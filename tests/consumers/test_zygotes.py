@@ -189,6 +189,22 @@ def test_what_prepare_did_is_there(name: str, nursery: Nursery, monkeypatch: pyt
         sys.modules.pop(f"quarry_test_{number}", None)
 
 
+def test_who_changes_with_every_world_is_forked_from_the_tests_process(nursery: Nursery) -> None:
+    class Changing(Prepared):
+        set, get = (staticmethod(function) for function in NOTICED["an attribute of the suite"])
+
+        def start(self, world: World) -> Callable[[dict[str, Any]], None]:
+            tell(world, [self.get(self), int((world.disk / "number").read_text()), os.getppid()])
+            return super().start(world)
+
+    one = Changing().consumer()
+    found = [told(simulate(SCHEDULE, one, Play(nursery=nursery)))[0] for _ in range(10)]
+    assert [numbers[:2] for numbers in found] == [[number, number] for number in range(10)]
+    parents = [numbers[2] for numbers in found]
+    assert parents[-1] == os.getpid() != parents[0]
+    assert len(set(parents)) < 8
+
+
 STATE = {"deep": {"value": 0}}
 
 

@@ -48,10 +48,12 @@ def routed() -> bool:
 
 def look_up() -> None:
     """Let boto3's own session find which models there are: a hundredth of a second at the first use in each process."""
-    session: Any = getattr(sys.modules.get("boto3"), "DEFAULT_SESSION", None)
-    for kind in ("service-2", "paginators-1") if session is not None else ():
+    boto3: Any = sys.modules.get("boto3")
+    if getattr(boto3, "DEFAULT_SESSION", None) is None:
+        return
+    for kind in ("service-2", "paginators-1"):
         with contextlib.suppress(Exception):  # botocore's insides: what another version lacks is looked up when needed
-            session._session.get_component("data_loader").list_available_services(kind)
+            boto3.DEFAULT_SESSION._session.get_component("data_loader").list_available_services(kind)
 
 
 def _patch_endpoint(module: Any) -> None:

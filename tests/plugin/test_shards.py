@@ -1,0 +1,125 @@
+"""Under xdist the checks that take longest are shared out in parts: nothing is left out, and reports say it once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from orders import BROKEN, SOUND
+
+from pytest_quarry import shards
+from pytest_quarry.report.record import Record, merged
+
+QUIET = ("-p", "no:randomly", "-p", "no:random_order", "-q", "-k", "concurrent_duplicates")
+
+
+@pytest.fixture(autouse=True)
+def _xdist() -> None:
+    pytest.importorskip("xdist", reason="pytest-xdist is not installed; the extra `dev` has it")
+
+
+def reported(pytester: pytest.Pytester, *options: str) -> tuple[pytest.RunResult, list[dict[str, Any]]]:
+    result = pytester.runpytest_subprocess(*QUIET, "--quarry-report=json:report.json", *options, timeout=120)
+    checks: list[dict[str, Any]] = json.loads((pytester.path / "report.json").read_text())["checks"]
+    return result, checks
+
+
+def test_the_parts_are_the_whole(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_orders=SOUND)
+    one, (of_one,) = reported(pytester)
+    two, (of_two,) = reported(pytester, "-n", "2")
+    one.assert_outcomes(passed=1, deselected=one.parseoutcomes()["deselected"])
+    two.assert_outcomes(passed=2)
+    two.stdout.fnmatch_lines(["1 check: 1 passed *"])
+    assert of_one["schedules"] == of_two["schedules"] > 50
+    assert of_one["item"] == of_two["item"] == "test_orders.py::TestOrders::test_concurrent_duplicates"
+
+
+def test_a_failure_of_one_part_is_the_checks(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_orders=BROKEN)
+    result, (check,) = reported(pytester, "-n", "2")
+    result.stdout.fnmatch_lines(["run-A was loaded twice: *", "1 check: 1 failed *"])
+    assert check["status"] == "failed"
+    assert check["failure"]["replay"]
+    saved = check["failure"]["saved"]
+    again = pytester.runpytest_subprocess(*QUIET, "-n", "2", f"--quarry-replay={saved}", timeout=60)
+    assert again.parseoutcomes()["failed"] == 1
+
+
+def test_what_is_known_to_fail_is_one_item(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_orders=BROKEN + '\n    known_failures = {"EB02": "ticket 7"}\n')
+    result, (check,) = reported(pytester, "-n", "2")
+    result.assert_outcomes(xfailed=1)
+    assert check["status"] == "known"
+
+
+RECORD = Record(
+    id="EB02",
+    slug="concurrent-duplicates",
+    states="",
+    severity="critical",
+    status="passed",
+    consumer="t.py::T",
+    item="t.py::T::test[1-of-2]",
+    schedules=3,
+    executions=4,
+    seconds=1.25,
+    not_exercised=("a",),
+)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "all_of_it"),
+    [
+        ("passed", "passed", "passed"),
+        ("passed", "failed", "failed"),
+        ("failed", "inconclusive", "failed"),
+        ("inconclusive", "passed", "inconclusive"),
+        ("passed", "skipped", "skipped"),
+        ("known", "skipped", "known"),
+    ],
+)
+def test_of_several_shards_the_worst_counts(one: Any, other: Any, all_of_it: str) -> None:
+    second = replace(RECORD, item="t.py::T::test[2-of-2]", status=other, reason="so", not_exercised=("b", "a"))
+    (found,) = merged([replace(RECORD, status=one), second])
+    assert (found.status, found.item) == (all_of_it, "t.py::T::test")
+    assert (found.schedules, found.executions, found.seconds, found.not_exercised) == (6, 8, 2.5, ("a", "b"))
+    assert found.reason == ("so" if other == all_of_it else "")
+
+
+def test_other_items_stay_apart() -> None:
+    others = [
+        replace(RECORD, item="t.py::T::test[a]"),
+        replace(RECORD, item="t.py::T::test[b]"),
+        replace(RECORD, consumer="t.py::U", item="t.py::U::test"),
+        replace(RECORD, id="EB03", item="t.py::T::test"),
+    ]
+    assert merged(others) == others
+
+
+@pytest.mark.parametrize(
+    ("item", "whole"),
+    [
+        ("t.py::T::test", "t.py::T::test"),
+        ("t.py::T::test[1-of-2]", "t.py::T::test"),
+        ("t.py::T::test[sqlite-2-of-2]", "t.py::T::test[sqlite]"),
+        ("t.py::T::test[2-of-2-sqlite-x]", "t.py::T::test[sqlite-x]"),
+        ("sqlite-1-of-8", "sqlite"),
+        ("12-of-16", ""),
+        ("sqlite", "sqlite"),
+        ("", ""),
+    ],
+)
+def test_the_whole_of_a_shard(item: str, whole: str) -> None:
+    assert shards.whole(item) == whole
+
+
+def test_each_worker_begins_with_one_of_the_longest() -> None:
+    others = list(range(30))
+    found = shards.spread(["a", "b"], others, 2)
+    assert [found.index("a"), found.index("b")] == [0, 4]
+    assert [item for item in found if item not in ("a", "b")] == others
+    assert shards.spread(["a", "b", "c"], [1, 2, 3], 2) == ["a", "c", "b", 1, 2, 3]
+    assert shards.spread([], [1, 2], 3) == [1, 2]
