@@ -154,7 +154,7 @@ def begin(item: pytest.Function) -> None:
     """Called by pytest's hook before the item: seeds it where a seed was asked for, and plays what failed before."""
     wanted = item.config.getoption("--quarry-seed")
     if wanted is not None:
-        seed(f"{wanted}/{shards.number_of(item)}")(item.function)
+        seed(f"{wanted}/{shards.of(item)[0]}")(item.function)
     suite: Any = item.instance
     _fuzzer(suite).begin()
 

@@ -209,7 +209,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     from pytest_quarry.runner import owner
 
     checks = [item for item in items if _check_of(item) == replay.check]
-    mine = [item for item in checks if owner(item) == replay.consumer and shards.number_of(item) == 1]
+    mine = [item for item in checks if owner(item) == replay.consumer and shards.of(item)[0] == 1]
     if not mine:
         others = ", ".join(sorted({owner(item) for item in checks})) or "none"
         raise pytest.UsageError(

@@ -77,11 +77,10 @@ def run_item(suite: Conformance, node: Any, check: Check) -> None:
 
 def _part(check: Check, node: Any) -> Check:
     """Of a check that is split, what this item is to play."""
-    callspec = getattr(node, "callspec", None)
-    if callspec is None or shards.SHARD not in callspec.params or not check.parts:
-        return check
-    count = min(shards.workers(node.config), len(check.parts))
-    return replace(check, schedules=in_turn(*check.parts[shards.number_of(node) - 1 :: count]))
+    number, count = shards.of(node)
+    return (
+        check if count == 1 or not check.parts else replace(check, schedules=in_turn(*check.parts[number - 1 :: count]))
+    )
 
 
 def cannot(node: Any, check: Check, words: str) -> NoReturn:

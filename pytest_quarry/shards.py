@@ -25,13 +25,15 @@ def split(metafunc: pytest.Metafunc, count: int) -> None:
     if count > 1:
         metafunc.fixturenames.append(SHARD)
         numbers = range(1, count + 1)
-        metafunc.parametrize(SHARD, numbers, ids=[f"{number}-of-{count}" for number in numbers])
+        ids = [f"{number}-of-{count}" for number in numbers]
+        metafunc.parametrize(SHARD, [(number, count) for number in numbers], ids=ids)
 
 
-def number_of(item: object) -> int:
-    """Which shard an item is, counted from 1; 1 for one that is whole."""
-    callspec = getattr(item, "callspec", None)
-    return int(callspec.params.get(SHARD, 1)) if callspec is not None else 1
+def of(item: object) -> tuple[int, int]:
+    """Which shard an item is, counted from 1, and of how many; 1 of 1 is whole."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    number, count = params.get(SHARD, (1, 1))
+    return number, count
 
 
 def whole(item: str) -> str:
@@ -43,9 +45,8 @@ def whole(item: str) -> str:
 
 def spread(longest: Sequence[T], others: Sequence[T], count: int) -> list[T]:
     """The items in the order in which each of `count` workers begins with one of the longest, as xdist hands them out."""
-    chunk = max(
-        (len(longest) + len(others)) // (4 * count), 2
-    )  # xdist's LoadScheduling: the first tests of each worker
+    # xdist's LoadScheduling: so many tests are what each worker is given first.
+    chunk = max((len(longest) + len(others)) // (4 * count), 2)
     found: list[T] = []
     rest = list(others)
     for worker in range(count):

@@ -39,9 +39,8 @@ class Check:
     kinds: tuple[Kind, ...]
     schedules: Callable[[Stage], Iterator[Schedule]]
     fix: str
-    parts: tuple[
-        Callable[[Stage], Iterator[Schedule]], ...
-    ] = ()  # of the schedules, where several processes share them out
+    # Of the schedules, where several processes may share them out.
+    parts: tuple[Callable[[Stage], Iterator[Schedule]], ...] = ()
     compares: Callable[[Stage], tuple[Verdict, Schedule] | None] | None = None  # judges several executions together
     own: str = ""
     docs: str = ""

@@ -64,9 +64,14 @@ class ConsumerProcess:
             keeper.remember_directory(self._parent.home.world_root)
             return inline.swap(self._parent.home, birth)
         mine, theirs = socket.socketpair()
-        with theirs:
-            strangers = [mine.fileno(), *(process._socket.fileno() for process in _alive)]
+        strangers = [mine.fileno(), *(process._socket.fileno() for process in _alive)]
+        try:
             self.pid = self._parent.bear(birth, theirs, strangers)
+        except BaseException:
+            mine.close()
+            raise
+        finally:
+            theirs.close()
         return mine
 
     def receive(self) -> Any:

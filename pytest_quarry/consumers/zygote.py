@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
@@ -79,7 +80,8 @@ class Zygote:
                 return pid
             self.close()
         raise RuntimeError(
-            "the process that consumers are forked from was killed twice: what kills every process here?"
+            "the process that consumers are forked from ended twice before a consumer could begin: it was killed, by the consumer "
+            "or for want of memory, or what it printed to stderr says why"
         )
 
     def reap(self, pid: int) -> int:
@@ -97,6 +99,8 @@ class Zygote:
         if pid:
             del _alive[pid]
             self._control.close()
+            with contextlib.suppress(OSError):  # whatever else was forked here may keep its way to it open
+                os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
             keeper.forget_group(pid)
@@ -133,6 +137,9 @@ def _fork(home: Home, become: Callable[[], NoReturn], close: Iterable[int]) -> i
                     os.close(descriptor)
             child.leave_test(home)
             become()
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
         finally:
             os._exit(70)
     gc.unfreeze()

@@ -6,9 +6,12 @@ import contextlib
 import itertools
 import json
 import os
+import random
 import signal
 import sys
+import time
 import types
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +24,7 @@ from pytest_quarry import EventBusConformance
 from pytest_quarry.checks.catalogue import BY_ID
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.checks.stage import Stage
+from pytest_quarry.consumers import child
 from pytest_quarry.consumers.zygote import Nursery
 from pytest_quarry.samples import SAMPLES, Sample
 from pytest_quarry.simulation.drive import Play
@@ -88,11 +92,35 @@ def test_one_process_bears_all_of_many_worlds(nursery: Nursery) -> None:
     assert os.getpid() not in parents
 
 
-def test_time_and_luck_begin_anew_with_each_start(nursery: Nursery) -> None:
-    import random
-    import time
-    import uuid
+def test_it_ends_though_another_process_has_inherited_the_way_to_it() -> None:
+    """As a server does that a hook forks."""
+    nursery = Nursery()
+    simulate(SCHEDULE, consumer(lambda world: None, rows=rows), Play(nursery=nursery))
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(20)
+        os._exit(0)
+    began = time.monotonic()
+    nursery.close()
+    took = time.monotonic() - began
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert took < 10
 
+
+def test_what_goes_wrong_before_the_consumer_begins_is_told(
+    nursery: Nursery, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(home: object) -> None:
+        raise LookupError("no hooks here")
+
+    monkeypatch.setattr(child, "install", broken)
+    with pytest.raises(RuntimeError, match="ended twice before a consumer could begin"):
+        simulate(SCHEDULE, consumer(lambda world: None, rows=rows), Play(nursery=nursery))
+    assert "LookupError: no hooks here" in capfd.readouterr().err
+
+
+def test_time_and_luck_begin_anew_with_each_start(nursery: Nursery) -> None:
     def work(world: World) -> None:
         tell(world, [str(uuid.uuid4()), random.random(), time.monotonic(), os.urandom(2).hex(), os.getpid(), world.now])
 

@@ -6,8 +6,8 @@ meets the checks of it; two workers at once are for those samples that are about
 randomness in the consumer) are spread over the pairs. Slow pairs stay with seed 0, and of those on S3 only what S3 makes
 different; what tests/outside shows is left to it. `benchmarks/samples.py` holds every check against every sample; its tables are in docs/.
 
-The samples that take longest are left to the gate of a release. That is `QUARRY_EVERY_SEED=1` in the environment: every broken sample meets every check it names, and every sound one every check
-at every seed, which takes hours.
+A few samples that take longest are left to the gate of a release. That is `QUARRY_EVERY_SEED=1` in the environment: every
+broken sample meets every check it names, and every sound one every check at every seed, which takes hours.
 """
 
 from __future__ import annotations
@@ -68,8 +68,6 @@ LONG = {
     "outside-python-bucket-poller",
     "outside-python-worker",
     "outside-bash-worker",
-    "poller-pages-until-an-error",
-    "worker-deletes-all-at-once",
     "publisher-endless",
     "poller-stands-by",
 }
