@@ -7,9 +7,12 @@ made before the kit was imported.
 from __future__ import annotations
 
 import contextlib
+import datetime
+import email.utils
 import importlib.abc
 import importlib.machinery
 import io
+import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -92,9 +95,35 @@ def _patch_signers(module: Any) -> None:
     signer.get_auth_instance, signer._quarry = get_auth_instance, True
 
 
+def _patch_times(module: Any) -> None:
+    """What botocore takes a sixth of a millisecond for, for each object of a listing, in the two forms in which AWS says it."""
+    real = getattr(module, "_parse_timestamp_with_tzinfo", None)
+    if real is None or "_quarry" in vars(module):
+        return
+
+    def parse(value: Any, tzinfo: Any) -> Any:
+        if type(value) is str:
+            if ISO_TIME.fullmatch(value):
+                return datetime.datetime.fromisoformat(value[:-1]).replace(tzinfo=module.tzutc())
+            if HTTP_TIME.fullmatch(value):
+                return email.utils.parsedate_to_datetime(value).replace(tzinfo=module.tzutc())
+        return real(value, tzinfo)
+
+    module._parse_timestamp_with_tzinfo, module._quarry = parse, True
+
+
+ISO_TIME = re.compile(
+    r"[12]\d{3}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3])(:[0-5]\d){2}(\.\d{3}|\.\d{6})?Z", re.ASCII
+)
+HTTP_TIME = re.compile(
+    r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), (0[1-9]|1\d|2[0-8]) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [12]\d{3} "
+    r"([01]\d|2[0-3])(:[0-5]\d){2} GMT",
+    re.ASCII,
+)
 PATCHES: dict[str, Callable[[Any], None]] = {
     "botocore.endpoint": _patch_endpoint,
     "botocore.signers": _patch_signers,
+    "botocore.utils": _patch_times,
 }
 
 
