@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from orders import BROKEN, SOUND
 
+pytestmark = pytest.mark.usefixtures("all_plugins")  # that of Hypothesis is one
 QUIET = ("-p", "no:randomly", "-p", "no:random_order", "-q", "--quarry-profile=fuzz")
 # Each delivery loads: found after a few examples.
 WORSE = BROKEN.replace(".fetchone():", ".fetchone() and False:").replace(

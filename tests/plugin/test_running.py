@@ -119,6 +119,7 @@ def test_under_xdist_the_longest_check_is_begun_first(pytester: pytest.Pytester)
     assert [two[0], two[chunk]] == ["test_concurrent_duplicates[1-of-2]", "test_concurrent_duplicates[2-of-2]"]
 
 
+@pytest.mark.usefixtures("all_plugins")
 def test_lines_that_run_only_in_consumers_are_covered(pytester: pytest.Pytester) -> None:
     pytest.importorskip("pytest_cov")
     module, suite = SOUND.split("class TestOrders")
