@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from pytest_quarry.consumers import child, keeper, protocol
 from pytest_quarry.consumers.child import Birth, Home
-from pytest_quarry.consumers.hooks import aws, names
+from pytest_quarry.consumers.hooks import models, names
 
 MOST_ANEW = 5  # zygotes that were made in vain
 PLAIN = (str, bytes, int, float, bool, type(None))
@@ -122,6 +122,8 @@ _alive: dict[int, Zygote] = {}  # by process id
 def _fork(home: Home, become: Callable[[], NoReturn], close: Iterable[int]) -> int:
     """A fork of the test's process, in its own group, in which `become` is called; its id."""
     names.holders()  # found once in the test's process
+    models.share()
+    models.learn()
     keeper.remember_directory(home.world_root)
     close = [*close, *filter(None, [keeper.descriptor()])]
     gc.collect(1)  # what was dropped lately; freezing would keep it, open connections included
@@ -151,7 +153,6 @@ def _fork(home: Home, become: Callable[[], NoReturn], close: Iterable[int]) -> i
 def _serve(home: Home, control: socket.socket) -> NoReturn:
     """Be the zygote until the test's process closes it, or is gone."""
     hooks = child.install(home)
-    aws.look_up()
     gc.freeze()
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -165,6 +166,7 @@ def _serve(home: Home, control: socket.socket) -> NoReturn:
 
 def _bear(hooks: child.Hooks, birth: Birth, control: socket.socket) -> int:
     _, (descriptor,), _, _ = socket.recv_fds(control, 1, 1)
+    models.learn()
     pid = os.fork()
     if pid == 0:
         os.setpgid(0, 0)

@@ -6,7 +6,6 @@ made before the kit was imported.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import email.utils
 import importlib.abc
@@ -20,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
+from pytest_quarry.consumers.hooks import models
 
 Transport = Callable[[AwsCall], AwsAnswer]
 
@@ -47,16 +47,6 @@ def route(transport: Transport | None) -> Transport | None:
 def routed() -> bool:
     """Whether AWS calls of this process go to a world now."""
     return _transport is not None
-
-
-def look_up() -> None:
-    """Let boto3's own session find which models there are: a hundredth of a second at the first use in each process."""
-    boto3: Any = sys.modules.get("boto3")
-    if getattr(boto3, "DEFAULT_SESSION", None) is None:
-        return
-    for kind in ("service-2", "paginators-1"):
-        with contextlib.suppress(Exception):  # botocore's insides: what another version lacks is looked up when needed
-            boto3.DEFAULT_SESSION._session.get_component("data_loader").list_available_services(kind)
 
 
 def _patch_endpoint(module: Any) -> None:
@@ -122,6 +112,7 @@ HTTP_TIME = re.compile(
 )
 PATCHES: dict[str, Callable[[Any], None]] = {
     "botocore.endpoint": _patch_endpoint,
+    "botocore.loaders": models.patch,
     "botocore.signers": _patch_signers,
     "botocore.utils": _patch_times,
 }
