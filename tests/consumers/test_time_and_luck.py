@@ -379,3 +379,64 @@ def test_what_differs_between_executions_is_named() -> None:
     difference = first.difference(see(work).history)
     assert difference is not None
     assert difference.how == "“crossed write a” is of 1 bytes in one, of 5 in the other"
+
+
+class SlowLock:
+    """A lock that a busy machine gives late."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.release = self.lock.release
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if blocking and threading.current_thread() is not threading.main_thread():
+            link.real_sleep(0.02)
+        return self.lock.acquire(blocking, timeout)
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def test_who_is_told_between_two_looks_has_not_waited_in_vain() -> None:
+    def work(world: World) -> None:
+        for number in range(6):
+            condition, told = threading.Condition(SlowLock()), []  # type: ignore[arg-type]
+
+            def wait(condition: threading.Condition = condition, told: list[bool] = told) -> None:
+                with condition:
+                    told.append(condition.wait(10))
+
+            thread = threading.Thread(target=wait)
+            thread.start()
+            link.real_sleep(0.045 + number * 0.005)
+            with condition:
+                condition.notify()
+            thread.join()
+            tell(world, told)
+
+    seen = see(work)
+    assert [label for label in seen.boundaries if label == "sleep"] == []
+    assert seen.told == [[True]] * 6
+
+
+def test_two_wait_in_vain_and_only_those_who_hold_the_lock_may() -> None:
+    def work(world: World) -> None:
+        condition, notes = threading.Condition(), []
+
+        def wait() -> None:
+            with condition:
+                notes.append(condition.wait(10))
+
+        threads = [threading.Thread(target=wait) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with pytest.raises(RuntimeError, match="un-acquired lock"):
+            condition.wait(1)
+        tell(world, notes)
+
+    assert see(work).told == [[False, False]]

@@ -33,12 +33,7 @@ from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Restart, Schedule
 from pytest_quarry.simulation.world import World
 
-THREADED = {"worker-beats"}  # whether its heart beats once more is luck, wherever it was forked
-SOUND = [
-    sample
-    for sample in SAMPLES
-    if sample.sound and not sample.name.startswith("outside-") and sample.name not in THREADED
-]
+SOUND = [sample for sample in SAMPLES if sample.sound and not sample.name.startswith("outside-")]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ sleeps are ours: sleeping is a boundary, at which the world moves its own clock 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 import select
@@ -116,12 +117,27 @@ def _install_waits(link: Link, sleep: Callable[[float], None]) -> None:
     def wait(self: Any, timeout: float | None = None) -> bool:
         if timeout is None or timeout <= 0 or link.inside:
             return real_wait(self, timeout)
-        if _others_alive():
-            for _ in while_others_work(link):
-                if real_wait(self, GRACE):
-                    return True
-        sleep(timeout)
-        return real_wait(self, 0)
+        if not _others_alive():
+            sleep(timeout)
+            return real_wait(self, 0)
+        if not self._is_owned():
+            raise RuntimeError("cannot wait on un-acquired lock")
+        # As the real one, but that it is one wait, however often it looks: who is told between two looks is told.
+        waiter, told = threading.Lock(), False
+        waiter.acquire()
+        self._waiters.append(waiter)
+        state = self._release_save()
+        try:
+            told = any(waiter.acquire(timeout=GRACE) for _ in while_others_work(link))
+            if not told:
+                sleep(timeout)
+                told = waiter.acquire(blocking=False)
+            return told
+        finally:
+            self._acquire_restore(state)
+            if not told:
+                with contextlib.suppress(ValueError):
+                    self._waiters.remove(waiter)
 
     threading.Condition.wait = link.yielding(wait)  # type: ignore[method-assign]
     threading.Thread.start = link.starting(threading.Thread.start)  # type: ignore[method-assign]
