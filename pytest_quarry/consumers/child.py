@@ -28,7 +28,7 @@ import pytest
 
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
-from pytest_quarry.consumers.hooks import aws, clocks, files, locks, names, no_escape, randomness, sqlite
+from pytest_quarry.consumers.hooks import aws, clocks, files, locks, models, names, no_escape, randomness, sqlite
 from pytest_quarry.consumers.hooks.aio import answers
 from pytest_quarry.consumers.link import Disconnected, Link
 from pytest_quarry.consumers.protocol import Boundary, Call, Peek, Raised, Returned, Started, Unusable
@@ -112,6 +112,7 @@ def install(home: Home) -> Hooks:
 
 def leave_test(home: Home) -> None:
     """This process is not the test's any more: its signals, output, logs and debugger."""
+    models.forked()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     _leave_output()

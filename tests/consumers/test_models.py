@@ -31,6 +31,7 @@ def nothing_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "_read", models.HEAD)
     monkeypatch.setattr(models, "_files", {})
     monkeypatch.setattr(models, "_lists", {})
+    monkeypatch.setattr(models, "_known", set())
 
 
 @pytest.fixture(params=["here", "zygote"])
@@ -94,6 +95,30 @@ def test_what_is_found_is_what_the_file_says(play: Play) -> None:
     assert services == available == sorted({path.parent.parent.name for path in DATA.glob("*/*/service-2.json*")})
 
 
+def test_botocore_changes_a_model_for_its_own_session_only(play: Play) -> None:
+    """It takes the bucket out of the paths of S3's operations, in what it has read."""
+
+    def work(world: World) -> list[str]:
+        return [path_of_listing(), path_of_listing()]
+
+    def path_of_listing() -> str:
+        pristine = botocore.session.get_session().get_service_model("s3").operation_model("ListObjectsV2").http
+        path: str = pristine["requestUri"]
+        boto3.Session().client("s3", region_name="eu-central-1").list_buckets()
+        return path
+
+    assert [told(play, work) for _ in range(2)] == [[["/{Bucket}?list-type=2"] * 2]] * 2
+    assert "_quarry" not in vars(botocore.loaders)
+    assert path_of_model() == "/{Bucket}?list-type=2"
+
+
+def path_of_model() -> str:
+    """In the test's own process, after another session has made a client."""
+    boto3.Session().client("s3", region_name="eu-central-1")
+    model = botocore.session.get_session().get_service_model("s3")
+    return str(model.operation_model("ListObjectsV2").http["requestUri"])
+
+
 def test_models_of_ones_own_are_read_each_time(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "house" / "2026-01-01"
     folder.mkdir(parents=True)
@@ -131,14 +156,15 @@ def test_room_that_is_used_up_and_nonsense_do_no_harm(play: Play, monkeypatch: p
         "file /etc/passwd",
     ]
     models._tell("file", "\n".join(nonsense))
-    for _ in range(models.ROOM):
-        models._tell("list", "")
+    for number in range(models.ROOM):
+        models._tell("none", str(number))
     assert told(play, lambda world: counted("sqs")) > [0]
     assert told(play, lambda world: counted("sqs")) > [0]  # nobody could be told
     assert not models._files
 
 
-def test_without_what_is_patched_botocore_works_as_ever() -> None:
+def test_without_what_is_patched_botocore_works_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_forked", True)
     for loaders in (SimpleNamespace(), SimpleNamespace(JSONFileLoader=object, Loader=object)):
         before = dict(vars(loaders))
         models.patch(loaders)

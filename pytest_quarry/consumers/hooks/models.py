@@ -2,7 +2,8 @@
 
 A session reads megabytes of JSON and looks into a thousand folders before its first client is there: a tenth of a second, in
 each new process of a consumer that makes its client as it starts. So what one process has read is told to those that the
-next ones are forked from. They read it too, before the next fork; consumers then share it, as clients of one session do.
+next ones are forked from. They read it too, before the next fork, and do not touch it. The first session of a consumer is handed
+it; botocore changes what a session has read, so the second reads for itself, and so does the test's own process.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _read = HEAD
 _telling = threading.Lock()
 _files: dict[str, Any] = {}
 _lists: dict[str, Any] = {}
+_known: set[str] = set()  # lines that need not be told
+_forked = False
 
 
 def share() -> None:
@@ -30,6 +33,12 @@ def share() -> None:
     global _told
     if _told is None:
         _told = mmap.mmap(-1, ROOM)
+
+
+def forked() -> None:
+    """This process is a consumer, or such are forked from it and it does nothing else."""
+    global _forked
+    _forked = True
 
 
 def learn() -> None:
@@ -43,6 +52,7 @@ def learn() -> None:
     _read = end
     for line in lines:
         kind, _, name = line.partition(" ")
+        _known.add(f"{line}\n")
         with contextlib.suppress(Exception):  # two may have told at once; and botocore's insides may be others
             if kind == "list":
                 _listed(loaders, name)
@@ -52,11 +62,12 @@ def learn() -> None:
 
 
 def patch(loaders: Any) -> None:
-    """Let botocore find here what was read before, and tell of what was not."""
+    """Let botocore find here what was read before, and tell of what was not. In the test's own process it is left alone."""
     file_loader: Any = getattr(loaders, "JSONFileLoader", None)
     loader: Any = getattr(loaders, "Loader", None)
     if (
-        "_quarry" in vars(loaders)
+        not _forked
+        or "_quarry" in vars(loaders)
         or not hasattr(file_loader, "_load_file")
         or not hasattr(loader, "list_available_services")
     ):
@@ -67,10 +78,12 @@ def patch(loaders: Any) -> None:
         name = os.path.relpath(full_path, _data(loaders)) if full_path.startswith(_data(loaders) + os.sep) else None
         if name is None:
             return load(self, full_path, open_method)
-        if name not in _files:
-            _files[name] = load(self, full_path, open_method)
-            _tell("file", name)
-        return _files[name]
+        found = _files.pop(name, None)
+        if found is None:
+            found = load(self, full_path, open_method)
+            if found is not None:
+                _tell("file", name)
+        return found
 
     def list_available_services(self: Any, type_name: str) -> Any:
         if [path for path in self._search_paths if os.path.isdir(path)] != [_data(loaders)]:
@@ -113,9 +126,12 @@ def _listed(loaders: Any, type_name: str) -> None:
 def _tell(kind: str, name: str) -> None:
     """Best effort: what nobody was told, each reads for itself."""
     line = f"{kind} {name}\n".encode()
-    if _told is None or not _telling.acquire(blocking=False):  # another thread may have held it at the fork
+    if (
+        _told is None or line.decode() in _known or not _telling.acquire(blocking=False)
+    ):  # it may have been held at the fork
         return
     try:
+        _known.add(line.decode())
         end = HEAD + int.from_bytes(_told[:HEAD])
         if end + len(line) <= ROOM:
             _told[end : end + len(line)] = line
