@@ -58,7 +58,7 @@ PROGRAMS = {sample.name for sample in SAMPLES if sample.name.startswith("outside
 SHOWN = {
     f"outside-{name}" for name in ("bash-poller", "bash-poller-in-place", "python-poller", "python-poller-looks-back")
 } | {f"outside-{name}" for name in ("node-lambda", "node-lambda-remembers", "bash-publisher", "bash-publisher-pasted")}
-# A fifth of a minute for one check, and more: others do nearly the same in less.
+# A quarter of a minute for one check, and more: others do the same in less.
 LONG = {
     "outside-typescript-poller",
     "outside-typescript-poller-remembers-first",
@@ -70,8 +70,6 @@ LONG = {
     "outside-bash-worker",
     "publisher-endless",
     "poller-stands-by",
-    "poller-rereads-manifests",
-    "worker-deletes-all-at-once",
 }
 
 # One conductor serves all checks of a case: EB04 and EB05, PO02 and PO03 share their executions.
