@@ -16,7 +16,7 @@ import sys
 import threading
 from typing import Any
 
-ROOM = 65_536  # bytes; one name takes a tenth of a thousandth of it
+ROOM = 65_536  # bytes; one name takes about fifty
 HEAD = 8  # bytes that say how many of the others are written
 
 _told: mmap.mmap | None = None  # shared by all that are forked from the test's process: lines `kind name`
@@ -86,7 +86,7 @@ def patch(loaders: Any) -> None:
         return found
 
     def list_available_services(self: Any, type_name: str) -> Any:
-        if [path for path in self._search_paths if os.path.isdir(path)] != [_data(loaders)]:
+        if not _only_shipped(loaders, self):
             return find(self, type_name)
         if type_name not in _lists:
             _lists[type_name] = find(self, type_name)
@@ -104,6 +104,11 @@ def _data(loaders: Any) -> str:
     return str(loaders.Loader.BUILTIN_DATA_PATH)
 
 
+def _only_shipped(loaders: Any, loader: Any) -> bool:
+    """Whether there are no models of a team's own."""
+    return [path for path in loader._search_paths if os.path.isdir(path)] == [_data(loaders)]
+
+
 def _loaded(loaders: Any, name: str) -> None:
     path = os.path.join(_data(loaders), name)
     if name in _files or os.path.relpath(path, _data(loaders)) != name or ".." in name.split(os.sep):
@@ -119,16 +124,15 @@ def _listed(loaders: Any, type_name: str) -> None:
     if type_name not in _lists:
         _, find = vars(loaders).get("_quarry", (None, loaders.Loader.list_available_services))
         loader = loaders.Loader()
-        if [path for path in loader._search_paths if os.path.isdir(path)] == [_data(loaders)]:
+        if _only_shipped(loaders, loader):
             _lists[type_name] = find(loader, type_name)
 
 
 def _tell(kind: str, name: str) -> None:
     """Best effort: what nobody was told, each reads for itself."""
     line = f"{kind} {name}\n".encode()
-    if (
-        _told is None or line.decode() in _known or not _telling.acquire(blocking=False)
-    ):  # it may have been held at the fork
+    # The lock may have been held by another thread at the fork.
+    if _told is None or line.decode() in _known or not _telling.acquire(blocking=False):
         return
     try:
         _known.add(line.decode())
