@@ -1,7 +1,10 @@
 """What every test of the project shares."""
 
 import os
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 
 import pytest
 from hypothesis import settings
@@ -15,6 +18,40 @@ def pytest_collection_finish() -> None:
     """The pytests that tests start load the plugins they are about: finding all that are installed takes them as long again."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ["PYTEST_PLUGINS"] = "pytest_quarry.plugin,xdist.plugin"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "apart: runs in a process of its own, since it takes much memory and keeps it")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Every consumer is forked from the process of its test: what has grown is slow to fork for all tests after it."""
+    if pyfuncitem.get_closest_marker("apart") is None:
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    receive, send = get_context("fork").Pipe(duplex=False)
+    process = get_context("fork").Process(target=_apart, args=(pyfuncitem.obj, arguments, send))
+    process.start()
+    send.close()
+    try:
+        told = receive.recv()
+    except EOFError:
+        told = "nothing was told"
+    process.join()
+    receive.close()
+    if told is not None or process.exitcode != 0:
+        pytest.fail(f"in a process of its own, which ended with {process.exitcode}: {told}", pytrace=False)
+    return True
+
+
+def _apart(test: Callable[..., None], arguments: dict[str, object], send: Connection) -> None:
+    try:
+        test(**arguments)
+    except BaseException:
+        send.send(traceback.format_exc())
+    else:
+        send.send(None)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@
     benchmarks/samples.py --seeds 0:200           sound samples under 200 seeds: hours; stop it whenever you like
     benchmarks/samples.py --seeds 0:200 --shard 1/4    a quarter of that, beside three others, also on other machines
     benchmarks/samples.py --seeds 0:200 --in-process    without programs, which take minutes for each seed
+    benchmarks/samples.py --seeds 0:200 --in-turn    one check for each sample and seed, each time the next
     benchmarks/samples.py --again NAME            measure a sample that was changed once more
     benchmarks/samples.py --write                 measure nothing, only write the pages
 
@@ -15,13 +16,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import tables
 from record import Found, Record, numbers, part, ranges
 
-from pytest_quarry.checks.catalogue import BY_ID, of_kind
+from pytest_quarry.checks.catalogue import BY_ID, Check, of_kind
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.samples import SAMPLES, Sample
 
@@ -42,6 +42,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seeds", default="0:1", metavar="A:B", help="seeds from A up to B, without B (default 0:1)")
     parser.add_argument("--shard", default="1/1", metavar="K/N", help="the K-th of N parts of the samples")
     parser.add_argument("--in-process", action="store_true", help="sound samples without programs in other languages")
+    parser.add_argument(
+        "--in-turn", action="store_true", help="sound samples meet one check under each seed, the next each time"
+    )
     parser.add_argument("--again", nargs="*", default=[], metavar="NAME", help="samples to measure once more")
     parser.add_argument("--write", action="store_true", help="only write the pages")
     return parser.parse_args()
@@ -88,32 +91,54 @@ def clear(options: argparse.Namespace) -> None:
         SOUNDNESS.add(name, lambda old: {})
     pairs = [(sample, seed) for seed in range(int(first), int(end)) for sample in samples]
     for sample, seed in part(pairs, options.shard):
-        if lacks(sample) or seed in numbers(SOUNDNESS.read().get(sample.name, {}).get("seeds", "")):
+        known = SOUNDNESS.read().get(sample.name, {})
+        if lacks(sample) or seed in {*numbers(known.get("seeds", "")), *numbers(known.get("in_turn", ""))}:
             continue
-        found = list(judged(sample, seed))
-        SOUNDNESS.add(sample.name, lambda old, new=found, now=seed: with_seed(old, now, new))
+        checks = of_kind(sample.suite().kind)
+        if options.in_turn:
+            at = (SAMPLES.index(sample) + seed) % len(checks)
+            checks = checks[at : at + 1]
+        found = list(judged(sample, seed, checks))
+        add = with_one_check if options.in_turn else with_seed
+        SOUNDNESS.add(sample.name, lambda old, new=found, now=seed, add=add: add(old, now, new))
         print(sample.name, seed, sum(result.executions for result in found), flush=True)
 
 
-def judged(sample: Sample, seed: int) -> Iterator[Result]:
-    """What all checks of its kind say of a sample under one seed."""
+def judged(sample: Sample, seed: int, checks: Iterable[Check]) -> Iterator[Result]:
+    """What checks say of a sample under one seed."""
     conductor = Conductor(sample.suite()().consumer(), seed=seed)
-    return (conductor.conduct(check) for check in of_kind(sample.suite().kind))
+    return (conductor.conduct(check) for check in checks)
+
+
+def accusations(old: Found, seed: int, results: list[Result]) -> dict[str, str]:
+    """All accusations of a sound sample, those of one seed more."""
+    accused: dict[str, str] = dict(old.get("accused", {}))
+    for result in results:
+        if result.status in ("failed", "inconclusive"):
+            accused[f"{result.check.id}/{seed}"] = result.verdict.sentence if result.verdict else result.status
+    return accused
+
+
+def with_one_check(old: Found, seed: int, results: list[Result]) -> Found:
+    """What is known of a sound sample, the check more that it met in turn."""
+    return {
+        **old,
+        "in_turn": ranges([*numbers(old.get("in_turn", "")), seed]),
+        "executions_in_turn": old.get("executions_in_turn", 0) + sum(result.executions for result in results),
+        "accused": accusations(old, seed, results),
+    }
 
 
 def with_seed(old: Found, seed: int, results: list[Result]) -> Found:
     """What is known of a sound sample, one seed more."""
-    accused: dict[str, Any] = dict(old.get("accused", {}))
-    for result in results:
-        if result.status in ("failed", "inconclusive"):
-            accused[f"{result.check.id}/{seed}"] = result.verdict.sentence if result.verdict else result.status
     return {
+        **old,
         "seeds": ranges([*numbers(old.get("seeds", "")), seed]),
         "passed": sum(result.status == "passed" for result in results),
         "skipped": {result.check.id: result.reason for result in results if result.status == "skipped"},
         "schedules": old.get("schedules", 0) + sum(result.schedules for result in results),
         "executions": old.get("executions", 0) + sum(result.executions for result in results),
-        "accused": accused,
+        "accused": accusations(old, seed, results),
     }
 
 

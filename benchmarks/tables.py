@@ -81,6 +81,7 @@ def cleared(found: dict[str, Found]) -> str:
     sound = [sample for sample in SAMPLES if sample.sound]
     known = [found[sample.name] for sample in sound if found.get(sample.name)]
     each = [len(numbers(what["seeds"])) for what in known]
+    in_turn = [len(numbers(what.get("in_turn", ""))) for what in known]
     reasons: dict[str, list[str]] = {}
     lines = []
     for sample in sound:
@@ -101,10 +102,13 @@ def cleared(found: dict[str, Found]) -> str:
         MADE,
         f"{len(sound)} consumers that are right, in the styles people write. Every check of `--quarry-profile full` (but the "
         "drawn schedules of `test_fuzz`) is held against each of them under several seeds: other run ids, other randomness in "
-        f"the consumer. **{len(accusations)} accusations** in {sum(each):,} rounds of all checks, "
+        f"the consumer. **{len(accusations)} accusations**, in {sum(each):,} rounds of all checks, "
         f"{sum(what['executions'] for what in known):,} executions.",
         f"A release plays {SEEDS} seeds of each: `benchmarks/samples.py --seeds 0:{SEEDS}`, on as many machines as there are, by "
         f"`--shard`. Played so far: {min(each, default=0)} to {max(each, default=0)} of them, as the column *seeds* says.",
+        f"Between these, each meets one check under each further seed, every time the next one, so that all of {SEEDS} seeds are "
+        f"met sooner (`--in-turn`): {sum(in_turn):,} checks so far, under {min(in_turn, default=0)} to "
+        f"{max(in_turn, default=0)} seeds each, {sum(what.get('executions_in_turn', 0) for what in known):,} executions.",
         *(f"**{accusation}**" for accusation in accusations),
     ]
     columns = ["sample", "what it does", "kind", "checks passed", "skipped", "seeds", "executions", "accusations"]

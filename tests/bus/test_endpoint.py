@@ -141,6 +141,7 @@ def every_call(world: World, make: Callable[[str], Any]) -> None:
     make("iam").list_roles()
 
 
+@pytest.mark.apart
 def test_calls_are_named_and_labelled_as_in_the_process(tmp_path: Path) -> None:
     inside: list[str] = []
     world = World(tmp_path)

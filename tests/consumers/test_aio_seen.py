@@ -75,6 +75,7 @@ def before(seen: Seen, label: str) -> list[Any]:
     return [entry for entry in seen.turn if entry.what == "crossed" and entry.text != label]
 
 
+@pytest.mark.apart
 def test_many_calls_at_once() -> None:
     async def work(world: World) -> None:
         async with client(world, "s3") as s3:

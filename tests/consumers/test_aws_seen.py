@@ -78,6 +78,7 @@ def test_s3_with_bodies_of_every_sort() -> None:
     assert seen.boundaries[:2] == ["s3.PutObject quarry-storage/bytes/ü b", "s3.PutObject quarry-storage/file"]
 
 
+@pytest.mark.apart
 def test_clients_of_every_age_and_sort() -> None:
     session = boto3.Session(aws_access_key_id="AKIAREALREALREAL", aws_secret_access_key="real", region_name="us-east-1")
     older = session.client("s3")

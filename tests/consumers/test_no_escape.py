@@ -86,6 +86,7 @@ def test_every_client_in_every_thread_is_answered(how: str, age: str, world: Wor
     assert [*found, call()] == [[QUEUE], [QUEUE]]
 
 
+@pytest.mark.apart
 def test_the_threads_of_the_transfer_manager(world: World, tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(b"x" * (9 << 20))
     s3 = boto3.client("s3")

@@ -143,6 +143,7 @@ POSSIBLE: list[tuple[str, Callable[[Run], Any]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.apart
 def test_every_sort_of_run_is_drawn() -> None:
     missing = dict(POSSIBLE)
 
