@@ -189,6 +189,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
         fuzz.end(pyfuncitem)
 
 
+@pytest.hookimpl(trylast=True)  # when what -k and -m leave out is left out: xdist's workers share out the rest
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     from pytest_quarry.real_time import Budget
 
@@ -249,10 +250,15 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """xdist's workers see no terminal: they are told how wide it is."""
+    """xdist's workers see no terminal: they are told how wide it is; and where each finds what another has executed."""
     from pytest_quarry.runner import width_of
 
     node.workerinput["quarry_width"] = width_of(node.config)
+    shards.share(node)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shards.share_no_more(config)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -130,9 +130,11 @@ def _kept(suite: Conformance, config: Any) -> Kept:
     callspec = getattr(getattr(suite, "_quarry_node", None), "callspec", None)
     whose = type(suite), shards.whole(getattr(callspec, "id", ""))
     if getattr(config, "_quarry_kept", (None, None))[0] != whose:
-        config._quarry_kept = whose, Kept()  # of one class at a time: memory must not grow
-    kept: Kept = config._quarry_kept[1]
-    return kept
+        folder = shards.folder(config)
+        kept = Kept(folder=folder, whose=f"{owner(suite._quarry_node)}[{whose[1]}]") if folder else Kept()
+        config._quarry_kept = whose, kept  # of one class at a time: memory must not grow
+    found: Kept = config._quarry_kept[1]
+    return found
 
 
 def _check_clock(name: str) -> None:

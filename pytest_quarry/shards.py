@@ -1,14 +1,17 @@
-"""What pytest-xdist's workers share out: the examples of a fuzz item, and the parts of the checks that take longest."""
+"""What pytest-xdist's workers share out, examples of the fuzz item and parts of the longest checks, and what they share."""
 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 SHARD = "quarry_shard"  # the parameter of an item that is one of several
+SHARED = "quarry_shared"  # what a worker is told of the folder
 OF = re.compile(r"\b\d+-of-\d+\b")
 
 T = TypeVar("T")
@@ -18,6 +21,26 @@ def workers(config: pytest.Config) -> int:
     """How many processes of xdist run these items: 1 without it."""
     count: int = getattr(config, "workerinput", {}).get("workercount", 1)
     return count
+
+
+def share(node: Any) -> None:
+    """Give one of xdist's workers, as it is configured, the folder for what all of them share."""
+    if not hasattr(node.config, "_quarry_shared"):
+        node.config._quarry_shared = tempfile.TemporaryDirectory(prefix="quarry-shared-")
+    node.workerinput[SHARED] = node.config._quarry_shared.name
+
+
+def share_no_more(config: pytest.Config) -> None:
+    """Called in the end: nothing of it is left."""
+    shared: tempfile.TemporaryDirectory[str] | None = getattr(config, "_quarry_shared", None)
+    if shared is not None:
+        shared.cleanup()
+
+
+def folder(config: pytest.Config) -> Path | None:
+    """The folder for what the workers share; none without xdist, and none on another machine."""
+    name: str | None = getattr(config, "workerinput", {}).get(SHARED)
+    return Path(name) if name is not None and Path(name).is_dir() else None
 
 
 def split(metafunc: pytest.Metafunc, count: int) -> None:

@@ -16,7 +16,7 @@ class Ahead:
 
     def __init__(self, source: Iterator[Schedule], executions: Callable[[], int]) -> None:
         self._source, self._executions = source, executions
-        self._waiting: deque[Schedule] = deque()
+        self.waiting: deque[Schedule] = deque()  # known and not yet taken
         self._error: Exception | None = None
         self.planned = 0  # schedules that are known so far
         self.all_known = False  # there will be no more
@@ -25,10 +25,10 @@ class Ahead:
         return self
 
     def __next__(self) -> Schedule:
-        if not self._waiting:
+        if not self.waiting:
             self._look()
-        if self._waiting:
-            return self._waiting.popleft()
+        if self.waiting:
+            return self.waiting.popleft()
         error, self._error = self._error, None
         raise error or StopIteration
 
@@ -36,7 +36,7 @@ class Ahead:
         before = self._executions()
         while self._executions() == before and not self.all_known:
             try:
-                self._waiting.append(next(self._source))
+                self.waiting.append(next(self._source))
             except StopIteration:
                 self.all_known = True
             except Exception as error:  # its turn comes after the schedules before it

@@ -124,6 +124,7 @@ class Conductor:
         finally:
             self._nursery = nursery
         if doubt is None:
+            self._kept.share(self.stage.history(first))
             return None
         self._kept.as_it_is = True
         return self._result(check, "inconclusive", 1, doubt, first, self.stage.history(first))
@@ -146,6 +147,7 @@ class Conductor:
         unexplained: tuple[Schedule, History] | None = None
         unjudged: tuple[Verdict, Schedule, History] | None = None
         schedules = Ahead(check.schedules(stage), lambda: self._executions)
+        stage.coming = schedules.waiting
         for schedule in schedules:
             self._watch(tried, schedules.planned, schedules.all_known)
             if tried and self.is_over():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pytest_quarry.bus import names
+from pytest_quarry.checks.shared import Shared
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation import explore
 from pytest_quarry.simulation.history import History
@@ -24,8 +26,12 @@ class NotApplicable(Exception):
 @dataclass
 class Kept:
     """What was executed of one consumer, for all its checks: histories, the latest of them; `again` is the undisturbed
-    execution a second time. `as_it_is`: its processes are forked from the test's, as that is at each start."""
+    execution a second time. `as_it_is`: its processes are forked from the test's, as that is at each start. Where the session
+    has several processes, `folder` is theirs, and what is `shared` there is under the name of `whose` consumer it is."""
 
+    folder: Path | None = None
+    whose: str = ""
+    shared: Shared | None = None
     histories: OrderedDict[tuple[Schedule, bool], History] = field(default_factory=OrderedDict)
     again: History | None = None
     as_it_is: bool = False
@@ -34,6 +40,12 @@ class Kept:
         """Forget it: a zygote may have missed what the test's process did for the consumer."""
         self.histories.clear()
         self.again, self.as_it_is = None, True
+        self.folder = self.shared = None
+
+    def share(self, undisturbed: History) -> None:
+        """From now on with the other processes of the session, as far as their consumer does the same undisturbed."""
+        if self.folder is not None and self.shared is None:
+            self.shared = Shared(self.folder, self.whose, undisturbed)
 
 
 class Stage:
@@ -46,7 +58,8 @@ class Stage:
     ) -> None:
         self.consumer, self.seed = consumer, seed
         self._execute = execute
-        self._kept = (kept or Kept()).histories
+        self._kept = kept or Kept()
+        self.coming: Iterable[Schedule] = ()  # what will be executed next, as far as that is known
 
     @property
     def polls(self) -> bool:
@@ -98,10 +111,40 @@ class Stage:
 
     def history(self, schedule: Schedule, *, reads: bool = False) -> History:
         """What happens when a schedule is executed; with `reads` opening a file for reading is an operation too."""
+        histories = self._kept.histories
         key = schedule, reads
-        if key not in self._kept:
-            self._kept[key] = self._execute(schedule, reads=True) if reads else self._execute(schedule)
-            if len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        if key not in histories:
+            self._remember(key, self._shared(schedule, reads))
+        histories.move_to_end(key)
+        return histories[key]
+
+    def _remember(self, key: tuple[Schedule, bool], history: History) -> None:
+        histories = self._kept.histories
+        histories[key] = history
+        if len(histories) > MOST_KEPT:
+            histories.popitem(last=False)
+
+    def _shared(self, schedule: Schedule, reads: bool) -> History:
+        shared = self._kept.shared
+        if shared is None:
+            return self._executed(schedule, reads)
+        found = shared.find(schedule, reads=reads)
+        if found is None and not shared.claim(schedule, reads=reads):  # another process is at it
+            self._go_ahead(shared)
+            found = shared.find(schedule, reads=reads)
+        if found is None:
+            found = self._executed(schedule, reads)
+            shared.keep(schedule, found, reads=reads)
+        return found
+
+    def _go_ahead(self, shared: Shared) -> None:
+        """Execute one of the next schedules that no other process is at."""
+        for schedule in tuple(self.coming):
+            if (schedule, False) not in self._kept.histories and shared.claim(schedule, reads=False):
+                found = self._executed(schedule, reads=False)
+                shared.keep(schedule, found, reads=False)
+                self._remember((schedule, False), found)
+                return
+
+    def _executed(self, schedule: Schedule, reads: bool) -> History:
+        return self._execute(schedule, reads=True) if reads else self._execute(schedule)

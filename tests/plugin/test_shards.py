@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,28 @@ def test_the_parts_are_the_whole(pytester: pytest.Pytester) -> None:
     two.stdout.fnmatch_lines(["1 check: 1 passed *"])
     assert of_one["schedules"] == of_two["schedules"] > 50
     assert of_one["item"] == of_two["item"] == "test_orders.py::TestOrders::test_concurrent_duplicates"
+
+
+def test_what_one_worker_executed_the_other_does_not(pytester: pytest.Pytester, tmp_path: Path) -> None:
+    pytester.makepyfile(test_orders=SOUND)
+    pytester.makeconftest(f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}")
+    crashes = ("-k", "crash_")
+    _, one = reported(pytester, *crashes)
+    _, two = reported(pytester, *crashes, "-n", "2")
+    executed = [sum(check["executions"] for check in checks) for checks in (one, two)]
+    assert [check["schedules"] for check in one] == [check["schedules"] for check in two]
+    # Each begins with what the consumer does undisturbed; then one may be a schedule ahead of what the other is at.
+    assert executed[0] <= executed[1] < 1.4 * executed[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_consumer_with_its_workers_name_is_checked_as_any(pytester: pytest.Pytester) -> None:
+    """A crash at a label of the other worker's file would be none here, and nothing would be found."""
+    named = BROKEN.replace('"orders.sqlite"', "f\"orders_{os.environ.get('PYTEST_XDIST_WORKER')}.sqlite\"")
+    pytester.makepyfile(test_orders=f"import os\n{named}")
+    result, checks = reported(pytester, "-k", "crash_", "-n", "2")
+    assert [check["status"] for check in checks] == ["passed", "failed"]
+    result.stdout.fnmatch_lines(["*KILLED*sqlite * orders_gw?.sqlite*"])
 
 
 def test_a_failure_of_one_part_is_the_checks(pytester: pytest.Pytester) -> None:
