@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 PROFILES = ("core", "full", "fuzz")
-LONGEST = ("EB02", "PO09")  # two workers at once: a third of a suite's time and more
+LONGEST = ("EB02", "PO09", "FUZZ")  # two workers at once, a third of a suite's time and more; as many as are drawn
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
