@@ -25,6 +25,7 @@ from pytest_quarry.consumers.zygote import Parent
 
 FOR_EVER = 86_400.0 * 7  # real seconds somebody may stand at a debugger's prompt
 STACK_WAIT = 1.0  # real seconds a hung process has to print its stack
+END_WAIT = 1.0  # real seconds somebody who has closed the way to the world has to end
 FLOOD_BYTES = 32 << 20
 HERE = os.path.dirname(__file__)
 BELOW = os.path.join(HERE, "started_consumer.py")  # takes the turns
@@ -91,6 +92,7 @@ class ConsumerProcess:
         try:
             return protocol.receive(self._socket)
         except (EOFError, OSError):
+            self._await_its_end()
             return Ended(self._reap())
 
     def send(self, message: Any) -> None:
@@ -151,6 +153,17 @@ class ConsumerProcess:
                 seen = now
             return _own_frames(seen)
         return ""
+
+    def _await_its_end(self) -> None:
+        """Who closes everything that is open, and then ends, ends by itself: with a status of its own."""
+        if not hasattr(os, "pidfd_open"):  # only Linux tells of a process that another one has forked
+            return
+        with contextlib.suppress(OSError):
+            descriptor = os.pidfd_open(self.pid)
+            end = select.poll()
+            end.register(descriptor, select.POLLIN)
+            end.poll(END_WAIT * 1000)
+            os.close(descriptor)
 
     def _reap(self) -> int:
         pid, self.pid = self.pid, 0

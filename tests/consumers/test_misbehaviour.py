@@ -414,8 +414,25 @@ def test_closing_every_descriptor_ends_it() -> None:
         os.closerange(0, 256)
         (world.disk / "a").write_text("x")
 
-    # It may be killed before its end has a status of its own.
-    assert ending(misbehave(work, again=False)).startswith("ended its own process")
+    assert ending(misbehave(work)).startswith("ended its own process")
+
+
+def test_who_closes_everything_before_its_end_has_a_status_of_its_own() -> None:
+    def work(world: World) -> None:
+        os.closerange(0, 256)
+        sum(range(5_000_000))  # real time, of which its clock knows nothing
+        os._exit(3)
+
+    assert ending(misbehave(work)) == "ended its own process, with status 3"
+
+
+def test_who_closes_everything_and_stays_is_killed() -> None:
+    def work(world: World) -> None:
+        os.closerange(0, 256)
+        while True:
+            pass
+
+    assert ending(misbehave(work)) == "ended its own process, with status -9"
 
 
 def test_it_may_delete_its_disk() -> None:
