@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_quarry.consumers import keeper
 from pytest_quarry.simulation.disk import DiskWatch
 
 NOW = 1_770_015_600_000_000  # µs
@@ -144,3 +145,62 @@ def test_what_the_consumer_closed(disk: Path) -> None:
         assert seen.look(NOW) == {"disk/below", "disk/below/a", "disk/b"}
     finally:
         (disk / "below").chmod(0o700)
+
+
+class TestChanges:
+    """The watch over the directories that survive."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (tmp_path / "disk").mkdir()
+        return tmp_path / "disk"
+
+    def test_every_change_of_content_is_seen(self, folder: Path) -> None:
+        watch = DiskWatch({"disk": folder})
+        assert watch.look(1) == set()
+        (folder / "a").write_text("1")
+        (folder / "inner").mkdir()
+        (folder / "inner" / "b").write_text("2")
+        assert watch.look(2) == {"disk/a", "disk/inner", "disk/inner/b"}
+        assert watch.look(3) == set()
+        before = watch.fingerprint
+        (folder / "a").write_text("3")
+        assert watch.look(4) == {"disk/a"}
+        assert watch.fingerprint != before
+        (folder / "a").write_text("1")
+        watch.look(5)
+        assert watch.fingerprint == before, "the state it had before"
+        (folder / "a").rename(folder / "c")
+        assert watch.look(6) == {"disk/a", "disk/c"}
+        (folder / "inner" / "b").unlink()
+        (folder / "inner").rmdir()
+        (folder / "link").symlink_to("c")
+        assert watch.look(7) == {"disk/inner", "disk/inner/b", "disk/link"}
+
+    def test_metadata_alone_is_no_change(self, folder: Path) -> None:
+        (folder / "a").write_text("1")
+        watch = DiskWatch({"disk": folder})
+        watch.look(1)
+        (folder / "a").write_text("1")
+        (folder / "a").chmod(0o600)
+        assert watch.look(2) == set()
+
+    def test_files_that_are_no_files(self, folder: Path) -> None:
+        os.mkfifo(folder / "pipe")
+        (folder / "dangling").symlink_to("nowhere")
+        watch = DiskWatch({"disk": folder})
+        assert watch.look(1) == {"disk/pipe", "disk/dangling"}
+        assert watch.look(2) == set()
+
+    def test_times_are_virtual(self, folder: Path) -> None:
+        (watch := DiskWatch({"disk": folder})).look(NOW)
+        (folder / "a").write_text("1")
+        watch.look(NOW)
+        assert (folder / "a").stat().st_mtime == NOW / 1e6
+
+    def test_a_folder_that_vanishes(self, folder: Path) -> None:
+        (folder / "a").write_text("1")
+        watch = DiskWatch({"disk": folder})
+        watch.look(1)
+        keeper.remove_tree(folder)
+        assert watch.look(2) == {"disk/a"}

@@ -135,3 +135,42 @@ def test_in_a_world_each_operation_is_a_boundary_and_does_the_same() -> None:
     names = ["read", "BEGIN", "INSERT", "ROLLBACK", "BEGIN", "UPSERT", "INSERT", "COMMIT", "read"]
     assert crossed[: len(names)] == [f"target {name}" for name in names]
     assert [(row.run_id, row.item) for row in history.rows] == [(row["run_id"], row["item"]) for row in alone.rows()]
+
+
+class TestRows:
+    """`world.target`: a database of few words."""
+
+    def test_rows_are_inserted_upserted_and_read(self) -> None:
+        target = Target()
+        target.insert({"run_id": "a", "item": 1, "price": 1})
+        target.insert({"run_id": "a", "item": 1, "price": 2})
+        assert len(target.rows()) == 2
+        target.upsert({"run_id": "a", "item": 1, "price": 3})
+        assert target.rows() == [{"run_id": "a", "item": 1, "price": 3}]
+        target.upsert({"run_id": "a", "item": 2}, key=["run_id"])
+        assert target.rows() == [{"run_id": "a", "item": 2}]
+
+    def test_a_transaction_is_there_whole_or_not_at_all(self) -> None:
+        target = Target()
+        target.begin()
+        target.insert({"run_id": "a"})
+        assert target.rows() == []
+        with pytest.raises(RuntimeError, match="inside a transaction"):
+            target.begin()
+        target.commit()
+        assert target.rows() == [{"run_id": "a"}]
+        target.begin()
+        target.insert({"run_id": "b"})
+        target.rollback()
+        assert target.rows() == [{"run_id": "a"}]
+
+    def test_rows_are_copies(self) -> None:
+        target, row = Target(), {"run_id": "a"}
+        target.insert(row)
+        row["run_id"] = "b"
+        target.rows()[0]["run_id"] = "c"
+        assert target.rows() == [{"run_id": "a"}]
+
+    def test_a_row_is_a_mapping(self) -> None:
+        with pytest.raises(TypeError, match=r"world.target.insert takes one row as a mapping, not list"):
+            Target().insert([1])  # type: ignore[arg-type]

@@ -17,7 +17,6 @@ from pytest_quarry.checks.stage import Stage
 from pytest_quarry.consumers import keeper
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation import explore, places
-from pytest_quarry.simulation.disk import DiskWatch
 from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
@@ -35,8 +34,7 @@ from pytest_quarry.simulation.schedule import (
     Write,
 )
 from pytest_quarry.simulation.shrink import shrink
-from pytest_quarry.simulation.target import Target
-from pytest_quarry.simulation.world import EPOCH, World
+from pytest_quarry.simulation.world import World
 
 
 @pytest.fixture(autouse=True)
@@ -338,117 +336,18 @@ def test_rows_that_cannot_be_read_now_do_not_count() -> None:
     ]
 
 
-class TestTarget:
-    """`world.target`: a database of few words."""
+def test_a_kill_forgets_what_is_open_in_the_target() -> None:
+    def start(world: World) -> Callable[[Any], None]:
+        def handle(notification: Any) -> None:
+            world.target.begin()
+            world.target.insert({"run_id": "run-A"})
+            world.target.commit()
 
-    def test_rows_are_inserted_upserted_and_read(self) -> None:
-        target = Target()
-        target.insert({"run_id": "a", "item": 1, "price": 1})
-        target.insert({"run_id": "a", "item": 1, "price": 2})
-        assert len(target.rows()) == 2
-        target.upsert({"run_id": "a", "item": 1, "price": 3})
-        assert target.rows() == [{"run_id": "a", "item": 1, "price": 3}]
-        target.upsert({"run_id": "a", "item": 2}, key=["run_id"])
-        assert target.rows() == [{"run_id": "a", "item": 2}]
+        return handle
 
-    def test_a_transaction_is_there_whole_or_not_at_all(self) -> None:
-        target = Target()
-        target.begin()
-        target.insert({"run_id": "a"})
-        assert target.rows() == []
-        with pytest.raises(RuntimeError, match="inside a transaction"):
-            target.begin()
-        target.commit()
-        assert target.rows() == [{"run_id": "a"}]
-        target.begin()
-        target.insert({"run_id": "b"})
-        target.rollback()
-        assert target.rows() == [{"run_id": "a"}]
-
-    def test_rows_are_copies(self) -> None:
-        target, row = Target(), {"run_id": "a"}
-        target.insert(row)
-        row["run_id"] = "b"
-        target.rows()[0]["run_id"] = "c"
-        assert target.rows() == [{"run_id": "a"}]
-
-    def test_a_row_is_a_mapping(self) -> None:
-        with pytest.raises(TypeError, match=r"world.target.insert takes one row as a mapping, not list"):
-            Target().insert([1])  # type: ignore[arg-type]
-
-    def test_a_kill_forgets_what_is_open(self) -> None:
-        def start(world: World) -> Callable[[Any], None]:
-            def handle(notification: Any) -> None:
-                world.target.begin()
-                world.target.insert({"run_id": "run-A"})
-                world.target.commit()
-
-            return handle
-
-        consumer = loader(start=start)
-        for crash, count in ((Crash("target COMMIT"), 1), (Crash("return"), 2), (None, 1)):
-            assert len(history_of(consumer, Notify("run-A"), Deliver((1,), crash)).rows) == count
-
-
-class TestDisk:
-    """The watch over the directories that survive."""
-
-    @pytest.fixture
-    def folder(self, tmp_path: Path) -> Path:
-        (tmp_path / "disk").mkdir()
-        return tmp_path / "disk"
-
-    def test_every_change_of_content_is_seen(self, folder: Path) -> None:
-        watch = DiskWatch({"disk": folder})
-        assert watch.look(1) == set()
-        (folder / "a").write_text("1")
-        (folder / "inner").mkdir()
-        (folder / "inner" / "b").write_text("2")
-        assert watch.look(2) == {"disk/a", "disk/inner", "disk/inner/b"}
-        assert watch.look(3) == set()
-        before = watch.fingerprint
-        (folder / "a").write_text("3")
-        assert watch.look(4) == {"disk/a"}
-        assert watch.fingerprint != before
-        (folder / "a").write_text("1")
-        watch.look(5)
-        assert watch.fingerprint == before, "the state it had before"
-        (folder / "a").rename(folder / "c")
-        assert watch.look(6) == {"disk/a", "disk/c"}
-        (folder / "inner" / "b").unlink()
-        (folder / "inner").rmdir()
-        (folder / "link").symlink_to("c")
-        assert watch.look(7) == {"disk/inner", "disk/inner/b", "disk/link"}
-
-    def test_metadata_alone_is_no_change(self, folder: Path) -> None:
-        (folder / "a").write_text("1")
-        watch = DiskWatch({"disk": folder})
-        watch.look(1)
-        (folder / "a").write_text("1")
-        (folder / "a").chmod(0o600)
-        assert watch.look(2) == set()
-
-    def test_files_that_are_no_files(self, folder: Path) -> None:
-        import os
-
-        os.mkfifo(folder / "pipe")
-        (folder / "dangling").symlink_to("nowhere")
-        watch = DiskWatch({"disk": folder})
-        assert watch.look(1) == {"disk/pipe", "disk/dangling"}
-        assert watch.look(2) == set()
-
-    def test_times_are_virtual(self, folder: Path) -> None:
-        (watch := DiskWatch({"disk": folder})).look(EPOCH)
-        (folder / "a").write_text("1")
-        watch.look(EPOCH)
-        assert (folder / "a").stat().st_mtime == EPOCH / 1e6
-
-    def test_a_folder_that_vanishes(self, folder: Path) -> None:
-        (folder / "a").write_text("1")
-        watch = DiskWatch({"disk": folder})
-        watch.look(1)
-        keeper.remove_tree(folder)
-        assert watch.look(2) == {"disk/a"}
+    consumer = loader(start=start)
+    for crash, count in ((Crash("target COMMIT"), 1), (Crash("return"), 2), (None, 1)):
+        assert len(history_of(consumer, Notify("run-A"), Deliver((1,), crash)).rows) == count
 
 
 def test_a_locked_tree_can_be_removed(tmp_path: Path) -> None:
