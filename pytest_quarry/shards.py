@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import shutil
 import tempfile
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+
+from pytest_quarry.consumers import keeper
 
 SHARD = "quarry_shard"  # the parameter of an item that is one of several
 SHARED = "quarry_shared"  # what a worker is told of the folder
@@ -24,23 +30,28 @@ def workers(config: pytest.Config) -> int:
 
 
 def share(node: Any) -> None:
-    """Give one of xdist's workers, as it is configured, the folder for what all of them share."""
-    if not hasattr(node.config, "_quarry_shared"):
-        node.config._quarry_shared = tempfile.TemporaryDirectory(prefix="quarry-shared-")
-    node.workerinput[SHARED] = node.config._quarry_shared.name
+    """Tell one of xdist's workers, as it is configured, where the folder is for what all of them share."""
+    if not hasattr(node.config, "_quarry_shared"):  # whoever needs it makes it
+        node.config._quarry_shared = os.path.join(tempfile.gettempdir(), f"quarry-shared-{uuid.uuid4().hex}")
+    node.workerinput[SHARED] = node.config._quarry_shared
 
 
 def share_no_more(config: pytest.Config) -> None:
     """Called in the end: nothing of it is left."""
-    shared: tempfile.TemporaryDirectory[str] | None = getattr(config, "_quarry_shared", None)
-    if shared is not None:
-        shared.cleanup()
+    if hasattr(config, "_quarry_shared"):
+        shutil.rmtree(config._quarry_shared, ignore_errors=True)
 
 
 def folder(config: pytest.Config) -> Path | None:
-    """The folder for what the workers share; none without xdist, and none on another machine."""
+    """The folder for what the workers share; none without xdist, and none where another machine has no such place."""
     name: str | None = getattr(config, "workerinput", {}).get(SHARED)
-    return Path(name) if name is not None and Path(name).is_dir() else None
+    if name is None or workers(config) == 1:
+        return None
+    with contextlib.suppress(OSError):
+        os.makedirs(name, mode=0o700, exist_ok=True)
+        keeper.remember_directory(name)  # the session may be killed; who is without it is on its own
+        return Path(name)
+    return None
 
 
 def split(metafunc: pytest.Metafunc, count: int) -> None:

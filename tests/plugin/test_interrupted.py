@@ -58,7 +58,7 @@ def marked(mark: str) -> list[str]:
         (signal.SIGKILL, "in a loop", ()),
         (signal.SIGKILL, "in a lock", ()),
         (signal.SIGTERM, "deaf", ()),
-        (signal.SIGKILL, "in a loop", ("-n", "1")),
+        (signal.SIGKILL, "in a loop", ("-n", "2")),
     ],
     ids=str,
 )
@@ -67,7 +67,9 @@ def test_nothing_survives(tmp_path: Path, number: int, hangs: str, options: tupl
         pytest.importorskip("xdist")
     (tmp_path / "test_hanging.py").write_text(HANGING.format(hangs=HANGS[hangs]))
     mark, where = f"mark-{uuid.uuid4()}", tmp_path / "where"
-    environment = {**os.environ, "QUARRY_TEST_MARK": mark, "WHERE": str(where)}
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {**os.environ, "QUARRY_TEST_MARK": mark, "WHERE": str(where), "TMPDIR": str(temporary)}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "restart", "--quarry-guard=60", *options]
     run = subprocess.Popen(
         command,
@@ -84,11 +86,13 @@ def test_nothing_survives(tmp_path: Path, number: int, hangs: str, options: tupl
         directory = Path(where.read_text())
         time.sleep(0.1)
         assert directory.is_dir()
+        assert len(list(temporary.glob("quarry-*"))) == bool(options), "what xdist's workers share"
         assert len(marked(mark)) >= 4, "pytest, the keeper, the consumer and its own child"
         run.send_signal(number)
         _until(lambda: not marked(mark), 15 if options else 5)  # execnet's workers wait 5 s before they give up
         assert marked(mark) == []
         assert not directory.exists()
+        assert list(temporary.glob("quarry-*")) == []
     finally:
         for line in marked(mark):
             os.kill(int(line.split()[0]), signal.SIGKILL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -146,3 +147,13 @@ def test_each_worker_begins_with_one_of_the_longest() -> None:
     assert [item for item in found if item not in ("a", "b")] == others
     assert shards.spread(["a", "b", "c"], [1, 2, 3], 2) == ["a", "c", "b", 1, 2, 3]
     assert shards.spread([], [1, 2], 3) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("count", "place", "shares"), [(2, "shared", True), (1, "shared", False), (2, "file/shared", False)]
+)
+def test_what_workers_share_is_where_several_can_reach_it(count: int, place: str, shares: bool, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()  # as on another machine, where there is no such place
+    config: Any = SimpleNamespace(workerinput={"workercount": count, shards.SHARED: str(tmp_path / place)})
+    assert (shards.folder(config) == tmp_path / place) is shares
+    assert (tmp_path / "shared").is_dir() is shares
