@@ -38,8 +38,9 @@ def share(node: Any) -> None:
 
 def share_no_more(config: pytest.Config) -> None:
     """Called in the end: nothing of it is left."""
-    if hasattr(config, "_quarry_shared"):
-        shutil.rmtree(config._quarry_shared, ignore_errors=True)
+    name: str | None = getattr(config, "_quarry_shared", None)
+    if name is not None:
+        shutil.rmtree(name, ignore_errors=True)
 
 
 def folder(config: pytest.Config) -> Path | None:
