@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 PROFILES = ("core", "full", "fuzz")
-LONGEST = ("EB02", "PO09", "FUZZ")  # two workers at once, a third of a suite's time and more; as many as are drawn
+# Two workers at once, a third of a suite's time and more; hundreds of runs; as many schedules as are drawn.
+LONGEST = ("EB02", "PO09", "PO10", "PO12", "FUZZ")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
