@@ -187,7 +187,8 @@ class _Simulation:
     def _views(self) -> tuple[RunView, ...]:
         """What a correct reader sees now: the same for every schedule that writes the same."""
         broken = tuple(step.at for step in self.schedule.steps if isinstance(step, Break) and step.lasting)
-        key = (self.consumer, self.schedule.runs, tuple(self.written), broken)
+        runs = tuple(self.schedule.run(name) for name in self.begun)
+        key = (self.consumer, runs, tuple(self.written), broken)
         if key not in _seen:
             if len(_seen) > MOST_SEEN:
                 _seen.clear()
