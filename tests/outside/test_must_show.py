@@ -23,7 +23,7 @@ from pytest_quarry.simulation.run import simulate
 
 BY_NAME = {sample.name: sample for sample in SAMPLES}
 TWINS = {
-    "outside-bash-poller-in-place": ("outside-bash-poller", "PO03 PO09"),
+    "outside-bash-poller-in-place": ("outside-bash-poller", "PO03 PO04 PO09"),
     "outside-node-lambda-remembers": ("outside-node-lambda", "EB03 EB11"),
     "outside-python-poller-looks-back": ("outside-python-poller", "PO05"),
     "outside-bash-publisher-pasted": ("outside-bash-publisher", "PB02 PB03"),

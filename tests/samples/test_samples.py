@@ -70,8 +70,6 @@ LONG = {
     "outside-bash-worker",
     "publisher-endless",
     "poller-stands-by",
-    "poller-pages-until-an-error",
-    "worker-deletes-all-at-once",
 }
 
 # One conductor serves all checks of a case: EB04 and EB05, PO02 and PO03 share their executions.
