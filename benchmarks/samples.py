@@ -4,7 +4,7 @@
     benchmarks/samples.py --seeds 0:200           sound samples under 200 seeds: hours; stop it whenever you like
     benchmarks/samples.py --seeds 0:200 --shard 1/4    a quarter of that, beside three others, also on other machines
     benchmarks/samples.py --seeds 0:200 --in-process    without programs, which take minutes for each seed
-    benchmarks/samples.py --seeds 0:200 --in-turn    one check for each sample and seed, each time the next
+    benchmarks/samples.py --seeds 0:200 --in-turn    one check for each sample and seed, each time the next; at first all
     benchmarks/samples.py --again NAME            measure a sample that was changed once more
     benchmarks/samples.py --write                 measure nothing, only write the pages
 
@@ -92,14 +92,16 @@ def clear(options: argparse.Namespace) -> None:
     pairs = [(sample, seed) for seed in range(int(first), int(end)) for sample in samples]
     for sample, seed in part(pairs, options.shard):
         known = SOUNDNESS.read().get(sample.name, {})
-        if lacks(sample) or seed in {*numbers(known.get("seeds", "")), *numbers(known.get("in_turn", ""))}:
+        in_turn = options.in_turn and "seeds" in known
+        met = [*numbers(known.get("seeds", "")), *(numbers(known.get("in_turn", "")) if in_turn else ())]
+        if lacks(sample) or seed in met:
             continue
         checks = of_kind(sample.suite().kind)
-        if options.in_turn:
+        if in_turn:
             at = (SAMPLES.index(sample) + seed) % len(checks)
             checks = checks[at : at + 1]
         found = list(judged(sample, seed, checks))
-        add = with_one_check if options.in_turn else with_seed
+        add = with_one_check if in_turn else with_seed
         SOUNDNESS.add(sample.name, lambda old, new=found, now=seed, add=add: add(old, now, new))
         print(sample.name, seed, sum(result.executions for result in found), flush=True)
 

@@ -107,7 +107,7 @@ def cleared(found: dict[str, Found]) -> str:
         f"A release plays {SEEDS} seeds of each: `benchmarks/samples.py --seeds 0:{SEEDS}`, on as many machines as there are, by "
         f"`--shard`. Played so far: {min(each, default=0)} to {max(each, default=0)} of them, as the column *seeds* says.",
         f"Between these, each meets one check under each further seed, every time the next one, so that all of {SEEDS} seeds are "
-        f"met sooner (`--in-turn`): {sum(in_turn):,} checks so far, under {min(in_turn, default=0)} to "
+        f"met sooner (`--in-turn`): {sum(in_turn):,} checks so far, those that are skipped counted, under {min(in_turn, default=0)} to "
         f"{max(in_turn, default=0)} seeds each, {sum(what.get('executions_in_turn', 0) for what in known):,} executions.",
         *(f"**{accusation}**" for accusation in accusations),
     ]

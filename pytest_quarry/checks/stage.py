@@ -114,7 +114,7 @@ class Stage:
         histories = self._kept.histories
         key = schedule, reads
         if key not in histories:
-            self._remember(key, self._shared(schedule, reads))
+            self._remember(key, self._found_or_executed(schedule, reads))
         histories.move_to_end(key)
         return histories[key]
 
@@ -124,7 +124,7 @@ class Stage:
         if len(histories) > MOST_KEPT:
             histories.popitem(last=False)
 
-    def _shared(self, schedule: Schedule, reads: bool) -> History:
+    def _found_or_executed(self, schedule: Schedule, reads: bool) -> History:
         shared = self._kept.shared
         if shared is None:
             return self._executed(schedule, reads)
