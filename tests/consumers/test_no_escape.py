@@ -271,8 +271,10 @@ def test_proxies_are_not_used_for_aws(monkeypatch: pytest.MonkeyPatch, tmp_path:
     world = World(tmp_path)
     with closed(world.aws):
         assert os.environ["NO_PROXY"].startswith("db.internal,amazonaws.com,")
+        # urlopen keeps the opener of its first call, proxies and all, for the tests after this one.
+        opener = urllib.request.build_opener()
         with pytest.raises(AwsEscape, match=r"sqs\.us-east-1\.amazonaws\.com"):
-            urllib.request.urlopen("https://sqs.us-east-1.amazonaws.com/", timeout=5)
+            opener.open("https://sqs.us-east-1.amazonaws.com/", timeout=5)
     world.close()
     assert os.environ["NO_PROXY"] == "db.internal"
     assert "no_proxy" not in os.environ
