@@ -83,7 +83,7 @@ class _Simulation:
         self.trouble = Trouble(self.world.faults)
         self.views: dict[str, RunView] = {}
         self.begun: dict[str, int] = {}
-        self.written: list[Write] = []
+        self.written: list[Write | Litter] = []
         self.trees: dict[int, frozenset[str]] = {}
         self.versions: dict[str, list[bytes]] = {
             step.file: [] for step in self.schedule.steps if isinstance(step, Damage) and step.how == "older"
@@ -156,6 +156,7 @@ class _Simulation:
                 self._damage(step)
             case Litter():
                 self.world.litter(step.key, step.content.encode())
+                self.written.append(step)
                 self.recorder.storage_written()
                 self.recorder.record("littered", step.key)
                 self._note_tree()
@@ -166,7 +167,7 @@ class _Simulation:
         run = planned.build(plan, self.consumer)
         stop = None if step.window is None else Stop(step.window, step.flush)
         begun = step.run in self.begun
-        writer = self.world.writer(self.begun.setdefault(step.run, step.clock))
+        writer = self.world.writer(self.begun.setdefault(step.run, step.clock), step.run)
         if begun:
             writer.resume(run)
         else:
@@ -174,7 +175,7 @@ class _Simulation:
         self.world.advance(1)
         self.written.append(step)
         self.recorder.storage_written()
-        seen = self._views()
+        seen = self._views(step.run)
         new = tuple(view for view in seen if self.views.get(view.run_id) != view)
         self.views.update((view.run_id, view) for view in new)
         self.recorder.record("wrote", _written(plan, step, self.views), runs=new)
@@ -184,15 +185,20 @@ class _Simulation:
         if self.play.trees:
             self.trees[len(self.recorder.entries) - 1] = self.world.storage_keys()
 
-    def _views(self) -> tuple[RunView, ...]:
-        """What a correct reader sees now: the same for every schedule that writes the same."""
+    def _views(self, name: str) -> tuple[RunView, ...]:
+        """What a correct reader sees once a run was written on: the same for every schedule that writes the same.
+
+        It reads all at first, since the suite may have runs there before, and where others put files between the runs.
+        """
         broken = tuple(step.at for step in self.schedule.steps if isinstance(step, Break) and step.lasting)
-        runs = tuple(self.schedule.run(name) for name in self.begun)
-        key = (self.consumer, runs, tuple(self.written), broken)
+        alone = bool(self.views) and not any(isinstance(step, Litter) for step in self.written)
+        names = [name] if alone else list(self.begun)
+        steps = tuple(step for step in self.written if not alone or (isinstance(step, Write) and step.run == name))
+        key = (self.consumer, alone, tuple(self.schedule.run(each) for each in names), steps, broken)
         if key not in _seen:
             if len(_seen) > MOST_SEEN:
                 _seen.clear()
-            views = planned.views(self.world.stored, self.consumer)
+            views = planned.views(self.world.stored_of(name) if alone else self.world.stored, self.consumer)
             _seen[key] = tuple(planned.unless_broken(view, broken) for view in views)
         return _seen[key]
 

@@ -18,6 +18,7 @@ from pytest_quarry.consumers import keeper
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import Boundary, EndpointCall
 from pytest_quarry.simulation.disk import DiskWatch
+from pytest_quarry.simulation.noted import Noted
 from pytest_quarry.simulation.target import Target
 from pytest_quarry.storage import FileStore, QuarryWriter, Storage, StoredRun, read_runs
 
@@ -84,6 +85,7 @@ class World:
 
             self._open_aws()
             self._store = MotoStore(self.bucket, self.prefix, clock=self._writing_time)
+        self._noted = Noted(self._store)
         self._writers: dict[int, QuarryWriter] = {}
 
     def boundary(self, name: str) -> None:
@@ -100,6 +102,10 @@ class World:
     def stored(self) -> Iterator[StoredRun]:
         """The runs an independent reader finds in storage now."""
         return read_runs(self._store, layout=self.layout)
+
+    def stored_of(self, run_id: str) -> Iterator[StoredRun]:
+        """What that reader finds in the files that writers have written of one run: the same, without reading all others."""
+        return read_runs(self._noted.part(run_id), layout=self.layout)
 
     @functools.cached_property
     def bus(self) -> Bus:
@@ -156,11 +162,12 @@ class World:
         with self._moving:
             self.now += round(seconds * SECOND)
 
-    def writer(self, clock: int) -> QuarryWriter:
-        """The writer whose clock is off by so many seconds."""
+    def writer(self, clock: int, run_id: str) -> QuarryWriter:
+        """The writer whose clock is off by so many seconds, to write of one run."""
         self._writing_clock = clock
+        self._noted.of(run_id)
         if clock not in self._writers:
-            self._writers[clock] = QuarryWriter(self._store, clock=self._writing_time, layout=self.layout)
+            self._writers[clock] = QuarryWriter(self._noted, clock=self._writing_time, layout=self.layout)
         return self._writers[clock]
 
     def _writing_time(self) -> int:

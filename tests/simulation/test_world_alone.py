@@ -117,10 +117,10 @@ def test_each_writer_has_a_clock(world: World) -> None:
 
     assert written("a") == EPOCH * 1000
     world.advance(5)
-    late, right = world.writer(-60), world.writer(0)
-    assert world.writer(-60) is late
+    late, right = world.writer(-60, "run"), world.writer(0, "run")
+    assert world.writer(-60, "run") is late
     assert written("b") == (EPOCH - 55 * SECOND) * 1000
-    assert world.writer(0) is right
+    assert world.writer(0, "run") is right
     assert written("c") == (EPOCH + 5 * SECOND) * 1000
 
 
@@ -128,7 +128,7 @@ def test_each_writer_has_a_clock(world: World) -> None:
 @pytest.mark.parametrize("storage", ["fs", "s3"])
 def test_its_storage(tmp_path: Path, layout: Any, beginning: str, storage: Any) -> None:
     world = World(tmp_path, layout=layout, storage=storage)
-    world.writer(60).write(RUN)
+    world.writer(60, "run").write(RUN)
     assert [(run.run_id, run.state) for run in world.stored] == [("run-A", "finished")]
     keys = world.storage_keys()
     assert {key[: len(beginning)] for key in keys} == {beginning}
@@ -144,7 +144,7 @@ def test_its_storage(tmp_path: Path, layout: Any, beginning: str, storage: Any) 
 
 def test_objects_in_s3_are_as_old_as_the_writers_clock_says(tmp_path: Path) -> None:
     world = World(tmp_path, storage="s3")
-    world.writer(60)
+    world.writer(60, "run")
     world.litter("a", b"x")
     url = f"https://{names.BUCKET}.s3.amazonaws.com/?list-type=2"
     answer = world.aws(AwsCall("s3.ListObjectsV2", "GET", url, (), b""))
