@@ -39,6 +39,7 @@ def points(*labels: str, worker: int = 0) -> list[str]:
 
 def test_each_durable_state_is_one() -> None:
     assert points("write a", "fsync a", "write b") == ["write a 1", "fsync a 1", "return 1"]
+    assert points("fsync a", "write a") == ["fsync a 1", "return 1"]
 
 
 def test_in_a_transaction_that_is_taken_back_once_is_enough() -> None:
@@ -50,6 +51,13 @@ def test_in_a_transaction_that_is_taken_back_once_is_enough() -> None:
 
 def test_each_transaction_has_its_own() -> None:
     assert len(points(*JOURNAL, SYNC, *COMMIT, *JOURNAL, SYNC, *COMMIT)) == 5
+    never_synced = len(points(*JOURNAL, *COMMIT))
+    assert len(points(*JOURNAL, SYNC, *COMMIT, *JOURNAL, *COMMIT)) == 2 + never_synced
+
+
+def test_what_is_written_before_a_transaction_is_not_taken_back_with_it() -> None:
+    found = points("write a.db", *JOURNAL, SYNC, *COMMIT)
+    assert found == ["write a.db 1", "open a.db-journal 1", "fsync a.db 1", "return 1"]
 
 
 def test_what_else_is_written_meanwhile_is_a_state_of_its_own() -> None:

@@ -159,6 +159,7 @@ def test_deliveries_that_come_before_a_notification_have_one_order() -> None:
     early = Schedule(runs=RUNS, steps=(*TOLD[:2], Deliver((1,)), *TOLD[2:], Deliver((2,))))
     assert list(orders(early)) == []
     assert [delivered(each) for each in orders(Schedule(runs=RUNS, steps=TOLD))] == [[]]
+    assert list(orders(Schedule(runs=RUNS, steps=(Wait(5),)))) == [Schedule(runs=RUNS, steps=(Wait(5),))]
 
 
 def test_each_delivery_is_repeated_in_its_batch_and_at_each_later_place() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -130,6 +130,41 @@ def test_all_that_is_a_little_smaller_where_two_are_at_work() -> None:
     ]
 
 
+def test_all_that_is_a_little_smaller_of_a_single_run() -> None:
+    """The run itself stays, and what has nothing odd about it is as small as it can be."""
+    steps = (Write("odd"), Notify("odd"), Deliver((1,)))
+    assert smaller_ones(Schedule(runs=(ODD,), steps=steps)) == [
+        "no Write odd",
+        "no Notify odd, Deliver (1,)",
+        "no Deliver (1,)",
+        "PlannedRun odd s c 2 5 for PlannedRun odd s c 2 5 script_error 2 x 1",
+        "PlannedRun run-1 s c 2 5 script_error 2 x 1, Write run-1, Notify run-1 for PlannedRun odd s c 2 5 script_error 2 x 1, Write odd, Notify odd",
+        "PlannedRun odd s c 1 5 script_error 2 x for PlannedRun odd s c 2 5 script_error 2 x 1",
+    ]
+
+
+def test_the_second_of_two_is_given_as_many_messages_as_it_takes() -> None:
+    overlap = Overlap((1,), (1, 1, 1, 1))
+    schedule = Schedule(runs=(PLAIN,), steps=(Notify("run-1"), overlap))
+    left = shrink(schedule, lambda one: any(isinstance(step, Overlap) and len(step.second) > 1 for step in one.steps))
+    assert left.steps == (Notify("run-1"), Overlap((1,), (1, 1)))
+
+
+def test_without_a_notification_the_later_messages_have_new_numbers() -> None:
+    """Those that two workers are given too."""
+    told = tuple(Notify("run-1", outcome=outcome) for outcome in ("a", "b", "c"))
+    steps: tuple[Step, ...] = (*told, Deliver((1, 1)), Deliver((2, 1)), Deliver((3, 2)), Overlap((3,), (2, 1)))
+    schedule = Schedule(runs=(PLAIN,), steps=steps)
+    assert without_step(schedule, 0).steps == (*told[1:], Deliver((1,)), Deliver((2, 1)), Overlap((2,), (1,)))
+    assert without_step(schedule, 2).steps == (
+        *told[:2],
+        Deliver((1, 1)),
+        Deliver((2, 1)),
+        Deliver((2,)),
+        Deliver((2, 1)),
+    )
+
+
 def many(count: int) -> Schedule:
     runs = tuple(PlannedRun(run_id=f"run-{number:04}") for number in range(count))
     steps: list[Step] = [step for run in runs for step in (Write(run.run_id), Notify(run.run_id), Poll())]
@@ -152,6 +187,37 @@ def test_of_many_runs_as_many_are_left_as_it_takes(needed: int) -> None:
 def test_parts_of_many_runs_go_before_single_ones() -> None:
     assert [len(one.runs) for one in smaller(many(9))][:7] == [4, 5, 6, 7, 7, 7, 8]
     assert [len(one.runs) for one in smaller(many(8))][:9] == [7] * 8 + [8]
+    assert [len(one.runs) for one in smaller(many(16))][:15] == [8] * 2 + [12] * 4 + [14] * 8 + [15]
+
+
+def test_after_what_can_go_the_next_thing_is_tried_and_nothing_twice() -> None:
+    """Only at the end does it come back to what could not go before."""
+    tried: list[tuple[Step, ...]] = []
+
+    def fails(schedule: Schedule) -> bool:
+        tried.append(schedule.steps)
+        return any(isinstance(step, Deliver) and step.messages == (1, 1) for step in schedule.steps)
+
+    told = Notify("run-1")
+    twice = Deliver((1, 1), Crash("c"), "lost")
+    assert shrink(Schedule(runs=(PLAIN,), steps=(told, twice)), fails).steps == (told, Deliver((1, 1)))
+    assert tried == [
+        (),
+        (told,),
+        (told, Deliver((1,), Crash("c"), "lost")),
+        (told, Deliver((1, 1), None, "lost")),
+        (told, Deliver((1, 1))),
+        (told, Deliver((1,))),
+    ]
+
+
+def test_what_can_go_only_once_something_after_it_is_gone_goes_too() -> None:
+    told, lost = Notify("run-1"), Deliver((1,), ack="lost")
+
+    def fails(schedule: Schedule) -> bool:
+        return told in schedule.steps and schedule.steps != (told, lost)
+
+    assert shrink(Schedule(runs=(PLAIN,), steps=(told, Deliver((1,)), lost)), fails).steps == (told,)
 
 
 @pytest.mark.parametrize("most", [1, 7])
@@ -178,6 +244,19 @@ def test_a_thousand_runs_are_not_tried_for_ever() -> None:
     tried.clear()
     assert len(shrink(many(1_100), a_hundred).runs) < 140
     assert sum(tried) < 10_000
+
+
+@pytest.mark.parametrize(("count", "tries", "runs"), [(8, 400, 3_192), (10, 253, 2_500)])
+def test_of_more_than_eight_runs_their_number_counts_too(count: int, tries: int, runs: int) -> None:
+    tried: list[int] = []
+    waits = tuple(Wait(number) for number in range(500))
+
+    def fails(schedule: Schedule) -> bool:
+        tried.append(len(schedule.runs))
+        return False
+
+    shrink(replace(many(count), steps=waits), fails)
+    assert (len(tried), sum(tried)) == (tries, runs)
 
 
 def test_a_run_that_was_not_written_is_not_published() -> None:
