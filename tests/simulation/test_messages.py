@@ -107,6 +107,16 @@ def test_what_the_subscription_filters_out_is_not_delivered() -> None:
     assert notified == ["run-A (#1)", "run-B (#2), filtered by the subscription's policy", "run-C (#3)"]
 
 
+def test_a_bare_notification_has_no_attributes_that_a_filter_policy_could_find() -> None:
+    history = simulate(
+        Schedule(runs=(RUN,), steps=(Write("run-A"), Notify("run-A", "bare"), Notify("run-A"), Deliver((1, 2)))),
+        noting(filter_policy=json.dumps({"outcome": ["success"]})),
+    )
+    notified = [entry.text for entry in history.entries if entry.what == "notified"]
+    assert notified == ["run-A (#1) (bare), filtered by the subscription's policy", "run-A (#2)"]
+    assert [entry.messages for entry in history.entries if entry.what == "delivered"] == [(2,)]
+
+
 def events(*steps: Step, **details: Any) -> list[dict[str, Any]]:
     """The records that a Lambda function gets, one batch after another."""
 

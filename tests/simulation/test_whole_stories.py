@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
 from loaders import load, loader, poller
 from together import meet
 from whole_stories import A, B, check
@@ -95,10 +97,11 @@ def test_a_handler() -> None:
     )
 
 
-def test_a_handler_that_leaves_its_work_to_a_thread() -> None:
+@pytest.mark.parametrize("is_lambda", [False, True])
+def test_a_handler_that_leaves_its_work_to_a_thread(is_lambda: bool) -> None:
     """It goes on after the acknowledgement, and may be killed there."""
 
-    def start(world: World) -> Callable[[Mapping[str, Any]], None]:
+    def start(world: World) -> Callable[..., None]:
         def later(run_id: str) -> None:
             time.sleep(1)
             load(world, run_id)
@@ -106,7 +109,11 @@ def test_a_handler_that_leaves_its_work_to_a_thread() -> None:
         def handle(notification: Mapping[str, Any]) -> None:
             threading.Thread(target=later, args=(notification["run_id"],)).start()
 
-        return handle
+        def function(event: Any, context: object) -> None:
+            for record in event["Records"]:
+                handle(json.loads(json.loads(record["body"])["Message"]))
+
+        return function if is_lambda else handle
 
     steps: tuple[Step, ...] = (Write("run-A"), Notify("run-A"), Deliver((1,), Crash("target UPSERT")), Deliver((1,)))
     check(

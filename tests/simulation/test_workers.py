@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -19,10 +20,12 @@ from pytest_quarry.simulation.schedule import (
     Crash,
     Deliver,
     Notify,
+    Overlap,
     PlannedRun,
     Restart,
     Schedule,
     Step,
+    Switch,
     Wait,
     Write,
 )
@@ -140,6 +143,11 @@ class TestWhatAReceiveFinds:
         assert said(history, 3) == said(history, 5) == ["run-A"]
         assert len(entries(history, "acknowledged")) == 1
 
+    def test_what_it_deletes_is_deleted_whatever_is_said_of_acknowledgements(self) -> None:
+        history = play(loads_all, *ONE, Deliver((1,), ack="lost"))
+        assert words(history, "acknowledged", 3) == ["run-A (#1)"]
+        assert not entries(history, "failed")
+
     def test_what_was_not_deleted_is_counted(self) -> None:
         def work(worker: Worker) -> None:
             for message in worker.receive():
@@ -156,7 +164,7 @@ class TestWhatAReceiveFinds:
 
         history = play(work, *ONE, *[Deliver((1,))] * at_once)
         assert len(entries(history, "delivered")) == receives
-        assert [entry.messages for entry in entries(history, "dead-lettered")] == [(1,)]
+        assert [(entry.text, entry.messages) for entry in entries(history, "dead-lettered")] == [("#1", (1,))]
         assert not entries(history, "gave-up")
 
     def test_a_worker_finds_its_dead_letters(self) -> None:
@@ -239,6 +247,18 @@ class TestWhatAReceiveFinds:
         history = play(loads_all, *TOLD, Deliver((2,)))
         assert [sorted(said(history, step)) for step in (7, 8)] == [["run-B"], ["run-A", "run-C"]]
 
+    def test_a_start_finds_nothing_and_the_turn_after_it_what_is_delivered(self) -> None:
+        class Eager(Worker):
+            def __init__(self, world: World) -> None:
+                super().__init__(world, loads_all)
+                world.boundary(f"starts with {len(self.receive())}")
+
+        history = play(loads_all, *TOLD[:4], Deliver((1,)), Restart(), Deliver((2,)), start=Eager)
+        assert said(history) == ["starts with 0", "run-A", "starts with 0", "run-B"]
+        at_once = Overlap((1,), (2,), switches=(Switch("boundary run-A"),))
+        history = play(loads_all, *TOLD[:4], at_once, start=Eager)
+        assert said(history) == ["starts with 0", "starts with 0", "run-B", "run-A"]
+
     def test_worlds_are_equal(self) -> None:
         steps = (*TOLD, Deliver((2, 1)), Deliver((1,)), Deliver((3,)))
         assert play(loads_all, *steps).difference(play(loads_all, *steps)) is None
@@ -273,6 +293,18 @@ class TestTopologies:
 
         assert said(play(work, *ONE, Deliver((1,)), raw_delivery=True), 3) == ["run-A"]
 
+    @pytest.mark.parametrize(("raw", "names"), [(True, ["outcome", "run_id", "source"]), (False, [])])
+    def test_a_message_has_the_attributes_of_its_notification_only_where_it_is_raw(
+        self, raw: bool, names: list[str]
+    ) -> None:
+        def work(worker: Worker) -> None:
+            answer = worker.sqs.receive_message(QueueUrl=worker.url, MessageAttributeNames=["All"])
+            for message in answer.get("Messages", []):
+                worker.say(sorted(message.get("MessageAttributes", {})))
+                worker.delete(message)
+
+        assert said(play(work, *ONE, Deliver((1,)), raw_delivery=raw), 3) == [str(names)]
+
     def test_a_fifo_queue_names_group_and_order(self) -> None:
         def work(worker: Worker) -> None:
             for message in worker.receive():
@@ -298,14 +330,36 @@ class TestTopologies:
         assert len(entries(history, "acknowledged")) == 2
 
     def test_a_fifo_queue_delivers_again_only_what_was_published_again(self) -> None:
+        """What was not deleted is there still, under its old id."""
+        turns = itertools.count(1)
+
         def work(worker: Worker) -> None:
+            turn = next(turns)
             for message in worker.receive():
                 worker.say(message["MessageId"])
+                if turn != 2:
+                    worker.delete(message)
+
+        history = play(work, *ONE, *[Deliver((1,))] * 4, fifo=True)
+        ids = [f"00000000-0000-4000-8{copy:03}-000000000001" for copy in (0, 1, 1, 2)]
+        assert [text for step in (3, 4, 5, 6) for text in said(history, step)] == ids
+
+    def test_a_start_that_fails_publishes_nothing_again(self) -> None:
+        def start(world: World) -> Worker:
+            (world.disk / f"started-{len(list(world.disk.iterdir()))}").touch()
+            if len(list(world.disk.iterdir())) == 2:
+                raise ValueError("no")
+            return Worker(world, says_ids)
+
+        def says_ids(worker: Worker) -> None:
+            for message in worker.receive():
+                worker.say(message["MessageId"][19:23])
                 worker.delete(message)
 
-        history = play(work, *ONE, Deliver((1,)), Deliver((1,)), fifo=True)
-        ids = [f"00000000-0000-4000-8{copy:03}-000000000001" for copy in (0, 1)]
-        assert [*said(history, 3), *said(history, 4)] == ids
+        steps = (Deliver((1,)), Restart(), Deliver((1,)), Deliver((1,)))
+        history = play(says_ids, *ONE, *steps, start=start, fifo=True)
+        assert words(history, "raised") == ["start raised ValueError: no"]
+        assert said(history) == ["8000", "8001"]
 
 
 class TestWhatAwsRefuses:
@@ -364,6 +418,21 @@ class TestWhatAwsRefuses:
         history = play(work, *ONE, Deliver((1,)))
         assert said(history, 3) == ["['0'] ['1']"]
         assert words(history, "acknowledged", 3) == ["run-A (#1)"]
+
+    def test_a_batch_with_a_receipt_that_is_stale_of_a_message_of_its_own(self) -> None:
+        def work(worker: Worker) -> None:
+            worker.sqs.send_message(QueueUrl=worker.url, MessageBody="its own")
+            receipts = {message["Body"]: message["ReceiptHandle"] for message in worker.receive()}
+            if len(receipts) == 2:
+                stale = receipts.pop("its own")
+                worker.sqs.change_message_visibility(QueueUrl=worker.url, ReceiptHandle=stale, VisibilityTimeout=0)
+                worker.receive()
+                batch = [{"Id": str(at), "ReceiptHandle": one} for at, one in enumerate([stale, *receipts.values()])]
+                worker.sqs.delete_message_batch(QueueUrl=worker.url, Entries=batch)
+
+        history = play(work, *ONE)
+        assert words(history, "acknowledged") == ["run-A (#1)"]
+        assert not entries(history, "failed")
 
     def test_what_is_deleted_twice(self) -> None:
         def work(worker: Worker) -> None:
