@@ -253,8 +253,8 @@ class TestWhatAReceiveFinds:
                 super().__init__(world, loads_all)
                 world.boundary(f"starts with {len(self.receive())}")
 
-        history = play(loads_all, *TOLD[:4], Deliver((1,)), Restart(), Deliver((2,)), start=Eager)
-        assert said(history) == ["starts with 0", "run-A", "starts with 0", "run-B"]
+        history = play(loads_all, *TOLD, Deliver((1,)), Restart(), Deliver((2,)), Restart(), start=Eager)
+        assert said(history) == ["starts with 0", "run-A", "starts with 0", "run-B", "starts with 0", "run-C"]
         at_once = Overlap((1,), (2,), switches=(Switch("boundary run-A"),))
         history = play(loads_all, *TOLD[:4], at_once, start=Eager)
         assert said(history) == ["starts with 0", "starts with 0", "run-B", "run-A"]
