@@ -85,7 +85,13 @@ class Hooks:
         self.randomness.begin(birth.seed, birth.incarnation)
         self.home.world._enter_child(self.link, birth.now, birth.world_seed, birth.endpoint)
         os.register_at_fork(after_in_child=lambda: _grandchild(self.link))
+        self.link.on_time = self._move
         self.link.begin(connection, birth.now, reads=birth.reads, inline=birth.inline)
+
+    def _move(self, now: int) -> None:
+        """Virtual time has passed: for clocks, and for a consumer that asks its world."""
+        self.clock.set(now)
+        self.home.world.now = now
 
 
 def install(home: Home) -> Hooks:
@@ -93,7 +99,6 @@ def install(home: Home) -> Hooks:
     link = Link(home.directories)
     clock = clocks.VirtualClock(home.epoch)
     luck = randomness.Randomness(link)
-    link.on_time = clock.set
     replacements = {
         **files.install(link),
         **sqlite.install(link, clock.seconds),

@@ -44,6 +44,15 @@ def _little_real_time() -> object:
     assert time.monotonic() - began < 5
 
 
+def test_the_world_itself_knows_what_time_it_is() -> None:
+    def work(world: World) -> None:
+        before = world.time
+        time.sleep(100)
+        tell(world, round(world.time - before), round(world.now / SECOND - time.time()))
+
+    assert see(work).told == [0, 100]
+
+
 def test_every_clock_shows_the_worlds_time() -> None:
     def work(world: World) -> None:
         clocks = [time.time(), imported_time(), time.time_ns() / 1e9, time.clock_gettime(time.CLOCK_REALTIME)]
