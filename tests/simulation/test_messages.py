@@ -32,7 +32,7 @@ FULL = {
 }
 
 
-def told(form: str, outcome: str | None = None) -> Any:
+def told(form: str, outcome: str | None = None, **details: Any) -> Any:
     """What a handler is told of a run, its URL without the root."""
 
     def start(world: World) -> Callable[[Any], None]:
@@ -44,7 +44,7 @@ def told(form: str, outcome: str | None = None) -> Any:
         return handle
 
     steps = (Write("run-A"), Notify("run-A", form, outcome), Deliver((1,)))  # type: ignore[arg-type]
-    (row,) = simulate(Schedule(runs=(RUN,), steps=steps), loader(start=start)).rows
+    (row,) = simulate(Schedule(runs=(RUN,), steps=steps), loader(start=start, **details)).rows
     return json.loads(row.item or "")
 
 
@@ -70,9 +70,15 @@ def test_each_form(form: str) -> None:
     assert list(found) == list(FORMS[form])
 
 
+def test_in_the_flat_layout_it_says_where_the_run_is_there() -> None:
+    flat = "/source=shop/category=products/day=2026-02-02/run_id=run-A"
+    assert told("full", layout="flat")["storage_path"] == told("minimal", layout="flat")["storage_path"] == flat
+
+
 def test_one_that_is_no_json() -> None:
     text = told("not-json")
     assert text.startswith('{"contract_version": "0.13.4", "event_type": "run_completed", "run_id": "run-A"')
+    assert text.endswith('"attempt": 1, "event_count": 2, ')
     with pytest.raises(ValueError, match="Expecting"):
         json.loads(text)
 

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from fcntl import lockf as lock_by_name
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from together import Work, consumer, meet, said, says, words
 
 from pytest_quarry.checks.oracles import judge
 from pytest_quarry.simulation.drive import Limits
+from pytest_quarry.simulation.overlap import STANDBY
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import (
     ANY,
@@ -29,7 +31,7 @@ from pytest_quarry.simulation.schedule import (
     Switch,
     Write,
 )
-from pytest_quarry.simulation.world import World
+from pytest_quarry.simulation.world import EPOCH, SECOND, World
 
 MOST_REAL_SECONDS = 8
 
@@ -73,9 +75,12 @@ class TestSwitches:
         history = meet(says("a"), says("x"), Switch("boundary never", 2))
         assert history.unreached == ("step 1: a switch at boundary never (occurrence 2)",)
 
-    def test_after_many_boundaries_in_a_row_the_other_goes_on_unasked(self) -> None:
-        history = meet(says(*"a" * 300), says("x"))
-        assert 150 < said(history).index("2 x") < 250
+    def test_after_two_hundred_boundaries_in_a_row_the_other_goes_on_unasked(self) -> None:
+        history = meet(says(*"a" * 500))
+        workers = [entry.worker for entry in history.entries if entry.what == "crossed"]
+        shares = [(worker, len(list(share))) for worker, share in groupby(workers)]
+        # Who comes back crosses what it stood before, and two hundred more.
+        assert shares[:4] == [(1, 200), (2, 200), (1, 201), (2, 201)]
 
     def test_they_share_no_memory(self) -> None:
         kept: list[str] = []
@@ -123,6 +128,21 @@ class TestSwitches:
         assert texts[:3] == ["2 awake"] * 3
         assert texts[3].startswith("1 ")
         assert len(texts) == 4
+
+    @pytest.mark.parametrize(("met", "expected"), [(4, "2 1,2 2,2 3,1 awake,2 4"), (3, "2 1,2 2,2 3,2 4,1 awake")])
+    def test_at_a_switch_who_sleeps_goes_on_where_its_time_has_come(self, met: int, expected: str) -> None:
+        def first(world: World) -> None:
+            time.sleep(0.004)  # as long as four boundaries: the start of the second, and three that it says
+            world.boundary("awake")
+
+        assert said(meet(first, says(*"1234"), Switch(f"boundary {met}"))) == expected.split(",")
+
+    def test_of_two_that_sleep_until_the_same_moment_the_one_that_slept_first_goes_on(self) -> None:
+        def work(world: World) -> None:
+            time.sleep(EPOCH / SECOND + 10 - time.time())
+            world.boundary("awake")
+
+        assert said(meet(work)) == ["1 awake", "2 awake"]
 
     def test_the_same_schedule_gives_the_same_history(self) -> None:
         def work(world: World) -> None:
@@ -202,6 +222,32 @@ class TestFileLocks:
         history = meet(work, None, Switch("boundary out"))
         assert said(history) == ["1 in", "1 out", "2 in", "2 out"]
 
+    def test_who_waits_for_one_that_sleeps_tries_again_when_it_has_slept(self) -> None:
+        def work(world: World) -> None:
+            with open(world.disk / "waiting.lock", "w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                time.sleep(3_600)
+                world.boundary("out")
+
+        history = meet(work, limits=Limits(boundaries=100))
+        assert said(history) == ["1 out", "2 out"]
+        assert words(history, "switched") == ["waits for the lock of waiting.lock"]
+
+    def test_each_try_for_a_lock_is_an_occurrence(self) -> None:
+        def work(world: World) -> None:
+            with open(world.disk / "a.lock", "w") as file:
+                for _ in range(2):
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    world.boundary("in")
+                    fcntl.flock(file, fcntl.LOCK_UN)
+                    time.sleep(10)
+
+        # The second worker's: it waits, has it, gives it back, and the same again without a wait.
+        history = meet(work, None, Switch("boundary in"), Switch("lock a.lock", 5))
+        tries = [e.what for e in history.entries if e.worker == 2 and e.text.endswith("lock a.lock")]
+        assert tries == ["crossed"] * 4 + ["switched", "crossed"]
+        assert not history.unreached
+
     @pytest.mark.parametrize("standby", ["flock", "sleep"])
     def test_who_stands_by_until_the_other_is_gone_is_not_accused(self, standby: str) -> None:
         kept = []
@@ -226,6 +272,17 @@ class TestFileLocks:
         second_leads = meet(work, None, Switch("open a.lock"))
         assert said(second_leads) == ["2 leads", "1 leads"]
         assert judge(second_leads, "VDL", told_only=False) is None
+
+    def test_who_does_something_whenever_it_wakes_does_not_stand_by(self) -> None:
+        def work(world: World) -> None:
+            for _ in range(STANDBY + 1):
+                time.sleep(5)
+                world.target.upsert({"run_id": "run-A"})
+            world.boundary("through")
+
+        history = meet(says("x"), work)
+        assert said(history) == ["1 x", "2 through"]
+        assert not words(history, "killed")
 
 
 class TestDeadlocks:
@@ -285,6 +342,20 @@ class TestDeadlocks:
         assert verdict is not None
         assert "a livelock" in verdict.sentence
 
+    @pytest.mark.parametrize(("others", "livelock"), [(50, False), (51, True)])
+    def test_the_other_goes_on_and_on_too_if_it_has_crossed_more_than_half_as_many(
+        self, others: int, livelock: bool
+    ) -> None:
+        def second(world: World) -> None:
+            for _ in range(others):  # and its start
+                world.boundary("works")
+
+        there, back = Switch("boundary spins"), Switch("boundary works", others)
+        history = meet(says(*["spins"] * 200), second, there, back, limits=Limits(boundaries=100))
+        (hung,) = words(history, "hung")
+        assert hung.startswith("it crossed 100 boundaries in one turn, the last at boundary spins")
+        assert ("livelock" in hung) is livelock
+
     def test_a_lock_file_that_a_crash_left_behind(self) -> None:
         def work(world: World) -> None:
             while (world.disk / "a.lock").exists():
@@ -305,9 +376,9 @@ class TestDeadlocks:
                 fcntl.flock(file, fcntl.LOCK_EX)
 
         schedule = Schedule(runs=(), steps=(Poll(),))
-        assert words(simulate(schedule, consumer(work)), "hung") == [
-            "wait for the lock of a.lock: nobody will release it"
-        ]
+        beside_another = meet(work, says("x"), limits=Limits(boundaries=100))
+        for history in (simulate(schedule, consumer(work)), beside_another):
+            assert words(history, "hung") == ["wait for the lock of a.lock: nobody will release it"]
 
 
 class TestSchedules:

@@ -239,8 +239,9 @@ class TestBusy:
             kept.append(connect(world, isolation_level=None))
             kept[0].execute("BEGIN IMMEDIATE")
 
-        history, found = at_once(keeps, waits_for("a.sqlite", 5))
-        assert said(history) == ["2 database is locked after 5"]
+        history, found = at_once(keeps, waits_for("a.sqlite", 60))
+        assert said(history) == ["2 database is locked after 60"]
+        assert words(history, "crossed").count("wait for the lock of a.sqlite") == 1
         assert found == []
 
     @pytest.mark.parametrize(("first", "second", "expected"), [(3, 7, "1 2"), (7, 3, "2 1")])
