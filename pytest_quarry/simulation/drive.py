@@ -220,6 +220,7 @@ class Drive:
             return self._give_up(words + turn.besides, self._process.stack())
         if turn.ends_at(boundary.label):
             turn.reached = True
+            turn.wakes = None  # the process that comes after it does not sleep
             return self._crash(boundary, turn.crash)
         if self._play.power:
             self._power.before(boundary)

@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Any
 
 import pytest
+from loaders import loader
 from together import Work, consumer, meet, said, says, words
 
 from pytest_quarry.checks.oracles import judge
@@ -136,6 +137,21 @@ class TestSwitches:
             world.boundary("awake")
 
         assert said(meet(first, says(*"1234"), Switch(f"boundary {met}"))) == expected.split(",")
+
+    def test_who_comes_after_one_that_was_killed_before_its_sleep_is_awake(self) -> None:
+        def handle(world: World, run_id: str) -> None:
+            with open(world.disk / "a.lock", "w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if run_id == "B":
+                    time.sleep(1_000)
+            world.boundary("through")
+
+        kept = loader(start=lambda world: lambda notification: handle(world, notification["run_id"]))
+        told = [step for run_id in "AB" for step in (Write(run_id), Notify(run_id))]
+        overlap = Overlap((1,), (2, 1), (Switch("open a.lock"),), Crash("sleep"), crash_second=True)
+        history = simulate(Schedule(runs=tuple(PlannedRun(run_id=name) for name in "AB"), steps=(*told, overlap)), kept)
+        assert words(history, "killed") == ["before sleep"]
+        assert [text for text in said(history) if not text.startswith("0")] == ["2 through", "1 through"]
 
     def test_of_two_that_sleep_until_the_same_moment_the_one_that_slept_first_goes_on(self) -> None:
         def work(world: World) -> None:
