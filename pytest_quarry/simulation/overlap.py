@@ -60,7 +60,7 @@ class Overlap:
             elif isinstance(boundary.call, Blocked):
                 self._wait(lane, other, boundary.label, boundary.call)
             elif isinstance(boundary.call, Sleep) and self._stands_by(lane, other):
-                self._end_a_standby(lane, other)
+                self._end_a_standby(lane)
             elif not other.done and self._is_time(lane, boundary):
                 self._switch()
         return self._switches
@@ -141,7 +141,7 @@ class Overlap:
             self._recorder.record("gave-up", "each worker waits for a lock that the other holds: a deadlock")
             lane.turn.retry = False
         elif other.drive.running:
-            self._end_a_standby(lane, other)
+            self._end_a_standby(lane)
         else:
             lane.turn.retry = False
 
@@ -152,7 +152,7 @@ class Overlap:
         lane.slept += 1
         return lane.slept > STANDBY
 
-    def _end_a_standby(self, lane: Lane, other: Lane) -> None:
+    def _end_a_standby(self, lane: Lane) -> None:
         """One keeps for itself what the other waits for, and is not at work: the second is gone, as after any overlap."""
         second = self._lanes[1]
         second.drive.end("the second worker")
