@@ -6,12 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loaders import loader
 
 from pytest_quarry import strategies
 from pytest_quarry.contract import ContractError, Run
+from pytest_quarry.simulation import planned
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Litter, PlannedRun, Schedule, Write
 from pytest_quarry.simulation.world import World
@@ -52,6 +54,17 @@ def test_alone_it_is_what_it_is_among_all(
             among.get(stored.run_id, []).append(stored)
         world.close()
     assert alone == among
+
+
+@pytest.mark.parametrize("storage", ["fs", "s3"])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_in_every_window_too(tmp_path: Path, window: str, storage: Literal["fs", "s3"]) -> None:
+    world = World(tmp_path, storage=storage)
+    for name in ("run-A", "run-B"):
+        run = planned.build(PlannedRun(run_id=name), loader())
+        assert written(world, run, Stop(window))
+    assert [*world.stored_of("run-A"), *world.stored_of("run-B")] == list(world.stored)
+    world.close()
 
 
 def test_somebody_elses_files_are_read_where_they_are_and_nowhere_else() -> None:
