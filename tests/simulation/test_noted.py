@@ -57,7 +57,7 @@ def test_alone_it_is_what_it_is_among_all(
 
 
 @pytest.mark.parametrize("storage", ["fs", "s3"])
-@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("window", sorted(set(WINDOWS) - {"w7", "w8"}))  # those are of sidecar files, which it has not
 def test_in_every_window_too(tmp_path: Path, window: str, storage: Literal["fs", "s3"]) -> None:
     world = World(tmp_path, storage=storage)
     for name in ("run-A", "run-B"):
