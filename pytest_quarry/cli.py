@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest_quarry
-from pytest_quarry.checks import own
-from pytest_quarry.commandline import check, explain, options, replay, settings
+from pytest_quarry.commandline import check, explain, options, own_checks, replay, settings
 from pytest_quarry.commandline.check import CONFORMS, INCONCLUSIVE, INTERNAL, USAGE
 from pytest_quarry.commandline.settings import UsageError
 from pytest_quarry.consumers.consumer import ConsumerError
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ended = _run_command(chosen, given[1:at], for_pytest)
         sys.stdout.flush()
         return ended
-    except (UsageError, ConsumerError, own.CheckError) as error:
+    except (UsageError, ConsumerError) as error:
         print(f"quarry-conformance {chosen.command}: {error}", file=sys.stderr)
         return USAGE
     except BrokenPipeError:  # `quarry-conformance list | head`
@@ -123,7 +122,7 @@ def list_checks(modules: Sequence[str]) -> int:
     """Print the catalogue, and the checks of these modules."""
     from pytest_quarry.checks.catalogue import listing
 
-    own.load(modules)
+    own_checks.load(modules)
     print(listing())
     return CONFORMS
 

@@ -31,9 +31,10 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         getattr(pytest_quarry, "Nothing")  # noqa: B009 - as a misspelt import would
 
 
-def test_importing_the_package_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("module", ["pytest_quarry", "pytest_quarry.cli"])
+def test_importing_the_package_imports_nothing_heavy(module: str) -> None:
     heavy = ("boto3", "botocore", "moto", "hypothesis", "pyfakefs", "jinja2", "time_machine", "pytest")
-    code = f"import sys, pytest_quarry; print([name for name in {heavy!r} if name in sys.modules])"
+    code = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

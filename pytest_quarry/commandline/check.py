@@ -9,11 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_quarry.checks.conduct import TOO_LATE
 from pytest_quarry.commandline import consumers, pytest_process
-from pytest_quarry.commandline.pytest_process import Ended
+from pytest_quarry.commandline.pytest_process import COMMAND_LINE, SETTINGS, Ended
 from pytest_quarry.commandline.settings import SEVERITIES, Settings, UsageError
-from pytest_quarry.commandline.suite import COMMAND_LINE, SETTINGS, made
 
 CONFORMS, VIOLATES, USAGE, INCONCLUSIVE, INTERNAL = range(5)
 SUITE = "pytest_quarry.commandline.suite"
@@ -28,26 +26,13 @@ def check(settings: Settings, options: Sequence[str], pytest_options: Sequence[s
 
 def run(settings: Settings, options: Sequence[str], pytest_options: Sequence[str]) -> Ended:
     """Run pytest on the suite of a consumer. What is wrong with the settings is said before anything runs."""
-    suite = made(settings, Path.cwd())
-    if suite.command is None:
-        consumers.check_reference(settings)
-    _check_ids(settings, suite)
-    suite().consumer()
+    if settings.environment and consumers.command(settings, Path.cwd()) is None:
+        consumers.check_reference(settings)  # here, since pytest's process must not have imported it without that
     environment = {SETTINGS: settings.to_json(), COMMAND_LINE: json.dumps(list(options))}
-    return pytest_process.run([*ALONE, *settings.pytest_options, *pytest_options], environment)
-
-
-def _check_ids(settings: Settings, suite: Any) -> None:
-    from pytest_quarry.checks.catalogue import of_kind
-    from pytest_quarry.checks.fuzzing import FUZZ
-
-    known = [check.id for check in (*of_kind(suite.kind), FUZZ) if suite.kind in check.kinds]
-    unknown = [each for each in settings.only if each not in known]
-    if unknown:
-        raise UsageError(f"--only names {', '.join(unknown)}; the checks of this consumer are {', '.join(known)}")
-    for failure in settings.known_failures:
-        if failure.id not in known:
-            raise UsageError(f"known failure {failure.id} is no check of this consumer; they are {', '.join(known)}")
+    ended = pytest_process.run([*ALONE, *settings.pytest_options, *pytest_options], environment)
+    if ended.refused:
+        raise UsageError(ended.refused)
+    return ended
 
 
 def conclude(settings: Settings, ended: Ended) -> int:
@@ -96,7 +81,7 @@ def _what_conforms(settings: Settings, records: Sequence[Any]) -> Iterator[str]:
     cut = [each for each in records if each["status"] == "passed" and each["reason"]]
     if cut:
         yield f"{_ids(cut)} cut short by the budget"
-    late = [each for each in records if each["status"] == "skipped" and each["reason"] == TOO_LATE]
+    late = [each for each in records if each["too_late"]]
     if late:
         yield f"{_ids(late)} left out by it"
 

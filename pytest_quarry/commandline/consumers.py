@@ -145,7 +145,7 @@ def resolved(text: str, where: str) -> Any:
         sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module)
-    except Exception as error:  # whatever a module does as it loads
+    except (Exception, SystemExit) as error:  # whatever a module does as it loads
         words = f"{type(error).__name__}: {error}"
         raise UsageError(f"{where} {text!r}: {module} cannot be imported from {os.getcwd()}: {words}") from None
     for part in name.split("."):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+from pytest_quarry.commandline import own_checks
 from pytest_quarry.commandline.settings import UsageError
 
 
 def explain(name: str, modules: Sequence[str]) -> str:
-    """The page of a check, by its id or its slug, of those in these modules too. Raises UsageError, CheckError."""
-    from pytest_quarry.checks import own
+    """The page of a check, by its id or its slug, of those in these modules too. Raises UsageError."""
     from pytest_quarry.checks.production import checks_by_id
     from pytest_quarry.explain import explanation
 
-    own.load(modules)
+    own_checks.load(modules)
     known = checks_by_id()
     wanted = name.strip().lower()
     found = [check for check in known.values() if wanted in (check.id.lower(), check.slug)]

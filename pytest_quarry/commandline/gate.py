@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from pytest_quarry.commandline.settings import Settings
-from pytest_quarry.commandline.suite import COMMAND_LINE, SETTINGS, SUITE
+from pytest_quarry.checks.conduct import TOO_LATE
+from pytest_quarry.commandline.pytest_process import COMMAND_LINE, REFUSED, RESULTS, SETTINGS
+from pytest_quarry.commandline.settings import Settings, UsageError
+from pytest_quarry.consumers.consumer import ConsumerError
 
-RESULTS = "QUARRY_CONFORMANCE_RESULTS"
+SUITE = Path(__file__).with_name("suite.py")
 NAME = "quarry-conformance"
 # What is found in an undisturbed execution, with which every check begins.
 AT_ONCE = (
@@ -22,6 +24,19 @@ AT_ONCE = (
     "is not deterministic: two executions of one schedule",
 )
 KEPT = ("id", "slug", "severity", "status", "reason", "not_exercised")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Make the suite before anything runs; where it cannot be made, write down why, and end."""
+    if SETTINGS not in os.environ or hasattr(config, "workerinput"):
+        return None
+    try:
+        from pytest_quarry.commandline import suite  # noqa: F401  # the import makes it
+    except (UsageError, ConsumerError) as error:
+        Path(os.environ[RESULTS]).write_text(json.dumps({REFUSED: str(error)}) + "\n", encoding="utf-8")
+        return int(pytest.ExitCode.USAGE_ERROR)
+    return None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -70,6 +85,7 @@ class Results:
             return
         kept = {name: record.get(name) for name in KEPT}
         kept["unusable"] = record["status"] == "inconclusive" and record.get("failure") is None
+        kept["too_late"] = record["status"] == "skipped" and record.get("reason") == TOO_LATE
         with open(self._file, "a", encoding="utf-8") as file:
             file.write(json.dumps(kept) + "\n")
         if self._session is not None and _says_it_all(record):

@@ -15,18 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_quarry.commandline.gate import RESULTS
-
+# What the process is told in its environment: of a consumer, with which options, and where to write down what became of it.
+SETTINGS = "QUARRY_CONFORMANCE_SETTINGS"
+COMMAND_LINE = "QUARRY_CONFORMANCE_COMMAND_LINE"
+RESULTS = "QUARRY_CONFORMANCE_RESULTS"
+REFUSED = "refused"  # the one thing it writes down where there is no suite to run
 PATIENCE = 5.0  # real seconds that pytest has to end by itself after an interrupt that it got too
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How pytest ended. `status`: its exit status. `records`: what became of each check, as the gate wrote it down."""
+    """How pytest ended. `status`: its exit status. `records`: what became of each check, as the gate wrote it down.
+
+    `refused`: what is wrong with the settings, where that kept it from beginning.
+    """
 
     status: int
     records: tuple[Any, ...]
     interrupted: bool = False
+    refused: str = ""
 
 
 def run(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
@@ -41,7 +48,8 @@ def run(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
             interrupted = _wait(process)
         found = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
         records = tuple(json.loads(line) for line in found)
-        return Ended(status=process.returncode, records=records, interrupted=interrupted)
+        refused = next((record[REFUSED] for record in records if REFUSED in record), "")
+        return Ended(status=process.returncode, records=records, interrupted=interrupted, refused=refused)
 
 
 def _wait(process: subprocess.Popen[bytes]) -> bool:

@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pytest_quarry.checks import own
-from pytest_quarry.commandline import consumers
-from pytest_quarry.commandline.settings import Settings
+from pytest_quarry.checks.catalogue import of_kind
+from pytest_quarry.checks.fuzzing import FUZZ
+from pytest_quarry.commandline import consumers, own_checks
+from pytest_quarry.commandline.pytest_process import SETTINGS
+from pytest_quarry.commandline.settings import Settings, UsageError
 from pytest_quarry.suites import (
     Conformance,
     EventBusConformance,
@@ -17,8 +19,6 @@ from pytest_quarry.suites import (
     add_own_checks,
 )
 
-SETTINGS, COMMAND_LINE = "QUARRY_CONFORMANCE_SETTINGS", "QUARRY_CONFORMANCE_COMMAND_LINE"
-SUITE = Path(__file__)
 SUITES: dict[str, type[Conformance]] = {
     "poller": PollerConformance,
     "worker": EventBusConformance,
@@ -29,8 +29,8 @@ SUITES: dict[str, type[Conformance]] = {
 
 
 def made(settings: Settings, folder: Path) -> type[Conformance]:
-    """The suite of one consumer. Raises UsageError, ConsumerError, CheckError."""
-    own.load(settings.checks)
+    """The suite of one consumer. Raises UsageError, ConsumerError."""
+    own_checks.load(settings.checks)
     add_own_checks()
     given = settings.given
     program = consumers.command(settings, folder)
@@ -58,7 +58,21 @@ def made(settings: Settings, folder: Path) -> type[Conformance]:
     return type(f"Test{given.rstrip('_').capitalize()}", (SUITES[given],), body)
 
 
+def check_ids(settings: Settings, suite: type[Conformance]) -> None:
+    """Raise UsageError where the settings name a check that the suite has not."""
+    known = [check.id for check in (*of_kind(suite.kind), FUZZ) if suite.kind in check.kinds]
+    unknown = [each for each in settings.only if each not in known]
+    if unknown:
+        raise UsageError(f"--only names {', '.join(unknown)}; the checks of this consumer are {', '.join(known)}")
+    for failure in settings.known_failures:
+        if failure.id not in known:
+            raise UsageError(f"known failure {failure.id} is no check of this consumer; they are {', '.join(known)}")
+
+
 if SETTINGS in os.environ:
-    _suite = made(Settings.from_json(os.environ[SETTINGS]), Path.cwd())
+    _settings = Settings.from_json(os.environ[SETTINGS])
+    _suite = made(_settings, Path.cwd())
+    check_ids(_settings, _suite)
+    _suite().consumer()
     globals()[_suite.__name__] = _suite
     del _suite

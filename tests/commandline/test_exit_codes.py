@@ -96,7 +96,7 @@ STATUSES = {
 def test_how_pytest_ended(
     status: int, found: tuple[str, ...], code: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rest = {"severity": "critical", "reason": "", "not_exercised": [], "unusable": False}
+    rest = {"severity": "critical", "reason": "", "not_exercised": [], "unusable": False, "too_late": False}
     records = tuple({"id": f"EB0{number}", "status": each, **rest} for number, each in enumerate(found, 3))
     assert conclude(Settings(), Ended(status=status, records=records)) == code
     assert last(capsys.readouterr().out) == f"quarry-conformance: {words}"

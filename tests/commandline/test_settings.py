@@ -319,3 +319,9 @@ def test_the_command_line_goes_over_the_file(project: Path) -> None:
     assert (found.poller, found.publisher, found.layout, found.workers) == ("", "sh publish.sh", "flat", 2)
     assert [getattr(found, name) for name in ROWS] == [""] * len(ROWS), "a publisher has no target"
     assert found.environment == (("A", "1"), ("B", "2=3"))
+
+
+def test_a_script_that_ends_the_process_as_it_loads(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "script.py").write_text("import sys\nsys.exit('no table')\n")
+    said = refused(capsys, "check", "--handler", "script:handle", *SQLITE)
+    assert said.endswith(f"script cannot be imported from {project}: SystemExit: no table")
