@@ -14,5 +14,5 @@ def test_the_docs_run(pytester: pytest.Pytester) -> None:
     assert len(BLOCKS) == 2
     for number, block in enumerate(BLOCKS):
         pytester.makepyfile(**{f"test_block_{number}": block})
-    result = pytester.runpytest_subprocess("-q", "-W", "error", "-k", "redelivery")
+    result = pytester.runpytest_subprocess("-q", "-W", "error", "-k", "restart")
     result.assert_outcomes(passed=len(BLOCKS), deselected=None)

@@ -58,8 +58,13 @@ PROGRAMS = {sample.name for sample in SAMPLES if sample.name.startswith("outside
 SHOWN = {
     f"outside-{name}" for name in ("bash-poller", "bash-poller-in-place", "python-poller", "python-poller-looks-back")
 } | {f"outside-{name}" for name in ("node-lambda", "node-lambda-remembers", "bash-publisher", "bash-publisher-pasted")}
-# A quarter of a minute for one check, and more: others do the same in less.
+# Up to half a minute for one check: others do the same in less.
 LONG = {
+    "leaves-its-lock-file",
+    "outside-python-worker-acknowledges-first",
+    "poller-pages-until-an-error",
+    "poller-rereads-manifests",
+    "worker-deletes-all-at-once",
     "outside-typescript-poller",
     "outside-typescript-poller-remembers-first",
     "outside-typescript-worker",
