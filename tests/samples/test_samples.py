@@ -65,6 +65,7 @@ LONG = {
     "poller-pages-until-an-error",
     "poller-rereads-manifests",
     "worker-deletes-all-at-once",
+    "outside-typescript-lambda-remembers",
     "outside-typescript-poller",
     "outside-typescript-poller-remembers-first",
     "outside-typescript-worker",
