@@ -82,6 +82,9 @@ def main() -> None:
     parser.add_argument(
         "--against", nargs="*", default=[], help="only these tests, and only the file that --only names"
     )
+    parser.add_argument(
+        "--first", nargs="*", default=[], help="tests to prefer to quicker ones: files, or the beginnings of ids"
+    )
     parser.add_argument("--new", action="store_true", help="copy the checkout anew, and forget earlier results")
     given = parser.parse_args()
     part, copy = PARTS[given.part], CHECKOUT / "build" / "mutants" / given.part
@@ -94,7 +97,7 @@ def main() -> None:
     drawn = list(dict.fromkeys(name for only in given.only for name in _drawn(copy, given.sample, given.seed, only)))
     known = _results(copy)
     again = [name for name in drawn if known.get(name) == each_mutant.SURVIVED and given.seconds > SECONDS]
-    _run(copy, part, [*again, *(name for name in drawn if name not in known)], given.seconds)
+    _run(copy, part, [*again, *(name for name in drawn if name not in known)], given.seconds, given.first)
     _print(copy, drawn)
 
 
@@ -163,7 +166,7 @@ def _drawn(copy: Path, sample: int | None, seed: int, only: str) -> Iterator[str
         yield from names[:sample]  # a larger sample is a smaller one and more
 
 
-def _run(copy: Path, part: Part, names: list[str], seconds: int) -> None:
+def _run(copy: Path, part: Part, names: list[str], seconds: int, first: list[str]) -> None:
     if not names:
         return
     known = json.loads((copy / "mutants" / "mutmut-stats.json").read_text())
@@ -173,6 +176,7 @@ def _run(copy: Path, part: Part, names: list[str], seconds: int) -> None:
         "seconds": known["duration_by_test"],
         "results": str(copy / "results.json"),
         "most_seconds": seconds,
+        "first": first,
         "patience": PATIENCE,
     }
     (copy / "orders.json").write_text(json.dumps(orders))
