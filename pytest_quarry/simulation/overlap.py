@@ -68,7 +68,10 @@ class Overlap:
     def _next(self, lane: Lane, other: Lane) -> Boundary | None:
         both = not other.done and other.turn.boundaries > lane.turn.boundaries // 2
         lane.turn.besides = "; the other worker goes on and on too: a livelock" if both else ""
+        was_killed = lane.turn.reached
         boundary = self._step(lane)
+        if lane.turn.reached and not was_killed:
+            lane.waits = None  # who waited is dead
         if lane.waits is not None and boundary is not None and not isinstance(boundary.call, Blocked):
             lane.crossed[boundary.label] += 1  # it announces that it tries again
             boundary = self._step(lane)

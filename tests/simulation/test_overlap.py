@@ -153,6 +153,27 @@ class TestSwitches:
         assert words(history, "killed") == ["before sleep"]
         assert [text for text in said(history) if not text.startswith("0")] == ["2 through", "1 through"]
 
+    def test_a_switch_where_a_process_begins_after_one_that_was_killed_in_a_wait(self) -> None:
+        def start(world: World) -> Callable[[Any], None]:
+            world.boundary("starts")
+
+            def handle(notification: Any) -> None:
+                with open(world.disk / "a.lock", "w") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    world.boundary("has it")
+                time.sleep(1)
+
+            return handle
+
+        told = [step for run_id in "AB" for step in (Write(run_id), Notify(run_id))]
+        switches = (Switch("boundary has it"), Switch("boundary starts", 2))
+        overlap = Overlap((1,), (2, 1), switches, Crash("wait for the lock of a.lock"), crash_second=True)
+        runs = tuple(PlannedRun(run_id=name) for name in "AB")
+        history = simulate(Schedule(runs=runs, steps=(*told, overlap)), loader(start=start))
+        assert words(history, "killed") == ["before wait for the lock of a.lock"]
+        assert words(history, "switched")[-1] == "stands before boundary starts"
+        assert history.unreached == ()
+
     def test_of_two_that_sleep_until_the_same_moment_the_one_that_slept_first_goes_on(self) -> None:
         def work(world: World) -> None:
             time.sleep(EPOCH / SECOND + 10 - time.time())
