@@ -97,6 +97,18 @@ class TestDamage:
         assert history.unreached == ("step 3: target cannot be damaged (empty)",)
         assert len(history.rows) == 1
 
+    def test_a_target_that_is_written_once_is_left_whole(self) -> None:
+        def rows(world: World) -> list[dict[str, str]]:
+            path = world.disk / "target"
+            return [{"run_id": line} for line in path.read_text().split()] if path.exists() else []
+
+        def work(world: World) -> None:
+            if not (world.disk / "target").exists():
+                (world.disk / "target").write_text("run-A\n")
+
+        history = play(work, Write("run-A"), Poll(), Damage("target", "empty"), rows=rows)
+        assert [row.run_id for row in history.rows] == ["run-A"]
+
 
 def test_litter_is_somebody_elses_file() -> None:
     def work(world: World) -> None:

@@ -27,6 +27,7 @@ from pytest_quarry.simulation.schedule import (
     Overlap,
     PlannedRun,
     Poll,
+    Restart,
     Schedule,
     ScheduleError,
     Switch,
@@ -441,3 +442,37 @@ class TestSchedules:
         steps = [{"do": "notify", "run": "A"}, {"do": "overlap", **step}]
         with pytest.raises(ScheduleError, match=words):
             Schedule.from_json({"version": 1, "runs": [{"run_id": "A"}], "steps": steps})
+
+
+class TestTheRestOfTheWorld:
+    def test_each_has_a_transaction_of_its_own(self) -> None:
+        def loads(run_id: str) -> Work:
+            def work(world: World) -> None:
+                world.target.begin()
+                world.target.insert({"run_id": run_id})
+                world.boundary("inside")
+                world.target.commit()
+
+            return work
+
+        one = consumer(loads("run-A"), loads("run-B"), rows=lambda world: world.target.rows())
+        history = simulate(Schedule(runs=(), steps=(Overlap(switches=(Switch("boundary inside"),)),)), one)
+        assert not words(history, "raised")
+        seen = [[row.run_id for row in entry.rows] for entry in history.entries if entry.rows is not None]
+        assert seen == [["run-B"], ["run-A", "run-B"]]
+
+    def test_what_each_printed_is_kept(self) -> None:
+        def prints(text: str) -> Work:
+            return lambda world: print(text)
+
+        steps = (Overlap(), Restart(), Overlap())
+        history = simulate(Schedule(runs=(), steps=steps), consumer(prints("first"), prints("second")))
+        assert sorted(history.output.split()) == ["first", "second"]
+
+    def test_what_was_never_met_before_is_still_said(self) -> None:
+        steps = (Poll(Crash("boundary never")), Overlap(switches=(Switch("boundary nor this"),)))
+        history = simulate(Schedule(runs=(), steps=steps), consumer(says("a")))
+        assert history.unreached == (
+            "step 1: boundary never (occurrence 1)",
+            "step 2: a switch at boundary nor this (occurrence 1)",
+        )

@@ -26,6 +26,7 @@ from pytest_quarry.simulation.schedule import (
     Wait,
     Write,
 )
+from pytest_quarry.simulation.world import World
 
 Announce = Callable[[WrappedRun], Any]
 RUN = PlannedRun(run_id="run-A", items=2, job_id="job-1")
@@ -44,14 +45,8 @@ def executed_and_sent(run: WrappedRun) -> None:
 
 
 def play(publish: Announce, *steps: Step, wraps: bool = False, run: PlannedRun = RUN, **details: Any) -> History:
-    consumer = Consumer(
-        name="Announces",
-        kind="publisher",
-        start=lambda world: publish,
-        rows=lambda world: [],
-        wraps_run=wraps,
-        **details,
-    )
+    kept: dict[str, Any] = {"start": lambda world: publish, **details}
+    consumer = Consumer(name="Announces", kind="publisher", rows=lambda world: [], wraps_run=wraps, **kept)
     return simulate(Schedule(runs=(run,), steps=steps), consumer)
 
 
@@ -260,3 +255,28 @@ def test_a_run_that_is_wrapped_starts_when_its_publisher_is_called(wait: int, da
     (text,) = texts(history)
     assert text["day"] == history.truths["run-A"].day == day
     assert f"/day={day}/" in text["storage_path"]
+
+
+def test_a_start_may_cross_boundaries() -> None:
+    def start(world: World) -> Announce:
+        world.boundary("starts")
+        return send
+
+    history = play(send, Write("run-A"), Publish("run-A"), start=start)
+    assert whats(history)[:4] == ["wrote", "started", "crossed", "asked"]
+
+
+def test_a_run_that_was_executed_has_its_day_for_good() -> None:
+    """It is the wrapper's second call that comes a day later, not the run."""
+
+    def publish(run: WrappedRun) -> None:
+        send(run)
+        run.execute()
+
+    history = play(publish, Publish("run-A"), Wait(86_400), Publish("run-A"), wraps=True)
+    assert [text["day"] for text in texts(history)] == ["2026-02-02", "2026-02-02"]
+
+
+def test_a_run_that_nobody_wrote_has_the_day_that_was_planned() -> None:
+    (text,) = texts(play(send, Publish("run-A"), run=replace(RUN, day="2025-12-24")))
+    assert text["day"] == "2025-12-24"

@@ -152,3 +152,18 @@ def test_rows_are_read_between_turns_only_where_the_play_observes_less() -> None
 
     assert seen(Play()) == [1, 2]
     assert seen(Play(observe=False)) == [2, 4]
+
+
+def test_what_a_poll_leaves_to_a_thread_goes_on() -> None:
+    def later(world: World) -> None:
+        time.sleep(1)
+        world.boundary("later")
+
+    history = polling(lambda world: threading.Thread(target=later, args=(world,)).start(), Poll())
+    assert [f"{entry.what} {entry.text}" for entry in history.entries if entry.step == 1] == [
+        "started the consumer",
+        "polled polls",
+        "returned return",
+        "crossed sleep",
+        "crossed boundary later",
+    ]

@@ -6,21 +6,25 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from loaders import loader, noting, poller, rows
 
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.consumers import keeper
-from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.simulation import explore, places
 from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import (
+    Break,
     Crash,
     Deliver,
     Litter,
@@ -418,3 +422,54 @@ def test_a_step_is_told_with_its_number() -> None:
     history = history_of(loader(), Notify("run-A"), Wait(1), Deliver((1,)))
     assert {entry.step for entry in history.entries if entry.what in ("started", "delivered", "crossed")} == {4}
     assert replace(history.entries[0]).step == 1
+
+
+def test_what_a_consumer_takes_is_told_once_it_was_started() -> None:
+    schedule = Schedule(runs=(PlannedRun(run_id="run-A"),), steps=(Write("run-A"),))
+    assert simulate(schedule, loader()).takes == ""
+    history = simulate(replace(schedule, steps=(Write("run-A"), Notify("run-A"))), loader())
+    assert history.takes == "notification"
+    assert history.truths == {}
+
+
+def test_prepare_and_rows_reach_the_aws_of_the_world() -> None:
+    def prepare(world: World) -> None:
+        boto3.client("s3").put_object(Bucket=world.bucket, Key="target", Body=b"run-A")
+
+    def rows(world: World) -> list[dict[str, Any]]:
+        body = boto3.client("s3").get_object(Bucket=world.bucket, Key="target")["Body"]
+        return [{"run_id": body.read().decode()}]
+
+    history = simulate(Schedule(runs=(), steps=(Poll(),)), poller(prepare=prepare, rows=rows))
+    assert [row.run_id for row in history.rows] == ["run-A"]
+
+
+def test_a_prepare_that_raises() -> None:
+    def prepare(world: World) -> None:
+        raise KeyError("settings")
+
+    with pytest.raises(ConsumerError) as error:
+        simulate(Schedule(runs=(), steps=()), loader(prepare=prepare))
+    assert str(error.value) == (
+        "TestLoader.prepare(world) raised KeyError: 'settings'. It runs once per world, before the first start, in the "
+        "test's own process."
+    )
+
+
+def test_what_is_broken_for_ever_works_again_when_the_rows_are_read_at_the_end() -> None:
+    """They may come over HTTP, as those of a program do."""
+
+    def prepare(world: World) -> None:
+        boto3.client("s3").put_object(Bucket=world.bucket, Key="target", Body=b"run-A", ACL="public-read")
+
+    def rows(world: World) -> list[dict[str, Any]]:
+        with closing(HTTPConnection(world.endpoint.url.removeprefix("http://"))) as connection:
+            connection.request("GET", f"/{world.bucket}/target")
+            answer = connection.getresponse()
+            assert answer.status == 200
+            return [{"run_id": answer.read().decode()}]
+
+    steps = (Break("s3.GetObject", "503", lasting=True), Poll())
+    history = simulate(Schedule(runs=(), steps=steps), poller(prepare=prepare, rows=rows))
+    assert not [entry for entry in history.entries if entry.rows]
+    assert [row.run_id for row in history.rows] == ["run-A"]
