@@ -246,7 +246,7 @@ class _Simulation:
         crashes = (None, step.crash) if step.crash_second else (step.crash, None)
         turns = Turn(crashes[0]), Turn(crashes[1])
         lanes = (
-            Lane(self.drive, turns[0], self._taking_turns((step.first,), turns[0], self.drive, 0)),
+            Lane(self.drive, turns[0], self._taking_turns((step.first,), turns[0], self.drive)),
             Lane(extra, turns[1], self._taking_turns([(n,) for n in step.second] or [()], turns[1], extra, step.pause)),
         )
         try:
@@ -261,7 +261,9 @@ class _Simulation:
         self.recorder.unreached += [f"{where}: a switch at {s.label} (occurrence {s.occurrence})" for s in unmet]
         self._after(turns[1] if step.crash_second else turns[0])
 
-    def _taking_turns(self, batches: Sequence[tuple[int, ...]], turn: Turn, drive: Drive, pause: int) -> Going[None]:
+    def _taking_turns(
+        self, batches: Sequence[tuple[int, ...]], turn: Turn, drive: Drive, pause: int = 0
+    ) -> Going[None]:
         for number, batch in enumerate(batches):
             if number:
                 self.wait(pause)
