@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from first_turn import SCHEDULE, Seen, Work, consumer, leftovers, see
+from first_turn import SCHEDULE, Seen, Work, consumer, leftovers, see, tell
 
 from pytest_quarry.consumers import process
 from pytest_quarry.consumers.consumer import ConsumerError
@@ -523,3 +524,9 @@ print(leftovers())
     folder = os.path.dirname(__file__)
     done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "acknowledged run-A (#1)\nset()\n", done.stderr
+
+
+def test_its_cpu_time_is_limited() -> None:
+    """Where a parent's death sends no signal, a busy loop ends all the same."""
+    (limit,) = see(lambda world: tell(world, resource.getrlimit(resource.RLIMIT_CPU)[0])).told
+    assert 10 < limit <= 100

@@ -235,6 +235,22 @@ def test_inline_plays_a_later_start(pytester: pytest.Pytester, saved: Path) -> N
     result.stdout.fnmatch_lines(["*: still failing; the consumer was never started 9 times, so nothing was played in*"])
 
 
+def test_inline_a_breakpoint_stops_in_that_start_only(pytester: pytest.Pytester, saved: Path) -> None:
+    change(pytester, "    def mark(self, run_id):\n", "    def mark(self, run_id):\n        breakpoint()\n")
+    pytester.makeconftest(
+        """
+        import sys
+
+        def pytest_runtest_call(item):
+            sys.breakpointhook = lambda: print("here it stops")
+        """
+    )
+    result = inline(pytester, saved, "-s", "--quarry-inline-start=2")
+    assert result.outlines.count("here it stops") == 1
+    result.stdout.no_fnmatch_line("*RuntimeError: breakpoint()*")
+    result.stdout.fnmatch_lines(["run-A was loaded twice: *"])
+
+
 def test_inline_a_debugger_stops_in_the_consumer(pytester: pytest.Pytester, saved: Path) -> None:
     pytest.importorskip("pexpect")
     change(pytester, "    def mark(self, run_id):\n", "    def mark(self, run_id):\n        breakpoint()\n")

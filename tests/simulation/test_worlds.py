@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -29,11 +30,13 @@ from pytest_quarry.simulation.schedule import (
     Deliver,
     Litter,
     Notify,
+    Overlap,
     PlannedRun,
     Poll,
     Restart,
     Schedule,
     Step,
+    Switch,
     Wait,
     Write,
 )
@@ -473,3 +476,58 @@ def test_what_is_broken_for_ever_works_again_when_the_rows_are_read_at_the_end()
     history = simulate(Schedule(runs=(), steps=steps), poller(prepare=prepare, rows=rows))
     assert not [entry for entry in history.entries if entry.rows]
     assert [row.run_id for row in history.rows] == ["run-A"]
+
+
+def handling(work: Callable[[World], object]) -> Consumer:
+    """Each notification is handled by the same work."""
+
+    def start(world: World) -> Callable[[Any], None]:
+        def handle(notification: Any) -> None:
+            work(world)
+
+        return handle
+
+    return loader(start=start)
+
+
+def crossed(history: History) -> list[str]:
+    """The boundaries, in their order."""
+    return [entry.text for entry in history.entries if entry.what == "crossed"]
+
+
+def test_the_place_for_temporary_files_is_known_without_a_search() -> None:
+    history = history_of(handling(lambda world: tempfile.gettempdir()), Notify("run-A"), Deliver((1,)))
+    assert crossed(history) == []
+
+
+def test_a_consumer_can_ask_for_the_seed_of_its_world() -> None:
+    schedule = Schedule(
+        runs=(PlannedRun(run_id="run-A"),), steps=(Write("run-A"), Notify("run-A"), Deliver((1,))), seed=7
+    )
+    assert crossed(simulate(schedule, handling(lambda world: world.boundary(f"{world.seed}")))) == ["boundary 7"]
+
+
+def test_the_endpoint_that_is_served_is_known_to_the_next_process() -> None:
+    history = history_of(
+        handling(lambda world: world.endpoint), Notify("run-A"), Deliver((1,)), Restart(), Deliver((1,))
+    )
+    assert crossed(history) == ["world.endpoint"]
+
+
+def test_nothing_is_left_where_pytest_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    history = history_of(loader(), Notify("run-A"), Deliver((1,)))
+    assert history.rows
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_the_second_worker_raised_is_kept() -> None:
+    assert history_of(loader(), Notify("run-A"), Deliver((1,))).stack == ""
+    history = history_of(handling(lambda world: os.mkdir(world.disk / "once")), Notify("run-A"), Overlap((1,), (1,)))
+    assert history.stack.startswith("Traceback")
+    assert "FileExistsError" in history.stack
+
+
+def test_coverage_need_not_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "coverage", raising=False)
+    assert history_of(loader(), Notify("run-A"), Deliver((1,))).rows
