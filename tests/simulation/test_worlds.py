@@ -36,7 +36,6 @@ from pytest_quarry.simulation.schedule import (
     Restart,
     Schedule,
     Step,
-    Switch,
     Wait,
     Write,
 )
