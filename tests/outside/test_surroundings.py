@@ -12,7 +12,9 @@ from programs import bash, kept, play, python, texts
 
 from pytest_quarry.bus import names
 from pytest_quarry.consumers.command import Command
-from pytest_quarry.consumers.consumer import ConsumerError
+from pytest_quarry.consumers.consumer import Consumer, ConsumerError
+from pytest_quarry.simulation.run import simulate
+from pytest_quarry.simulation.schedule import Poll, Schedule
 
 TELL = "import json, os, sys; json.dump({'environment': dict(os.environ), 'cwd': os.getcwd(), 'words': sys.argv[1:]}, open(os.environ['HOME'] + '/told', 'w'))"
 NOWHERE = "http://127.0.0.1:9"
@@ -133,3 +135,11 @@ def test_random_bytes_are_the_same_each_time_and_others_in_each_turn() -> None:
     first, second = (play(bash(code, python("").words[0])).output.split() for _ in range(2))
     assert first == second
     assert len(set(first)) == len(first)
+
+
+def test_a_program_that_start_returns_takes_its_turns() -> None:
+    program = Consumer(name="Program", kind="poller", start=lambda world: bash("echo a turn"), rows=lambda world: [])
+    history = simulate(Schedule(runs=(), steps=(Poll(),)), program)
+    assert history.by_a_program
+    assert history.output == "a turn\n" * len(texts(history, "polled"))
+    assert texts(history, "returned") == ["return"] * len(texts(history, "polled"))

@@ -43,6 +43,11 @@ def polling(work: Callable[[World], None], *steps: Any, play: Play | None = None
     return simulate(Schedule(runs=(), steps=steps), poller(start=Poller, **{"rows": lambda world: [], **details}), play)
 
 
+def later(world: World) -> None:
+    time.sleep(1)
+    world.boundary("later")
+
+
 def test_a_turn_goes_on_to_its_end_and_says_how_it_ended() -> None:
     crossed = []
 
@@ -76,10 +81,6 @@ def test_a_turn_after_one_that_left_something_at_work() -> None:
     def handle(world: World, notification: Any) -> None:
         if notification["run_id"] == "run-A":
             threading.Thread(target=later, args=(world,)).start()
-
-    def later(world: World) -> None:
-        time.sleep(1)
-        world.boundary("later")
 
     history = handling(handle, Deliver((1,)), Deliver((2,)), Deliver((1,)))
     assert said(history) == ["0 later", "0 later"]
@@ -155,10 +156,6 @@ def test_rows_are_read_between_turns_only_where_the_play_observes_less() -> None
 
 
 def test_what_a_poll_leaves_to_a_thread_goes_on() -> None:
-    def later(world: World) -> None:
-        time.sleep(1)
-        world.boundary("later")
-
     history = polling(lambda world: threading.Thread(target=later, args=(world,)).start(), Poll())
     assert [f"{entry.what} {entry.text}" for entry in history.entries if entry.step == 1] == [
         "started the consumer",
@@ -167,3 +164,14 @@ def test_what_a_poll_leaves_to_a_thread_goes_on() -> None:
         "crossed sleep",
         "crossed boundary later",
     ]
+
+
+def test_what_a_turn_that_raised_left_at_work_does_not_go_on_at_once() -> None:
+    def work(world: World) -> None:
+        threading.Thread(target=later, args=(world,)).start()
+        if 1.5 < world.time < 60:
+            raise ValueError("not yet")
+
+    history = polling(work, Poll(Crash("boundary later")), Poll())
+    second = [f"{entry.what} {entry.text}" for entry in history.entries if entry.step == 2]
+    assert second == ["started the consumer again", "polled polls", "raised ValueError: not yet"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -308,3 +309,105 @@ def test_one_that_is_never_through() -> None:
         """,
     )
     assert "in work" in history.stack
+
+
+def test_a_handler_that_ends_its_process_and_hangs() -> None:
+    """Nothing is acknowledged for a turn that did not return."""
+
+    def handle(world: World, notification: Mapping[str, Any]) -> None:
+        world.boundary(f"at {world.time:.0f}")
+        note = world.disk / "note"
+        if notification["run_id"] == "run-A":
+            return
+        if note.exists():
+            while True:
+                world.boundary("again")
+        note.write_text("x")
+        world.boundary("noted")
+        os._exit(3)
+
+    steps: tuple[Step, ...] = (
+        Write("run-A"),
+        Notify("run-A"),
+        Write("run-B"),
+        Notify("run-B"),
+        Deliver((1,)),
+        Deliver((1,)),
+        Deliver((2, 1), Crash("boundary noted", power="back")),
+        Deliver((2, 1)),
+        Deliver((2, 1)),
+    )
+    consumer = loader(start=lambda world: lambda notification: handle(world, notification))
+    check(
+        simulate(Schedule(runs=(A, B), steps=steps), consumer, Play(power=True, limits=Limits(boundaries=5))),
+        """
+        1.000 | step 1 | wrote run-A finished, 1 item | run-A due 1 | state 1
+        1.000 | step 2 | notified run-A (#1) | messages [1]
+        3.000 | step 3 | wrote run-B failed, 2 items | run-B forbidden 2 | state 2
+        3.000 | step 4 | notified run-B (#2) | messages [2]
+        4.000 | step 5 | 1 | started the consumer
+        4.000 | step 5 | 1 | delivered run-A (#1) | messages [1]
+        4.000 | step 5 | 1 | crossed boundary at 4
+        4.001 | step 5 | 1 | returned return
+        4.001 | step 5 | 1 | acknowledged run-A (#1) | messages [1] | state 3
+        5.001 | step 6 | 1 | delivered run-A (#1) | messages [1]
+        5.001 | step 6 | 1 | crossed boundary at 5
+        5.002 | step 6 | 1 | returned return
+        6.002 | step 7 | 1 | delivered run-B (#2) | messages [2]
+        6.002 | step 7 | 1 | crossed boundary at 6
+        6.003 | step 7 | 1 | crossed open note | state 4
+        6.004 | step 7 | 1 | crossed write note | state 5 | 1 bytes buffered
+        6.005 | step 7 | 1 | killed power lost before boundary noted; not fsynced, so taken back: note | state 6
+        7.005 | step 8 | 2 | started the consumer again
+        7.005 | step 8 | 2 | delivered run-B (#2) | messages [2]
+        7.005 | step 8 | 2 | crossed boundary at 7
+        7.006 | step 8 | 2 | crossed open note | state 4
+        7.007 | step 8 | 2 | crossed write note | state 5 | 1 bytes buffered
+        7.008 | step 8 | 2 | crossed boundary noted
+        7.009 | step 8 | 2 | ended its own process, with status 3
+        8.009 | step 9 | 3 | started the consumer again
+        8.009 | step 9 | 3 | delivered run-B (#2) | messages [2]
+        8.009 | step 9 | 3 | crossed boundary at 8
+        8.010 | step 9 | 3 | crossed boundary again
+        8.011 | step 9 | 3 | crossed boundary again
+        8.012 | step 9 | 3 | crossed boundary again
+        8.013 | step 9 | 3 | crossed boundary again
+        8.014 | step 9 | 3 | hung it crossed 5 boundaries in one turn, the last at boundary again
+        """,
+    )
+
+
+def test_a_poller_that_does_not_start_again_at_once() -> None:
+    class Starts:
+        def __init__(self, world: World) -> None:
+            if 0 < world.time < 60:
+                raise ValueError("not yet")
+
+        def poll(self) -> None:
+            pass
+
+    history = simulate(Schedule(runs=(), steps=(Poll(), Restart(), Poll())), poller(start=Starts))
+    check(
+        history,
+        """
+        0.000 | step 1 | 1 | started the consumer
+        0.000 | step 1 | 1 | polled polls
+        0.000 | step 1 | 1 | returned return
+        1.000 | step 2 | 1 | killed between two turns
+        1.000 | step 3 | 2 | started the consumer again
+        1.000 | step 3 | 2 | raised start raised ValueError: not yet
+        2.000 | step 4 | 2 | settling no more disturbances
+        2.000 | step 4 | 2 | waited 60 s
+        62.000 | step 4 | 3 | started the consumer again
+        62.000 | step 4 | 3 | polled polls
+        62.000 | step 4 | 3 | returned return
+        63.000 | step 4 | 3 | waited 60 s
+        123.000 | step 4 | 3 | polled polls
+        123.000 | step 4 | 3 | returned return
+        124.000 | step 4 | 3 | waited 60 s
+        184.000 | step 4 | 3 | polled polls
+        184.000 | step 4 | 3 | returned return
+        185.000 | step 4 | 3 | settled nothing more to do
+        """,
+    )
+    assert "in __init__" in history.stack

@@ -344,3 +344,112 @@ def test_a_publisher() -> None:
         """,
         "step 2: never (occurrence 1)",
     )
+
+
+def test_a_deadlock_that_the_system_ends() -> None:
+    def upgrades(world: World) -> None:
+        file = os.open(world.disk / "a", os.O_CREAT | os.O_RDWR)
+        fcntl.lockf(file, fcntl.LOCK_SH)
+        world.boundary("reads")
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+        except OSError:
+            world.boundary("refused")
+        else:
+            world.boundary("writes")
+        os.close(file)
+
+    check(
+        meet(upgrades, None, Switch("boundary reads")),
+        """
+        0.000 | step 1 | 1/1 | started the consumer
+        0.000 | step 1 | 1/1 | crossed mkdir started-1 | state 1
+        0.001 | step 1 | 1/1 | polled polls
+        0.001 | step 1 | 1/1 | crossed open a | state 2
+        0.002 | step 1 | 1/1 | crossed lock a
+        0.003 | step 1 | 1/1 | switched stands before boundary reads
+        0.003 | step 1 | 2/2 | started the consumer again
+        0.003 | step 1 | 2/2 | crossed mkdir started-2 | state 3
+        0.004 | step 1 | 2/2 | polled polls
+        0.004 | step 1 | 2/2 | crossed open a
+        0.005 | step 1 | 2/2 | crossed lock a
+        0.006 | step 1 | 2/2 | crossed boundary reads
+        0.007 | step 1 | 2/2 | crossed lock a
+        0.008 | step 1 | 2/2 | switched waits for the lock of a
+        0.008 | step 1 | 1/1 | crossed boundary reads
+        0.009 | step 1 | 1/1 | crossed lock a
+        0.010 | step 1 | 1/1 | switched waits for the lock of a
+        0.010 | step 1 | 2/2 | crossed wait for the lock of a
+        0.011 | step 1 | 2/2 | crossed lock a
+        0.012 | step 1 | 2/2 | failed wait for the lock of a: a deadlock
+        0.012 | step 1 | 2/2 | crossed boundary refused
+        0.013 | step 1 | 2/2 | returned return
+        0.013 | step 1 | 1/1 | crossed wait for the lock of a
+        0.014 | step 1 | 1/1 | crossed lock a
+        0.015 | step 1 | 1/1 | crossed boundary writes
+        0.016 | step 1 | 1/1 | returned return
+        1.016 | step 2 | 1 | settling no more disturbances
+        1.016 | step 2 | 1 | waited 60 s
+        61.016 | step 2 | 1 | polled polls
+        61.016 | step 2 | 1 | returned return
+        62.016 | step 2 | 1 | waited 60 s
+        122.016 | step 2 | 1 | polled polls
+        122.016 | step 2 | 1 | returned return
+        123.016 | step 2 | 1 | waited 60 s
+        183.016 | step 2 | 1 | polled polls
+        183.016 | step 2 | 1 | returned return
+        184.016 | step 2 | 1 | settled nothing more to do
+        """,
+    )
+
+
+def test_the_second_is_killed_as_it_goes_to_sleep() -> None:
+    """The process that comes after it has not slept yet."""
+
+    def handle(world: World, notification: Mapping[str, Any]) -> None:
+        world.boundary(f"begins {notification['run_id']}")
+        time.sleep(5)
+        load(world, notification["run_id"])
+
+    consumer = loader(start=lambda world: lambda notification: handle(world, notification))
+    overlap = Overlap((2,), (1, 2), (Switch("boundary begins run-B"),), Crash("sleep"), crash_second=True, pause=60)
+    steps = (Write("run-A"), Notify("run-A"), Write("run-B"), Notify("run-B"), overlap)
+    check(
+        simulate(Schedule(runs=(A, B), steps=steps), consumer),
+        """
+        1.000 | step 1 | wrote run-A finished, 1 item | run-A due 1 | state 1
+        1.000 | step 2 | notified run-A (#1) | messages [1]
+        3.000 | step 3 | wrote run-B failed, 2 items | run-B forbidden 2 | state 2
+        3.000 | step 4 | notified run-B (#2) | messages [2]
+        4.000 | step 5 | 1/1 | started the consumer
+        4.000 | step 5 | 1/1 | delivered run-B (#2) | messages [2]
+        4.000 | step 5 | 1/1 | switched stands before boundary begins run-B
+        4.000 | step 5 | 2/2 | started the consumer again
+        4.000 | step 5 | 2/2 | delivered run-A (#1) | messages [1]
+        4.000 | step 5 | 2/2 | crossed boundary begins run-A
+        4.001 | step 5 | 1/1 | crossed boundary begins run-B
+        4.002 | step 5 | 2/2 | killed before sleep
+        4.002 | step 5 | 2/2 | waited 60 s
+        64.002 | step 5 | 3/2 | started the consumer again
+        64.002 | step 5 | 3/2 | delivered run-B (#2) | messages [2]
+        64.002 | step 5 | 3/2 | crossed boundary begins run-B
+        64.003 | step 5 | 1/1 | crossed sleep
+        64.004 | step 5 | 1/1 | crossed target UPSERT | state 3 | 1 rows
+        64.005 | step 5 | 1/1 | crossed target UPSERT | state 4 | 2 rows
+        64.006 | step 5 | 1/1 | returned return
+        64.006 | step 5 | 1/1 | acknowledged run-B (#2) | messages [2] | state 5
+        64.006 | step 5 | 3/2 | crossed sleep
+        69.004 | step 5 | 3/2 | crossed target UPSERT | state 6
+        69.005 | step 5 | 3/2 | crossed target UPSERT | state 7
+        69.006 | step 5 | 3/2 | returned return
+        70.006 | step 6 | 1 | settling no more disturbances
+        70.006 | step 6 | 1 | waited 31 s
+        101.006 | step 6 | 1 | delivered run-A (#1) | messages [1]
+        101.006 | step 6 | 1 | crossed boundary begins run-A
+        101.007 | step 6 | 1 | crossed sleep
+        106.008 | step 6 | 1 | crossed target UPSERT | state 8 | 3 rows
+        106.009 | step 6 | 1 | returned return
+        106.009 | step 6 | 1 | acknowledged run-A (#1) | messages [1] | state 9
+        107.009 | step 6 | 1 | settled nothing more to do
+        """,
+    )
