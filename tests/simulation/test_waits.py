@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import queue
 import select
 import socket
@@ -355,3 +356,24 @@ class TestWaits:
         history = meet(work, says())
         assert "sleep" not in words(history, "crossed")
         assert not words(history, "raised"), history.stack
+
+
+def test_patience_that_ended_while_the_other_tried_again_takes_no_more_time() -> None:
+    def first(world: World) -> None:
+        with closing(connect(world, isolation_level=None)) as connection, open(world.disk / "lock", "w") as file:
+            connection.execute("BEGIN IMMEDIATE")
+            world.boundary("inside")
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+    def second(world: World) -> None:
+        with open(world.disk / "lock", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            world.boundary("has the lock")
+            waits_for("a.sqlite", 0.001)(world)
+
+    history, _ = at_once(first, second, Switch("boundary inside"), Switch("boundary has the lock"))
+    crossed = [entry for entry in history.entries if entry.what == "crossed" and entry.step == 1]
+    gives_up = max(at for at, entry in enumerate(crossed) if entry.text == "wait for the lock of a.sqlite")
+    assert (crossed[gives_up - 1].worker, crossed[gives_up - 1].text) == (1, "lock lock")
+    assert round((crossed[gives_up].time - crossed[gives_up - 1].time) * 1_000_000) == 1_000
+    assert said(history)[-1] == "2 database is locked after 0"

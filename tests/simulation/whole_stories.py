@@ -30,5 +30,8 @@ def _entry(entry: Entry) -> str:
 
 
 def check(history: History, expected: str, *unreached: str) -> None:
+    assert all(
+        round(entry.time * 1_000_000) % 1_000 == 0 for entry in history.entries
+    )  # as a boundary takes a millisecond
     assert told(history) == [line.strip() for line in expected.strip().splitlines()]
     assert history.unreached == unreached
