@@ -4,6 +4,7 @@
     benchmarks/samples.py --seeds 0:200           sound samples under 200 seeds: hours; stop it whenever you like
     benchmarks/samples.py --seeds 0:200 --shard 1/4    a quarter of that, beside three others, also on other machines
     benchmarks/samples.py --seeds 0:200 --in-process    without programs, which take minutes for each seed
+    benchmarks/samples.py --seeds 0:200 --only publisher    of those whose names begin like that
     benchmarks/samples.py --seeds 0:200 --in-turn    one check for each sample and seed, each time the next; at first all
     benchmarks/samples.py --again NAME            measure a sample that was changed once more
     benchmarks/samples.py --write                 measure nothing, only write the pages
@@ -46,6 +47,9 @@ def parsed() -> argparse.Namespace:
         "--in-turn", action="store_true", help="sound samples meet one check under each seed, the next each time"
     )
     parser.add_argument("--again", nargs="*", default=[], metavar="NAME", help="samples to measure once more")
+    parser.add_argument(
+        "--only", nargs="*", default=[""], metavar="NAME", help="sound samples whose names begin like that"
+    )
     parser.add_argument("--write", action="store_true", help="only write the pages")
     return parser.parse_args()
 
@@ -84,7 +88,7 @@ def detected(result: Result) -> Found:
 def clear(options: argparse.Namespace) -> None:
     """Every sound sample under each seed: all checks of its kind. Seed by seed, so that all get equally far."""
     first, _, end = options.seeds.partition(":")
-    samples = [sample for sample in SAMPLES if sample.sound]
+    samples = [sample for sample in SAMPLES if sample.sound and sample.name.startswith(tuple(options.only))]
     if options.in_process:
         samples = [sample for sample in samples if not sample.name.startswith("outside-")]
     for name in options.again:
