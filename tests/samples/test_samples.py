@@ -61,21 +61,24 @@ SHOWN = {
 # Up to half a minute for one check: others do the same in less.
 LONG = {
     "leaves-its-lock-file",
+    "outside-bash-worker",
+    "outside-python-bucket-poller",
+    "outside-python-publisher",
+    "outside-python-worker",
     "outside-python-worker-acknowledges-first",
-    "poller-pages-until-an-error",
-    "poller-rereads-manifests",
-    "worker-deletes-all-at-once",
+    "outside-typescript-lambda",
     "outside-typescript-lambda-remembers",
     "outside-typescript-poller",
     "outside-typescript-poller-remembers-first",
-    "outside-typescript-worker",
-    "outside-typescript-lambda",
     "outside-typescript-publisher",
-    "outside-python-bucket-poller",
-    "outside-python-worker",
-    "outside-bash-worker",
-    "publisher-endless",
+    "outside-typescript-worker",
+    "poller-pages-until-an-error",
+    "poller-rereads-manifests",
+    "poller-shares-a-temporary-file",
     "poller-stands-by",
+    "publisher-endless",
+    "recovers-row-by-row",
+    "worker-deletes-all-at-once",
 }
 
 # One conductor serves all checks of a case: EB04 and EB05, PO02 and PO03 share their executions.
