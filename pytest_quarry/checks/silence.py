@@ -92,7 +92,8 @@ def of_loader(history: History, consumer: Consumer, run_id: str) -> Verdict:
         )
     elif not any(entry.changed for entry in history.entries if entry.what == "crossed"):
         why = (
-            "It changed nothing: no file under world.disk, no database, no AWS call, no world.target. Does it follow a "
+            "It changed nothing: no file under world.disk, no database there, no AWS call, no world.target. Does it write "
+            "elsewhere (a relative path is one in the folder that pytest was started in), follow a "
             f"wrong path or layout (here {consumer.layout!r}), leave its work to a thread or task and return before it is done, or take only other sources than {', '.join(consumer.sources)} "
             f"or other categories than {', '.join(consumer.categories)}?"
         )

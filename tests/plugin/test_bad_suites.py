@@ -241,7 +241,7 @@ IDLE = {
     ),
     "it does nothing": (
         suite("    def start(self, world): return lambda notification: None"),
-        ["The consumer did nothing*", "It changed nothing: no file under world.disk, no database*"],
+        ["The consumer did nothing*", "It changed nothing: no file under world.disk, no database there*"],
     ),
     "it hangs": (
         suite(
