@@ -75,4 +75,4 @@ if SETTINGS in os.environ:
     check_ids(_settings, _suite)
     _suite().consumer()
     globals()[_suite.__name__] = _suite
-    del _suite
+    del _settings, _suite

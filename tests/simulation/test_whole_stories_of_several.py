@@ -33,15 +33,21 @@ from pytest_quarry.simulation.world import World
 from pytest_quarry.storage import read_runs
 
 
-def test_two_at_once() -> None:
-    """The first is killed while the second sleeps; the second takes two turns, half an hour apart."""
+def slow_loader(seconds: float) -> Consumer:
+    """Sleeps so long before it loads."""
 
     def handle(world: World, notification: Mapping[str, Any]) -> None:
         world.boundary(f"begins {notification['run_id']}")
-        time.sleep(1)
+        time.sleep(seconds)
         load(world, notification["run_id"])
 
-    consumer = loader(start=lambda world: lambda notification: handle(world, notification))
+    return loader(start=lambda world: lambda notification: handle(world, notification))
+
+
+def test_two_at_once() -> None:
+    """The first is killed while the second sleeps; the second takes two turns, half an hour apart."""
+
+    consumer = slow_loader(1)
     overlap = Overlap(
         (1,), (2, 1), (Switch("boundary begins run-A"), Switch("*", 9)), Crash("target UPSERT"), pause=1_800
     )
@@ -406,12 +412,7 @@ def test_a_deadlock_that_the_system_ends() -> None:
 def test_the_second_is_killed_as_it_goes_to_sleep() -> None:
     """The process that comes after it has not slept yet."""
 
-    def handle(world: World, notification: Mapping[str, Any]) -> None:
-        world.boundary(f"begins {notification['run_id']}")
-        time.sleep(5)
-        load(world, notification["run_id"])
-
-    consumer = loader(start=lambda world: lambda notification: handle(world, notification))
+    consumer = slow_loader(5)
     overlap = Overlap((2,), (1, 2), (Switch("boundary begins run-B"),), Crash("sleep"), crash_second=True, pause=60)
     steps = (Write("run-A"), Notify("run-A"), Write("run-B"), Notify("run-B"), overlap)
     check(
