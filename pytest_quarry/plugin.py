@@ -252,9 +252,9 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """xdist's workers see no terminal: they are told how wide it is; and where each finds what another has executed."""
-    from pytest_quarry.runner import width_of
+    from pytest_quarry.report.width import TOLD, width_of
 
-    node.workerinput["quarry_width"] = width_of(node.config)
+    node.workerinput[TOLD] = width_of(node.config)
     shards.share(node)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -24,7 +23,8 @@ from pytest_quarry.consumers.consumer import ConsumerError
 from pytest_quarry.real_time import Budget, guard_seconds
 from pytest_quarry.report import story, terminal
 from pytest_quarry.report.progress import Progress
-from pytest_quarry.report.stream import RECORD, WIDTH
+from pytest_quarry.report.stream import RECORD
+from pytest_quarry.report.width import width_of
 from pytest_quarry.simulation.drive import Limits
 from pytest_quarry.simulation.schedule import Schedule, ScheduleError
 
@@ -94,17 +94,6 @@ def note(result: Result, node: Any, suite: Conformance, told: story.Told | None 
     """Note a result on its item, for the reports."""
     told = replace(told or story.Told(), told_only=suite.kind == "event-bus" and not suite.reconciles)
     setattr(node, RECORD, story.record_of_result(result, told, consumer=owner(node), item=node.nodeid))
-
-
-def width_of(config: Any) -> int:
-    """How wide the failure text may be: the terminal's width, where there is one."""
-    from_controller: int | None = getattr(config, "workerinput", {}).get(WIDTH)
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    if from_controller is not None:
-        return from_controller
-    if reporter is None or not (reporter.isatty or "COLUMNS" in os.environ):
-        return terminal.WIDTH
-    return int(config.get_terminal_writer().fullwidth)
 
 
 def conductor(suite: Conformance, config: Any, progress: Progress | None = None) -> Conductor:

@@ -14,7 +14,6 @@ from pytest_quarry.report.record import Record, merged
 from pytest_quarry.report.targets import Target
 
 RECORD = "_quarry_record"  # of an item: what its run noted
-WIDTH = "quarry_width"  # of an xdist worker's input: the terminal's width, which it cannot see
 
 
 def attach(item: pytest.Item, check_id: str, call: pytest.CallInfo[Any], report: pytest.TestReport) -> None:
@@ -27,6 +26,8 @@ def attach(item: pytest.Item, check_id: str, call: pytest.CallInfo[Any], report:
         record = getattr(item, RECORD, None) or _unknown(item, check_id)
         ended = _ended(record, report)
         report.quarry = replace(ended, seconds=round(call.duration, 3)).to_json()  # type: ignore[attr-defined]
+        # Sent along, or xdist's controller, which plays nothing, would load all checks to look it up.
+        report.quarry_place = place_of(check_id)  # type: ignore[attr-defined]
         _in_one_line(report, ended)
 
 
@@ -48,6 +49,13 @@ def _check(check_id: str) -> Any:
     from pytest_quarry.checks.production import checks_by_id
 
     return checks_by_id()[check_id]
+
+
+def place_of(check_id: str) -> int:
+    """Where a check stands among all there are; the drawn schedules stand last."""
+    from pytest_quarry.checks.production import checks_by_id
+
+    return list(checks_by_id()).index(check_id)
 
 
 def _unknown(item: pytest.Item, check_id: str) -> Record:
@@ -90,21 +98,20 @@ class Stream:
     def __init__(self, config: pytest.Config, targets: list[Target]) -> None:
         self._config, self._targets = config, targets
         self._found: dict[str, Any] = {}
+        self._places: dict[str, int] = {}
         self._unwritten: list[str] = []
 
     @property
     def records(self) -> list[Record]:
         """Every record so far, by consumer, in the catalogue's order."""
-        from pytest_quarry.checks.catalogue import by_id
-
-        places = {check_id: place for place, check_id in enumerate(by_id())}
         records = merged([Record.from_json(data) for data in self._found.values()])
-        return sorted(records, key=lambda record: (record.consumer, places.get(record.id, len(places)), record.item))
+        return sorted(records, key=lambda record: (record.consumer, self._places[record.id], record.item))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         data = getattr(report, "quarry", None)
         if data is not None:
             self._found[report.nodeid] = data
+            self._places[data["id"]] = report.quarry_place
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

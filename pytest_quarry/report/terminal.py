@@ -9,11 +9,11 @@ from pytest_quarry.checks.conduct import Result
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.report.in_short import Again, LeftOut, Line, Part, in_short
 from pytest_quarry.report.shown import shown, shown_lines
+from pytest_quarry.report.width import WIDTH
 from pytest_quarry.simulation.history import Entry, History, Row
 
 WORLD = 32
 CONSUMER = 42
-WIDTH = 110
 NARROWEST = 40
 LEAST = 18  # characters of the column `consumer`, below which there is no table
 HERE = "  ◀ here"

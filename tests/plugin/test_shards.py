@@ -52,6 +52,26 @@ def test_what_one_worker_executed_the_other_does_not(pytester: pytest.Pytester, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_process_that_only_hands_out_loads_no_checks(pytester: pytest.Pytester) -> None:
+    """Its workers begin when it has told them how wide the terminal is, and it writes the table when they have ended."""
+    pytester.makepyfile(test_orders=SOUND)
+    pytester.makeconftest(
+        """
+        import os, sys
+
+        def pytest_unconfigure():
+            if "PYTEST_XDIST_WORKER" not in os.environ:
+                loaded = {name.rpartition(".")[0] for name in sys.modules if name.startswith("pytest_quarry.")}
+                print("LOADED", *sorted(loaded))
+        """
+    )
+    result = pytester.runpytest_subprocess("-n", "2", "-k", "redelivery", timeout=120)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["*EB01*redelivery*passed*", "LOADED pytest_quarry pytest_quarry.consumers pytest_quarry.report"]
+    )
+
+
 def test_a_consumer_with_its_workers_name_is_checked_as_any(pytester: pytest.Pytester) -> None:
     """A crash at a label of the other worker's file would be none here, and nothing would be found."""
     named = BROKEN.replace('"orders.sqlite"', "f\"orders_{os.environ.get('PYTEST_XDIST_WORKER')}.sqlite\"")

@@ -17,6 +17,8 @@ import json
 import pathlib
 import pytest
 
+from pytest_quarry.report.stream import place_of
+
 records = json.loads(pathlib.Path(__file__).with_name("records.json").read_text())
 
 
@@ -25,6 +27,7 @@ def pytest_runtest_makereport(item, call):
     report = yield
     if report.when == "call":
         report.quarry = records[int(item.name.rpartition("_")[2])]
+        report.quarry_place = place_of(report.quarry["id"])
     return report
 """
 
