@@ -36,7 +36,8 @@ from pytest_quarry.consumers.started_consumer import StartedConsumer
 
 STACK_SIGNAL = signal.SIGUSR2
 HERE = os.path.dirname(__file__) + os.sep
-LIBC = ctypes.CDLL(None)
+# Looked up here: it takes long, and each start of a consumer would do it again.
+prctl = getattr(ctypes.CDLL(None), "prctl", None)
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
@@ -167,26 +168,21 @@ def _release(link: Link, clock: clocks.VirtualClock, environment: dict[str, str]
 
 def _detach(home: Home, birth: Birth) -> None:
     """What it writes goes to files of the world, from which the report takes it; with its parent, it dies."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1)  # what it leaves behind stays its own, and is killed with it
+    if sys.platform == "linux" and prctl is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PR_SET_CHILD_SUBREAPER, 1)  # what it leaves behind stays its own, and is killed with it
     # A consumer in a busy loop never reads its link; where its parent's death sends no signal, this ends it.
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     limit = home.cpu_seconds if hard == resource.RLIM_INFINITY else min(home.cpu_seconds, hard)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
-    stack = _open_inheritable(birth.stack)
+    stack = os.open(birth.stack, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     faulthandler.register(STACK_SIGNAL, file=stack, all_threads=True)
     faulthandler.enable(stack)  # pytest's own would write past the world, to the terminal
     descriptor = os.open(birth.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-
-
-def _open_inheritable(path: str) -> Any:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w")
 
 
 def _leave_output() -> None:

@@ -7,7 +7,6 @@ or that nothing did.
 from __future__ import annotations
 
 import contextlib
-import glob
 import math
 import os
 import select
@@ -27,6 +26,7 @@ FOR_EVER = 86_400.0 * 7  # real seconds somebody may stand at a debugger's promp
 STACK_WAIT = 1.0  # real seconds a hung process has to print its stack
 END_WAIT = 1.0  # real seconds somebody who has closed the way to the world has to end
 FLOOD_BYTES = 32 << 20
+SEMAPHORES = "/dev/shm"  # where Linux keeps them, as files
 HERE = os.path.dirname(__file__)
 BELOW = os.path.join(HERE, "started_consumer.py")  # takes the turns
 START = os.path.join(HERE, "child.py")  # calls `start`, in _start
@@ -173,10 +173,16 @@ class ConsumerProcess:
             os.killpg(pid, signal.SIGKILL)  # what it left behind, if it ended by itself
         code = self._parent.reap(pid)
         keeper.forget_group(pid)
-        for name in glob.glob(f"/dev/shm/sem.mp-{pid}-*"):  # semaphores of multiprocessing outlive who is killed
-            with contextlib.suppress(OSError):
-                os.unlink(name)
+        _remove_semaphores(pid)
         return code
+
+
+def _remove_semaphores(pid: int) -> None:
+    """Those of multiprocessing outlive who is killed."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(SEMAPHORES):  # a pattern would be compiled, and kept, for each process
+            if name.startswith(f"sem.mp-{pid}-"):
+                os.unlink(os.path.join(SEMAPHORES, name))
 
 
 def _kill_each(pids: list[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from types import FunctionType, MethodType
 from typing import Any
 
 from pytest_quarry.bus.event_source import LambdaContext
@@ -120,6 +121,8 @@ def _is_lambda(started: Any) -> bool:
 
 def _takes(consumer: Consumer, turn: Callable[..., Any], name: str, arguments: tuple[str, ...]) -> None:
     """Refuse a turn that cannot be called: nothing but errors would come of it."""
+    if _plainly_takes(turn, len(arguments)):  # a signature takes long to make, for each start anew
+        return
     try:
         signature = inspect.signature(turn)
     except (TypeError, ValueError):  # it does not say
@@ -131,6 +134,15 @@ def _takes(consumer: Consumer, turn: Callable[..., Any], name: str, arguments: t
             f"{consumer.name}: {name}{signature} cannot be called as {name}({', '.join(arguments)}): {error}. Return "
             f"{_wanted(consumer)}."
         ) from None
+
+
+def _plainly_takes(turn: Callable[..., Any], count: int) -> bool:
+    """Whether it is a function, or a method of an object, of so many arguments and nothing else."""
+    bound = isinstance(turn, MethodType)
+    function = turn.__func__ if isinstance(turn, MethodType) else turn
+    if not isinstance(function, FunctionType):
+        return False
+    return function.__code__.co_argcount == count + bound and not function.__code__.co_kwonlyargcount
 
 
 def _wanted(consumer: Consumer) -> str:

@@ -45,8 +45,9 @@ def install(link: Link, clock: Callable[[], float]) -> dict[int, Any]:
     """Replace `sqlite3.connect`; the replacements of functions that others may hold by name."""
     real_connect = sqlite3.connect
     clock_of = _Clock(real_connect, clock)
-    traced: dict[Any, Any] = {}
     below = patient(link, lambda database: _world_name(link, database))
+    # Made here for what nearly everybody uses: each start of a consumer would make it again.
+    traced: dict[Any, Any] = {sqlite3.Connection: _traced(sqlite3.Connection, below, link, clock_of)}
 
     def connect(*arguments: Any, **keywords: Any) -> Any:
         if link.inside:
@@ -149,11 +150,12 @@ class _Clock:
     def __init__(self, real_connect: Callable[..., Any], clock: Callable[[], float]) -> None:
         self._scratch = real_connect(":memory:", check_same_thread=False)
         self._clock = clock
+        self._functions = {function: self._evaluate(function) for function, _ in CLOCK_FUNCTIONS.values()}
 
     def install(self, connection: Any) -> None:
         for name, (function, arguments) in CLOCK_FUNCTIONS.items():
             # Deterministic, or SQLite would refuse them in CHECK constraints and indexes that use a plain date.
-            connection.create_function(name, arguments, self._evaluate(function), deterministic=True)
+            connection.create_function(name, arguments, self._functions[function], deterministic=True)
 
     def _evaluate(self, function: str) -> Callable[..., Any]:
         values_before_time = 1 if function == "strftime" else 0
