@@ -50,7 +50,6 @@ class Home:
     directories: tuple[tuple[str, str], ...]
     environment: tuple[tuple[str, str], ...]
     temporary: str
-    world_root: str
     epoch: int
     cpu_seconds: int
     debugged: bool = False  # one of its starts is played by the test's own process

@@ -62,7 +62,6 @@ class ConsumerProcess:
     def _begin(self, birth: Birth) -> socket.socket:
         if birth.inline:
             names.holders()
-            keeper.remember_directory(self._parent.home.world_root)
             return inline.swap(self._parent.home, birth)
         mine, theirs = socket.socketpair()
         strangers = [mine.fileno(), *(process._socket.fileno() for process in _alive)]

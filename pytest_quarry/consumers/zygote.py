@@ -124,7 +124,6 @@ def _fork(home: Home, become: Callable[[], NoReturn], close: Iterable[int]) -> i
     names.holders()  # found once in the test's process
     models.share()
     models.learn()
-    keeper.remember_directory(home.world_root)
     close = [*close, *filter(None, [keeper.descriptor()])]
     gc.collect(1)  # what was dropped lately; freezing would keep it, open connections included
     gc.freeze()  # or the collector of either would touch, and so copy, every page that is shared

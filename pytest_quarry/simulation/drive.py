@@ -356,7 +356,6 @@ def home(world: World, consumer: Consumer, play: Play) -> Home:
         directories=tuple((str(world.root / name), name) for name in DIRECTORIES),
         environment=(*DUMMY_ENVIRONMENT.items(), ("TMPDIR", str(world.tmp))),
         temporary=str(world.tmp),
-        world_root=str(world.root),
         epoch=EPOCH,
         cpu_seconds=int(play.limits.seconds) + CPU_MARGIN,
         debugged=bool(play.inline),
