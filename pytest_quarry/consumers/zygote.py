@@ -23,6 +23,7 @@ from pytest_quarry.consumers import child, keeper, protocol
 from pytest_quarry.consumers.child import Birth, Home
 from pytest_quarry.consumers.hooks import models, names
 
+STUCK = 60.0  # real seconds after which a zygote that does not answer counts as stopped, by the consumer for one
 MOST_ANEW = 5  # zygotes that were made in vain
 PLAIN = (str, bytes, int, float, bool, type(None))
 
@@ -80,8 +81,8 @@ class Zygote:
                 return pid
             self.close()
         raise RuntimeError(
-            "the process that consumers are forked from ended twice before a consumer could begin: it was killed, by the consumer "
-            "or for want of memory, or what it printed to stderr says why"
+            "the process that consumers are forked from ended or stood still twice before a consumer could begin: it was killed or "
+            "stopped, by the consumer or for want of memory, or what it printed to stderr says why"
         )
 
     def reap(self, pid: int) -> int:
@@ -91,6 +92,7 @@ class Zygote:
                 protocol.send(self._control, Reap(pid))
                 code: int = protocol.receive(self._control)
                 return code
+            self.close()
         return -signal.SIGKILL  # it died with its parent
 
     def close(self) -> None:
@@ -107,6 +109,7 @@ class Zygote:
 
     def _begin(self, strangers: Iterable[int]) -> None:
         self._control, theirs = socket.socketpair()
+        self._control.settimeout(STUCK)
         with theirs:
             others = (*strangers, *(zygote._control.fileno() for zygote in _alive.values()), self._control.fileno())
             self._pid = _fork(self.home, lambda: _serve(self.home, theirs), others)

@@ -24,7 +24,7 @@ from pytest_quarry import EventBusConformance
 from pytest_quarry.checks.catalogue import BY_ID
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.checks.stage import Stage
-from pytest_quarry.consumers import child
+from pytest_quarry.consumers import child, zygote
 from pytest_quarry.consumers.zygote import Nursery
 from pytest_quarry.samples import SAMPLES, Sample
 from pytest_quarry.simulation.drive import Play
@@ -114,7 +114,7 @@ def test_what_goes_wrong_before_the_consumer_begins_is_told(
         raise LookupError("no hooks here")
 
     monkeypatch.setattr(child, "install", broken)
-    with pytest.raises(RuntimeError, match="ended twice before a consumer could begin"):
+    with pytest.raises(RuntimeError, match="ended or stood still twice before a consumer could begin"):
         simulate(SCHEDULE, consumer(lambda world: None, rows=rows), Play(nursery=nursery))
     assert "LookupError: no hooks here" in capfd.readouterr().err
 
@@ -128,6 +128,23 @@ def test_time_and_luck_begin_anew_with_each_start(nursery: Nursery) -> None:
     assert [told(simulate(SCHEDULE, one, Play(nursery=nursery))) for _ in range(3)] == [told(here)] * 3
     other = Schedule(runs=SCHEDULE.runs, steps=SCHEDULE.steps, seed=7)
     assert told(simulate(other, one, Play(nursery=nursery))) == told(simulate(other, one)) != told(here)
+
+
+def test_who_stops_its_parent_stops_no_test(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would never answer again. Whoever it bore dies with it."""
+    monkeypatch.setattr(zygote, "STUCK", 1.0)
+
+    def work(world: World) -> None:
+        if not (world.disk / "stopped").exists():
+            (world.disk / "stopped").touch()
+            os.kill(os.getppid(), signal.SIGSTOP)
+
+    schedule = replace(SCHEDULE, steps=(*SCHEDULE.steps, Restart(), *SCHEDULE.steps[-1:]))
+    began = time.monotonic()
+    simulate(schedule, consumer(work, rows=rows), Play(nursery=nursery))
+    assert time.monotonic() - began < 30
+    again = simulate(SCHEDULE, consumer(lambda world: tell(world, os.getppid()), rows=rows), Play(nursery=nursery))
+    assert told(again)[0] not in (1, os.getpid())
 
 
 def test_who_kills_its_parent_kills_no_test(nursery: Nursery) -> None:
