@@ -85,7 +85,7 @@ class Bus:
 
         `run`: one of `quarry_storage`, or a notification of your own, as a mapping or as text. `form`: "full", or
         "minimal" as in Quarry's guide. Without `attributes` the message has none. Raises ContractError for a run nobody
-        is notified of.
+        is notified of, ValueError for an empty text, which SNS refuses.
         """
         _one_of(form, Form, "form")
         body, given = _notification(run, form)
@@ -276,6 +276,8 @@ class Bus:
 def _notification(run: Any, form: Form) -> tuple[str, dict[str, dict[str, str]]]:
     """The message and its attributes."""
     if isinstance(run, str):
+        if not run:
+            raise ValueError("publish(): the text is empty; SNS refuses a message without a character")
         return run, {}
     if isinstance(run, Mapping):
         values = {name: run[name] for name in ("run_id", "source", "outcome") if isinstance(run.get(name), str)}

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import moto.sqs.models
+from moto.sns.exceptions import InvalidParameterValue
+from moto.sns.models import SNSBackend
 from moto.sqs import exceptions
 
 from pytest_quarry.bus.queue import IN_FLIGHT_LIMIT, Queue
@@ -55,6 +57,8 @@ class _AsDocumented:
             "delete_message_batch": self.delete_batch,
             "delete_message": self.delete,
             "send_message": self.send,
+            "_validate_message": self.check,
+            "publish": self.publish,
             "add_message": self.add,
             "wait_for_messages": self.wait,
         }
@@ -64,6 +68,16 @@ class _AsDocumented:
         if self._from_sns and queue_name not in backend.queues:
             return None  # SNS accepts what it then cannot deliver
         return MOTOS["send_message"](backend, queue_name, *given, **named)
+
+    def check(self, backend: Any, queue: Any, message_body: str, *given: Any, **named: Any) -> None:
+        if not message_body:
+            raise exceptions.MissingParameter("MessageBody")
+        MOTOS["_validate_message"](backend, queue, message_body, *given, **named)
+
+    def publish(self, backend: Any, message: str, *given: Any, **named: Any) -> Any:
+        if not message:
+            raise InvalidParameterValue("Invalid parameter: Empty message")
+        return MOTOS["publish"](backend, message, *given, **named)
 
     def add(self, queue: Any, message: Any) -> None:
         if message.approximate_receive_count:  # it is moved to a dead-letter queue, and nothing may swallow it
@@ -164,7 +178,10 @@ def as_documented(world_queue: Queue, traveller: Any, *, from_sns: bool = False)
 HOMES = {
     **dict.fromkeys(("delete_message", "add_message", "wait_for_messages"), models.Queue),
     **dict.fromkeys(("send_message", "receive_message", "change_message_visibility"), models.SQSBackend),
-    **dict.fromkeys(("change_message_visibility_batch", "delete_message_batch"), models.SQSBackend),
+    **dict.fromkeys(
+        ("change_message_visibility_batch", "delete_message_batch", "_validate_message"), models.SQSBackend
+    ),
+    "publish": SNSBackend,
 }
 MOTOS: dict[str, Callable[..., Any]] = {name: getattr(home, name) for name, home in HOMES.items()}
 

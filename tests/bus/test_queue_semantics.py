@@ -527,6 +527,23 @@ def test_a_batch_is_one_mebibyte_at_most() -> None:
     assert here == ["", "BatchRequestTooLong"] == motos
 
 
+def test_no_message_is_empty() -> None:
+    def scenario(side: Side) -> list[str]:
+        entries = [{"Id": "a", "MessageBody": "one"}, {"Id": "b", "MessageBody": ""}]
+        found = [
+            code(side.sqs.send_message, QueueUrl=side.url, MessageBody=""),
+            code(side.sqs.send_message_batch, QueueUrl=side.url, Entries=entries),
+            code(side.sns.publish, TopicArn=side.topic_arn, Message=""),
+        ]
+        batch = [{"Id": "a", "Message": ""}, {"Id": "b", "Message": "two"}]
+        answer = side.sns.publish_batch(TopicArn=side.topic_arn, PublishBatchRequestEntries=batch)
+        return [*found, *outcomes(answer).values(), *side.bodies()]
+
+    here, motos = both(scenario)
+    assert here == ["MissingParameter", "MissingParameter", "InvalidParameter", "", "InvalidParameter", "two"]
+    assert motos == ["", "", "", "", "", "", "one", "", "", "", "two"]
+
+
 def test_a_purge_empties_the_queue() -> None:
     def scenario(side: Side) -> Any:
         side.send("one", "two")
