@@ -53,7 +53,8 @@ class Boundary(NamedTuple):
     """An operation that could outlive the process is about to happen; the child waits for leave.
 
     `paths` are the world's files it may change. `size` is the number of bytes of a raw write that may be torn;
-    `buffered` says whether more data would have made several writes of it.
+    `buffered` says whether more data would have made several writes of it. What begins with one of `own` changes unseen from
+    now on, and the consumer's team says where.
     """
 
     label: str
@@ -61,6 +62,7 @@ class Boundary(NamedTuple):
     size: int | None = None
     buffered: bool = False
     call: AwsCall | Blocked | Sleep | TargetCall | RunCall | EndpointCall | None = None
+    own: tuple[str, ...] = ()
 
 
 class Started(NamedTuple):

@@ -47,6 +47,7 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
     sound("sqlalchemy", "SQLAlchemy's ORM, one session per run.", "sound_sqlalchemy:SqlAlchemySuite"),
     sound("artifacts", "Loads items and committed artifacts.", "artifacts:LoadsArtifactsSuite"),
     sound("bucket", "Reads runs on S3; rows and mark in one transaction.", "buckets:BucketHandlerSuite"),
+    sound("duckdb", "Rows and mark in one DuckDB transaction.", "sound_duckdb:DuckSuite", needs="duckdb"),
 )
 
 BROKEN_HANDLERS: tuple[Sample, ...] = (
@@ -163,6 +164,13 @@ BROKEN_HANDLERS: tuple[Sample, ...] = (
         "Appends to a file and leaves there what a crash cut off.",
         "broken_handlers:LedgerWithoutRecoverySuite",
         "EB05",
+    ),
+    broken(
+        "duckdb-commits-each",
+        "DuckDB commits the rows, then the mark.",
+        "broken_duckdb:CommitsEachSuite",
+        "EB05",
+        needs="duckdb",
     ),
 )
 

@@ -37,6 +37,7 @@ class Recorder:
         self._explained: tuple[str, ...] = ()
         self._families: set[str] = set()
         self._storage_watched = False
+        self._own: set[str] = set()
         self._states: dict[Any, int] = {}
         self._disk_state = 0
         self.rows: tuple[Row, ...] = ()
@@ -59,8 +60,9 @@ class Recorder:
         )
         self.entries.append(entry)
 
-    def expect(self, paths: tuple[str, ...]) -> None:
-        """The boundary that was just granted may change these files."""
+    def expect(self, paths: tuple[str, ...], own: tuple[str, ...] = ()) -> None:
+        """The boundary that was just granted may change these files; for what begins with one of `own` the team answers."""
+        self._own.update(own)
         # Of two workers one may rename what the other has open: all that they named meanwhile is theirs.
         self._explained = tuple({*self._explained, *paths}) if self.worker else paths
         if len(paths) > 1 and paths[1].endswith("-journal"):
@@ -104,6 +106,7 @@ class Recorder:
         return (
             self.blind
             or name in self._families
+            or name.startswith(tuple(self._own))
             or any(name == path or name.startswith(path + "/") for path in self._explained)
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,10 +89,24 @@ class World:
         self._noted = Noted(self._store)
         self._writers: dict[int, QuarryWriter] = {}
 
-    def boundary(self, name: str) -> None:
-        """In the consumer: a point at which a crash may come, named by the team that knows what is there."""
+    def boundary(self, name: str, *files: str | os.PathLike[str]) -> None:
+        """In the consumer: a point at which a crash may come, named by the team that knows what is there.
+
+        `files` are paths below `disk` that something changes unseen, a C library for one. From here on the kit takes the
+        team's word for where: it looks for no other crash points in them, nor in what begins with their names, as a
+        journal beside a file does, or what is in a folder. Raises ValueError for paths elsewhere.
+        """
         if self._link is not None:
-            self._link.boundary(Boundary(f"boundary {name}"))
+            own = tuple(self._own_name(self._link, name, file) for file in files)
+            self._link.boundary(Boundary(f"boundary {name}", own=own))
+
+    def _own_name(self, link: Link, name: str, file: str | os.PathLike[str]) -> str:
+        found = link.name_of(file)
+        if found is None or not found.startswith(("disk/", "tmp/")):
+            raise ValueError(
+                f"world.boundary({name!r}, …): {os.fspath(file)!r} is not below world.disk, {str(self.disk)!r}"
+            )
+        return found
 
     @functools.cached_property
     def storage(self) -> Storage:

@@ -242,6 +242,30 @@ def test_what_another_program_writes_is_seen_as_unexplained() -> None:
     assert seen.history.unexplained == ("disk/by-a-program",)
 
 
+def test_where_its_team_says_that_a_file_changes_is_believed() -> None:
+    """As the text for what changed unseen tells them to do."""
+
+    def work(world: World) -> None:
+        for name in ("rows", "mark"):
+            world.boundary(f"library {name}", world.disk / "orders", world.tmp / "scratch")
+            for place in (world.disk / "orders", world.disk / "orders.wal", world.tmp / "scratch"):
+                subprocess.run(["sh", "-c", f"echo {name} >> {place}"], check=True)
+        subprocess.run(["touch", str(world.disk / "other")], check=True)
+
+    seen = misbehave(work)
+    assert seen.history.unexplained == ("disk/other",)
+    crossed = [text for text in seen.boundaries if text.startswith("boundary")]
+    assert crossed == ["boundary library rows", "boundary library mark"]
+
+
+@pytest.mark.parametrize("place", ["/etc/orders", "storage"])
+def test_only_files_of_its_own_are_named(place: str) -> None:
+    def work(world: World) -> None:
+        world.boundary("library", world.storage_root if place == "storage" else place)
+
+    assert "is not below world.disk" in ending(misbehave(work))
+
+
 def test_what_a_memory_map_writes_is_seen_as_unexplained() -> None:
     def work(world: World) -> None:
         import mmap

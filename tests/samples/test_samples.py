@@ -60,6 +60,7 @@ SHOWN = {
 } | {f"outside-{name}" for name in ("node-lambda", "node-lambda-remembers", "bash-publisher", "bash-publisher-pasted")}
 # Up to half a minute for one check: others do the same in less.
 LONG = {
+    "duckdb",
     "leaves-its-lock-file",
     "outside-bash-worker",
     "outside-python-bucket-poller",
