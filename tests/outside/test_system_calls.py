@@ -37,6 +37,13 @@ class TestWhatIsSeen:
             "rmdir d",
         ]
 
+    def test_naps_of_a_runtime_are_not_its_consumers(self) -> None:
+        """Go's takes naps of up to 10 ms, longer ones the longer nothing is to do: so how many is luck."""
+        code = (
+            "import ctypes; usleep = ctypes.CDLL(None).usleep; usleep(10_000); usleep(20_000); open('a', 'w').close()"
+        )
+        assert first_turn(play(python(code))) == ["sleep", "open a"]
+
     def test_files_are_as_the_kernel_makes_them(self, tmp_path: Path) -> None:
         code = "umask 077; echo one > a; echo two >> a; printf xy | dd of=a bs=1 seek=3 conv=notrunc; stat -c %a a >&2; exit 3"
         history = play(bash(code), **kept(tmp_path))

@@ -28,7 +28,7 @@ AT_REMOVEDIR, AT_SYMLINK_FOLLOW, TIMER_ABSTIME, O_TMPFILE = 0x200, 0x400, 1, 0o2
 EXCLUSIVE = os.O_CREAT | os.O_EXCL
 MOST_RANDOM = 1 << 20
 NUMBER = re.compile(r"\d{2,}")
-SHORT = 0.01  # seconds; runtimes take naps of their own, which are nobody's business
+SHORT = 0.01  # seconds; runtimes take naps of their own, Go's of exactly so long, which are nobody's business
 MOST_WRITTEN = 1 << 26
 PRINTED = "printed/"
 MOVING = {"sendfile": 0, "splice": 2}  # the number of the argument that is the file it writes to
@@ -305,7 +305,7 @@ class Seen:
             wanted = memory.seconds(called.tid, called.arguments[2])
             if called.arguments[1] & TIMER_ABSTIME:
                 wanted -= time.clock_gettime(memory.signed(called.arguments[0]))
-        if wanted < SHORT:
+        if wanted <= SHORT:
             return None
         wanted = round(wanted, 2)  # how long it took to say so is not the world's time
         return Deed(Boundary("sleep", call=Sleep(wanted)), called, self._listener, lambda _: 0)
