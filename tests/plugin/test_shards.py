@@ -57,10 +57,10 @@ def test_the_process_that_only_hands_out_loads_no_checks(pytester: pytest.Pytest
     pytester.makepyfile(test_orders=SOUND)
     pytester.makeconftest(
         """
-        import os, sys
+        import sys
 
-        def pytest_unconfigure():
-            if "PYTEST_XDIST_WORKER" not in os.environ:
+        def pytest_unconfigure(config):
+            if not hasattr(config, "workerinput"):
                 loaded = {name.rpartition(".")[0] for name in sys.modules if name.startswith("pytest_quarry.")}
                 print("LOADED", *sorted(loaded))
         """
