@@ -44,6 +44,11 @@ class TestWhatIsSeen:
         )
         assert first_turn(play(python(code))) == ["sleep", "open a"]
 
+    def test_a_python_program_can_sleep(self) -> None:
+        history = play(python("import time; time.sleep(0.5); time.sleep(2); open('a', 'w').close()"))
+        assert not texts(history, "raised")
+        assert first_turn(history) == ["sleep", "sleep", "open a"]
+
     def test_files_are_as_the_kernel_makes_them(self, tmp_path: Path) -> None:
         code = "umask 077; echo one > a; echo two >> a; printf xy | dd of=a bs=1 seek=3 conv=notrunc; stat -c %a a >&2; exit 3"
         history = play(bash(code), **kept(tmp_path))
