@@ -332,5 +332,5 @@ def _unexplained(history: History, consumer: Consumer) -> Verdict:
         oracle="",
         sentence=f"{files} changed, and no operation the kit can see explains it: crash points there were not tried.",
         why="Memory maps, child programs and C libraries write unseen. Keep durable state in files, SQLite or AWS; or say where "
-        'such a file changes, with world.boundary("…", file) before each place; or keep scratch files out of world.disk.',
+        'such a file changes, with world.boundary("…", file) before each place; or keep scratch files elsewhere.',
     )

@@ -29,9 +29,7 @@ EXCLUSIVE = os.O_CREAT | os.O_EXCL
 MOST_RANDOM = 1 << 20
 NUMBER = re.compile(r"\d{2,}")
 SHORT = 0.01  # seconds; runtimes take naps of their own, Go's of exactly so long, which are nobody's business
-# seconds; libfaketime takes a time of the monotonic clock, which it leaves alone here, for one of its own, and what it makes of it
-# is no time (so of Python's time.sleep, from 3.11 on). The kernel would refuse it; how long was meant nobody can tell any more.
-UNKNOWN = 1.0
+UNKNOWN = 1.0  # seconds; libfaketime garbles Python's time.sleep (3.11 on), and nobody can tell how long was meant
 MOST_WRITTEN = 1 << 26
 PRINTED = "printed/"
 MOVING = {"sendfile": 0, "splice": 2}  # the number of the argument that is the file it writes to
@@ -302,17 +300,14 @@ class Seen:
         return deed
 
     def _sleep(self, called: Called) -> Deed | None:
-        if called.name == "nanosleep":
-            wanted = memory.seconds(called.tid, called.arguments[0])
-        else:
-            wanted = memory.seconds(called.tid, called.arguments[2])
-            if called.arguments[1] & TIMER_ABSTIME:
-                now = time.clock_gettime(memory.signed(called.arguments[0]))
-                wanted = UNKNOWN if wanted < 0 else wanted - now
+        by_clock = called.name == "clock_nanosleep"
+        wanted = memory.seconds(called.tid, called.arguments[2 if by_clock else 0])
+        if by_clock and called.arguments[1] & TIMER_ABSTIME:
+            wanted = UNKNOWN if wanted < 0 else wanted - time.clock_gettime(memory.signed(called.arguments[0]))
         if wanted <= SHORT:
             return None
-        wanted = round(wanted, 2)  # how long it took to say so is not the world's time
-        return Deed(Boundary("sleep", call=Sleep(wanted)), called, self._listener, lambda _: 0)
+        call = Sleep(round(wanted, 2))  # how long it took to say so is not the world's time
+        return Deed(Boundary("sleep", call=call), called, self._listener, lambda _: 0)
 
 
 GIVEN = -1  # what `act` returns when the caller has been answered already
