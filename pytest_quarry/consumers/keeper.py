@@ -30,16 +30,6 @@ def remember_directory(path: str) -> None:
     _tell(f"d{path}\n")
 
 
-def remember_file(path: str) -> None:
-    """A file to be removed should this process die."""
-    _tell(f"f{path}\n")
-
-
-def forget_file(path: str) -> None:
-    """That file is gone."""
-    _tell(f"g{path}\n")
-
-
 def remember_marker(text: str) -> None:
     """A variable of the environment by which programs, and what they start, are found and killed should this process die."""
     _tell(f"m{text}\n")
@@ -101,13 +91,12 @@ def _keep(reading: int) -> None:
     os.closerange(reading + 1, 4096)
     groups: set[int] = set()
     directories: set[str] = set()
-    files: set[str] = set()
     markers: set[str] = set()
     rest = b""
     while data := os.read(reading, 65536):
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
-            _note(line.decode(), groups, directories, files, markers)
+            _note(line.decode(), groups, directories, markers)
     for group in groups:
         with contextlib.suppress(OSError):
             os.killpg(group, signal.SIGKILL)
@@ -116,9 +105,6 @@ def _keep(reading: int) -> None:
             os.kill(pid, signal.SIGKILL)
     for directory in directories:
         remove_tree(directory)
-    for file in files:
-        with contextlib.suppress(OSError):
-            os.unlink(file)
 
 
 def remove_tree(directory: str | os.PathLike[str]) -> None:
@@ -132,7 +118,7 @@ def remove_tree(directory: str | os.PathLike[str]) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _note(line: str, groups: set[int], directories: set[str], files: set[str], markers: set[str]) -> None:
+def _note(line: str, groups: set[int], directories: set[str], markers: set[str]) -> None:
     sign, rest = line[:1], line[1:]
     if sign == "d":
         directories.add(rest)
@@ -140,10 +126,6 @@ def _note(line: str, groups: set[int], directories: set[str], files: set[str], m
         groups.add(int(rest))
     elif sign == "-":
         groups.discard(int(rest))
-    elif sign == "f":
-        files.add(rest)
-    elif sign == "g":
-        files.discard(rest)
     elif sign == "m":
         markers.add(rest)
     elif sign == "n":

@@ -93,7 +93,6 @@ BROKEN_OUTSIDE: tuple[Sample, ...] = (
         "A Python script that looks back one hour.",
         "programs:PythonPollerLooksBackSuite",
         "PO05",
-        programs="libfaketime",
     ),
     broken(
         "outside-typescript-poller-remembers-first",

@@ -21,7 +21,7 @@ class Sample:
     """A consumer with its suite. A broken one says its mistake in `what`, and which checks must catch it.
 
     `needs` is the module of a library that its suite imports and the kit does not require, if there is one; `programs` are
-    those that it runs, with spaces between, `libfaketime` among them where a check that must catch it needs its clock.
+    those that it runs, with spaces between.
     """
 
     name: str
@@ -37,16 +37,8 @@ class Sample:
         """Why it cannot be tried here: something it needs is not installed. Empty, where it can."""
         if self.needs and importlib.util.find_spec(self.needs) is None:
             return f"{self.name} needs {self.needs}, which is not installed; the extra `dev` has it"
-        absent = [name for name in self.programs.split() if not _is_there(name)]
+        absent = [name for name in self.programs.split() if shutil.which(name) is None]
         return f"{self.name} needs {', '.join(absent)}, which is not installed" if absent else ""
-
-
-def _is_there(program: str) -> bool:
-    if program == "libfaketime":
-        from pytest_quarry.consumers.outside import clock
-
-        return clock.library() is not None
-    return shutil.which(program) is not None
 
 
 def sound(name: str, what: str, place: str, *, needs: str = "", programs: str = "") -> Sample:

@@ -130,7 +130,7 @@ class History:
     unreached: tuple[str, ...] = ()
     not_exercised: tuple[str, ...] = ()
     takes: str = ""
-    by_a_program: bool = False  # whose clock goes on by itself: no two times it tells are equal
+    by_a_program: bool = False  # whose threads may all look at the clock: the times it tells may differ
     peeked: int | None = None
     truths: dict[str, Truth] = field(default_factory=dict)
     # What storage held after an entry at which the world wrote to it: its keys, where a play asks for them.

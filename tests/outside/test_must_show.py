@@ -15,7 +15,6 @@ import pytest
 from pytest_quarry.checks.catalogue import BY_ID, of_kind
 from pytest_quarry.checks.conduct import Conductor
 from pytest_quarry.checks.stage import Stage
-from pytest_quarry.consumers.outside import clock
 from pytest_quarry.report import terminal
 from pytest_quarry.samples import SAMPLES, Sample
 from pytest_quarry.samples.programs import PythonBucketPollerLooksBackSuite
@@ -73,8 +72,6 @@ def test_its_twin_is_cleared(name: str) -> None:
 
 def test_a_script_with_boto3_that_looks_back_is_convicted() -> None:
     """By one schedule that is replayed: each turn of it imports boto3."""
-    if clock.library() is None:
-        pytest.skip("libfaketime is not installed")
     consumer = PythonBucketPollerLooksBackSuite().consumer()
     conductor = Conductor(consumer)
     check = BY_ID["PO05"]

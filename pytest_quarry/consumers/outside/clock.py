@@ -1,111 +1,55 @@
-"""The clock of a program: libfaketime makes it the world's, where it is installed."""
+"""The clock of a program: the world's, as it reads it.
+
+Real time counts only for a program that goes on looking at its clock without anything the world could see, so that a
+loop with a deadline ends. Whoever reads it a few times reads the same in each execution, however busy the machine is.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import functools
-import itertools
-import os
-import struct
-import sys
+import threading
 import time
-from pathlib import Path
 
-from pytest_quarry.consumers import keeper
-
-PLACES = (
-    "/usr/lib/*/faketime/libfaketimeMT.so.1",
-    "/usr/lib/faketime/libfaketimeMT.so.1",
-    "/usr/lib64/faketime/libfaketimeMT.so.1",
-    "/usr/local/lib/faketime/libfaketimeMT.so.1",
-    "/opt/homebrew/lib/faketime/libfaketimeMT.1.dylib",
-    "/usr/local/lib/faketime/libfaketimeMT.1.dylib",
+WITHOUT = (
+    "its clock: the system does not let us give it the world's time (Linux 5.5 or newer is needed, and leave to use seccomp and "
+    "ptrace), so it has the real time"
 )
-MISSING = "its clock: libfaketime is not installed (apt-get install libfaketime), so it has the real time"
-WITHOUT = "its clock: libfaketime cannot reach a program that is linked statically, so it has the real time"
-REAL_TIME = frozenset((MISSING, WITHOUT))
 # What these say depends on how much time passes for the consumer.
 CHECKS = frozenset(("PO05", "PO06", "EB07", "EB09"))
-SHARED_MEMORY = Path("/dev/shm")
-# What libfaketime keeps there (struct ft_shared_s, whose size depends on the version), when nobody has started yet.
-NOT_STARTED = struct.pack("=QQ", 0, 0) + struct.pack("=qq", 0, -1) * 8
-_numbers = itertools.count()
+MICROSECOND, MILLISECOND = 1_000, 1_000_000  # in nanoseconds
+PATIENT = 20  # readings in a row
 
 
-@functools.cache
-def library() -> str | None:
-    """Where libfaketime is, or None."""
-    for place in PLACES:
-        found = sorted(Path("/").glob(place.removeprefix("/")))
-        if found:
-            return str(found[0])
-    return None
-
-
-def offset(now: int) -> str:
-    """How far virtual time (µs) is from real time, in seconds, as libfaketime reads it."""
-    return f"{now / 1e6 - time.time():+.3f}"
-
-
-class Shared:
-    """What libfaketime's processes share, made here: left to them it stays behind when they are killed, and is taken away
-    from those that live on when the first one ends."""
+class ProgramClock:
+    """What a program reads. All times are of the wall clock, in nanoseconds; only `tell` takes µs, as worlds count."""
 
     def __init__(self) -> None:
-        self._name = f"quarry-{os.getpid()}-{next(_numbers)}"
-        self._files = (SHARED_MEMORY / f"sem.{self._name}", SHARED_MEMORY / self._name)
-        self.works = self._make() if library() is not None and sys.platform == "linux" else False
+        self._lock = threading.Lock()
+        self._time = self._readings = self._real = 0
 
-    def _make(self) -> bool:
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.sem_open.restype, libc.sem_close.argtypes = ctypes.c_void_p, (ctypes.c_void_p,)
-        for file in self._files:
-            keeper.remember_file(str(file))
-        made = libc.sem_open(f"/{self._name}".encode(), os.O_CREAT | os.O_EXCL, 0o600, 1)
-        if not made:  # 0 is SEM_FAILED
-            return False
-        libc.sem_close(made)
-        self._files[1].write_bytes(NOT_STARTED)
-        return True
+    def tell(self, now: int) -> None:
+        """The world's time. A clock that is ahead of it waits for it, and never goes back."""
+        with self._lock:
+            self._time = max(self._time, now * 1_000)
+            self._readings = 0
 
-    def environment(self) -> dict[str, str]:
-        """What leads libfaketime to it."""
-        return {"FAKETIME_SHARED": f"/{self._name} /{self._name}"} if self.works else {}
+    def goes_on(self) -> None:
+        """The program did something the world saw: two readings around it differ, also in milliseconds."""
+        with self._lock:
+            self._time += MILLISECOND
+            self._readings = 0
 
-    def close(self) -> None:
-        """Nobody uses it any more."""
-        if self.works:
-            for file in self._files:
-                with contextlib.suppress(OSError):
-                    file.unlink()
-                keeper.forget_file(str(file))
+    def read(self) -> int:
+        """What the clock says."""
+        with self._lock:
+            self._readings += 1
+            if self._readings > PATIENT:
+                real = time.monotonic_ns()
+                self._time += real - self._real if self._readings > PATIENT + 1 else 0
+                self._real = real
+            self._time += MICROSECOND
+            return self._time
 
-
-def environment(file: Path) -> dict[str, str]:
-    """What gives a program, and all it starts, the time by the offset that stands in a file."""
-    found = library()
-    if found is None:
-        return {}
-    preload = (
-        {"DYLD_INSERT_LIBRARIES": found, "DYLD_FORCE_FLAT_NAMESPACE": "1"}
-        if sys.platform == "darwin"
-        else {"LD_PRELOAD": found}
-    )
-    return {
-        **preload,
-        "FAKETIME_TIMESTAMP_FILE": str(file),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # timers of event loops go by it
-        "DONT_FAKE_MONOTONIC": "1",  # its older name
-        "NO_FAKE_STAT": "1",  # the world dates its files itself
-    }
-
-
-def reaches(process: int) -> bool:
-    """Whether libfaketime is in a process; True where nobody can tell."""
-    found = library()
-    try:
-        return found is None or os.path.basename(found) in Path(f"/proc/{process}/maps").read_text("utf-8", "replace")
-    except OSError:
-        return True
+    def until(self, moment: float) -> float:
+        """Seconds from now to a moment of this clock; looking at it is no reading."""
+        with self._lock:
+            return moment - self._time / 1e9

@@ -69,6 +69,9 @@ class Group:
     def _wait(self) -> None:
         with contextlib.suppress(ChildProcessError):
             found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            while found is not None and found.si_code == os.CLD_TRAPPED:  # held while it starts another program
+                time.sleep(0.0005)
+                found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             if found is not None:
                 self._ended(found.si_status if found.si_code == os.CLD_EXITED else -found.si_status)
 
@@ -86,8 +89,8 @@ class Group:
         """SIGKILL to the group and to whatever left it. The number of processes that had left the group, and lived on."""
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGKILL)
+        self._waiter.join()  # first: it knows who is held from who has ended
         self._process.wait()
-        self._waiter.join()
         left = 0
         if not all_gone(0.02):  # a daemon, or somebody who takes time to die
             deadline = time.monotonic() + GONE

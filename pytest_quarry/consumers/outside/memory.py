@@ -90,6 +90,21 @@ def status(tid: int, field: str) -> str:
     return ""
 
 
+def top_of_stack(process: int) -> int:
+    """Where its stack begins. Raises ValueError where that is not told."""
+    with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as line:
+        address = int(line.read().rpartition(")")[2].split()[25])  # the 28th field, startstack
+    if not address:
+        raise ValueError(f"where the stack of process {process} begins is not told")
+    return address
+
+
+def words(process: int) -> bytes:
+    """Its command, word by word."""
+    with open(f"/proc/{process}/cmdline", "rb") as line:
+        return line.read()
+
+
 def process_of(tid: int) -> int:
     """The process a thread belongs to."""
     return int(status(tid, "Tgid") or tid)

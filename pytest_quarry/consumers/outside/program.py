@@ -14,10 +14,11 @@ from typing import Any
 from pytest_quarry.consumers.child import Birth, Home
 from pytest_quarry.consumers.command import Command, CommandKind, fill
 from pytest_quarry.consumers.consumer import ConsumerError
-from pytest_quarry.consumers.outside import clock, surroundings, verdicts
+from pytest_quarry.consumers.outside import surroundings, verdicts
 from pytest_quarry.consumers.outside.arriving import Address, Request
+from pytest_quarry.consumers.outside.clock import WITHOUT, ProgramClock
+from pytest_quarry.consumers.outside.given import Given
 from pytest_quarry.consumers.outside.group import MOST_FILE, Group
-from pytest_quarry.consumers.outside.memory import process_of
 from pytest_quarry.consumers.outside.seccomp import Called, Listener
 from pytest_quarry.consumers.outside.shim import Shim
 from pytest_quarry.consumers.outside.syscalls import Deed, Seen
@@ -50,15 +51,15 @@ class CommandProcess:
         self._group: Group | None = None
         self._listener: Listener | None = None
         self._seen: Seen | None = None
+        self._given: Given | None = None
         self._shim: Shim | None = None
         self._waiting: Request | Deed | None = None  # for the answer to the boundary that was received last
         self._again: Boundary | None = None
         self._held: tuple[Request, Any] | None = None
         self._idle = self._written = self._turns = 0
         self._ending = False  # it was asked to end
-        self._told_time = -1  # virtual, µs
-        self._clock: clock.Shared | None = None
-        self._clocks: dict[int, bool] = {}  # of each process seen: whether its clock is the world's
+        self._clock = ProgramClock()
+        self._real_time = False  # some of it had real time
         self.blind = False  # its system calls cannot be seen
         self._out, self._err = self._output_files()
         self._told, self._shown = "", {file: verdicts.size(file) for file in (self._out, self._err)}
@@ -81,10 +82,8 @@ class CommandProcess:
         found = []
         if self.blind:
             found.append(verdicts.BLIND)
-        if clock.library() is None:
-            found.append(clock.MISSING)
-        elif not all(self._clocks.values()):
-            found.append(clock.WITHOUT)
+        if self.blind or self._real_time or (self._given is not None and self._given.real_time):
+            found.append(WITHOUT)
         return tuple(found)
 
     def remarks(self) -> list[str]:
@@ -158,8 +157,8 @@ class CommandProcess:
         elif isinstance(message, Peek):
             self._said.append(Returned(None))
         elif self._waiting is not None:
-            if message.now != self._told_time:
-                self._tell_time(message.now)
+            self._clock.tell(message.now)
+            self._clock.goes_on()
             waiting, self._waiting = self._waiting, None
             self._answer(waiting, message)
 
@@ -182,7 +181,7 @@ class CommandProcess:
 
     def _take_turn(self, call: Call) -> None:
         if call.now is not None:
-            self._tell_time(call.now)
+            self._clock.tell(call.now)
         self._idle = 0
         if self._kind == "lambda":
             if self._group is None:
@@ -235,21 +234,19 @@ class CommandProcess:
         if self._kind == "publisher" and call is not None:
             places |= surroundings.of_run(call.argument.values)
         words = tuple(fill(word, places) for word in command.words)
-        self._tell_time(world.now)
-        self._clock = clock.Shared()
-        environment = self._clock.environment() | surroundings.environment(
-            command, places, world, self._address.endpoint, seed=self._birth.seed, offset=self._clock_file
-        )
+        self._clock.tell(world.now)
+        environment = surroundings.environment(command, places, world, self._address.endpoint, seed=self._birth.seed)
         folder = fill(command.cwd, places) or str(world.disk)
         if not Path(folder).is_dir():
             raise ConsumerError(
                 f"the command {command.shown!r} cannot be run: its working directory {folder} is not there"
             )
         program = surroundings.program(command, words, environment, folder)
-        self._listener = listener = Listener(lambda called: self._hear(called, listener, seen), reads=self._birth.reads)
-        self._seen = seen = Seen(
-            listener, self._name_of, reads=self._birth.reads, network=command.network, seed=self._luck()
+        self._listener = listener = Listener(
+            lambda called: self._hear(called, listener, given, seen), reads=self._birth.reads
         )
+        self._given = given = Given(listener, self._clock, seed=self._luck())
+        self._seen = seen = Seen(listener, self._name_of, self._clock, reads=self._birth.reads, network=command.network)
         if self._kind == "lambda":
             self._shim = Shim(self._events.put)
             environment |= self._shim.environment()
@@ -279,42 +276,17 @@ class CommandProcess:
     def _heard(self, request: Request) -> None:
         self._events.put(request)
 
-    @property
-    def _clock_file(self) -> Path:
-        return Path(self._birth.output).with_suffix(".clock")
-
-    def _tell_time(self, now: int) -> None:
-        self._told_time = now
-        if clock.library() is not None:
-            new = self._clock_file.with_suffix(".new")  # a thread of it may read it just now
-            new.write_text(clock.offset(now) + "\n", encoding="ascii")
-            new.replace(self._clock_file)
-
-    def _hear(self, called: Called, listener: Listener, seen: Seen) -> None:
+    def _hear(self, called: Called, listener: Listener, given: Given, seen: Seen) -> None:
         """In the listener's thread: a system call waits."""
         error = seen.refused(called)
         if error:
             listener.answer(called, error=error)
-            return
-        if called.name == "getrandom":
-            size = seen.lucky(called)
-            if size is None:
+        elif not given.answers(called):
+            deed = seen.deed(called)
+            if deed is None:
                 listener.go_on(called)
             else:
-                listener.answer(called, size)
-            return
-        deed = seen.deed(called)
-        if called.name == "connect" or (deed is not None and not deed.boundary.label.startswith("read ")):
-            self._look_at_clock(called.tid)
-        if deed is None:
-            listener.go_on(called)
-        else:
-            self._events.put(deed)
-
-    def _look_at_clock(self, tid: int) -> None:
-        process = process_of(tid)
-        if process not in self._clocks:
-            self._clocks[process] = clock.reaches(process)
+                self._events.put(deed)
 
     def _name_of(self, path: str) -> str | None:
         for directory, name in (*self._home.directories, (str(self._world.printed), "printed")):
@@ -331,9 +303,9 @@ class CommandProcess:
             left = group.kill(listener.all_gone if listener is not None and not self.blind else lambda seconds: False)
         if listener is not None:
             listener.close()
-        if self._clock is not None:
-            self._clock.close()
-            self._clock = None
+        if self._given is not None:
+            self._real_time |= self._given.real_time
+            self._given = None
         if self._shim is not None:
             self._shim.close()
             self._shim = None

@@ -46,6 +46,7 @@ class Machine:
 
 
 _X86_64 = {
+    "futex": 202, "clock_gettime": 228, "gettimeofday": 96, "time": 201, "execve": 59, "execveat": 322,
     "open": 2, "creat": 85, "openat": 257, "openat2": 437, "write": 1, "pwrite64": 18, "writev": 20, "pwritev": 296, "pwritev2": 328, "fallocate": 285,
     "sendfile": 40, "splice": 275, "copy_file_range": 326, "fsync": 74, "fdatasync": 75, "rename": 82, "renameat": 264,
     "renameat2": 316, "link": 86, "linkat": 265, "symlink": 88, "symlinkat": 266, "unlink": 87, "unlinkat": 263,
@@ -53,6 +54,7 @@ _X86_64 = {
     "clock_nanosleep": 230, "connect": 42, "sendto": 44, "io_uring_setup": 425, "getrandom": 318,
 }  # fmt: skip
 _AARCH64 = {
+    "futex": 98, "clock_gettime": 113, "gettimeofday": 169, "execve": 221, "execveat": 281,
     "openat": 56, "openat2": 437, "write": 64, "pwrite64": 68, "writev": 66, "pwritev": 70, "pwritev2": 287, "fallocate": 47, "splice": 76, "sendfile": 71,
     "copy_file_range": 285, "fsync": 82, "fdatasync": 83, "renameat": 38, "renameat2": 276, "linkat": 37,
     "symlinkat": 36, "unlinkat": 35, "mkdirat": 34, "truncate": 45, "ftruncate": 46, "flock": 32, "nanosleep": 101,
@@ -67,8 +69,14 @@ MACHINE = MACHINES.get(platform.machine()) if sys.platform == "linux" else None
 REFUSED = {"io_uring_setup": errno.ENOSYS, "copy_file_range": errno.EXDEV}
 # Of these only the calls that may change something wait: the number of the argument that says so.
 OPENING = {"open": 1, "openat": 2}
-# Of these only the calls that name an address: the number of that argument.
+# Of these only the calls of which an argument is not 0: those that name an address.
 ADDRESSED = {"sendto": 4}
+# Of these only the calls of which an argument has one of these bits: those that wait up to a moment of the wall clock.
+FUTEX_CLOCK_REALTIME = 256  # linux/futex.h
+MASKED = {"futex": (1, FUTEX_CLOCK_REALTIME)}
+# Of these only the calls of which an argument is one of these: those that read the wall clock.
+CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI = 0, 5, 11  # linux/time.h
+CHOSEN = {"clock_gettime": (0, (CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI))}
 
 
 class Called(NamedTuple):
@@ -97,9 +105,14 @@ def _program(machine: Machine, reads: bool) -> bytes:
         elif name in ADDRESSED:
             block = [_instruction(LD, 16 + 8 * ADDRESSED[name]), _instruction(JEQ, 0, 0, 1)]
             block += [_instruction(RET, ALLOW), _instruction(RET, NOTIFY)]
-        elif name in OPENING and not reads:
-            flags = 16 + 8 * OPENING[name]
-            block = [_instruction(LD, flags), _instruction(JSET, WRITING, 0, 1)]
+        elif name in CHOSEN:
+            at, values = CHOSEN[name]
+            block = [_instruction(LD, 16 + 8 * at)]
+            block += [_instruction(JEQ, value, len(values) - place) for place, value in enumerate(values)]
+            block += [_instruction(RET, ALLOW), _instruction(RET, NOTIFY)]
+        elif name in MASKED or (name in OPENING and not reads):
+            at, bits = MASKED[name] if name in MASKED else (OPENING[name], WRITING)
+            block = [_instruction(LD, 16 + 8 * at), _instruction(JSET, bits, 0, 1)]
             block += [_instruction(RET, NOTIFY), _instruction(RET, ALLOW)]
         else:
             block = [_instruction(RET, NOTIFY)]

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pytest_quarry.bus.endpoint import Endpoint
 from pytest_quarry.consumers.command import Command, fill
 from pytest_quarry.consumers.consumer import ConsumerError
-from pytest_quarry.consumers.outside import clock
 
 KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "VIRTUAL_ENV", "NODE_PATH", "JAVA_HOME", "GOROOT", "SSL_CERT_FILE")
 # SDKs ask for the address of one service first; some know no other way.
@@ -39,7 +37,7 @@ def of_run(fields: Mapping[str, Any]) -> dict[str, str]:
 
 
 def environment(
-    command: Command, places: Mapping[str, str], world: Any, endpoint: Endpoint, *, seed: int, offset: Path
+    command: Command, places: Mapping[str, str], world: Any, endpoint: Endpoint, *, seed: int
 ) -> dict[str, str]:
     """The environment of the program."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
@@ -54,7 +52,7 @@ def environment(
         "TSX_DISABLE_CACHE": "1",  # nobody's checkpoint, and written whenever a thread gets to it
     }
     wanted = {name: fill(value, places) for name, value in command.variables}
-    return {**kept, **endpoint.environment(), **services, **private, **clock.environment(offset), **wanted}
+    return {**kept, **endpoint.environment(), **services, **private, **wanted}
 
 
 def program(command: Command, words: tuple[str, ...], found: Mapping[str, str], folder: str) -> str:

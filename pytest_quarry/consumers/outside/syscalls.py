@@ -9,27 +9,30 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import math
 import os
-import random
 import re
 import stat
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_quarry.consumers.link import UNLINKED, shown
 from pytest_quarry.consumers.outside import memory
-from pytest_quarry.consumers.outside.seccomp import WRITING, Called, Listener, descriptor_of
+from pytest_quarry.consumers.outside.clock import ProgramClock
+from pytest_quarry.consumers.outside.descriptors import Unreachable, duplicate, reopened
+from pytest_quarry.consumers.outside.seccomp import CLOCK_REALTIME, WRITING, Called, Listener
 from pytest_quarry.consumers.protocol import Blocked, Boundary, Fail, Sleep, Tear
 
 AT_REMOVEDIR, AT_SYMLINK_FOLLOW, TIMER_ABSTIME, O_TMPFILE = 0x200, 0x400, 1, 0o20000000
 EXCLUSIVE = os.O_CREAT | os.O_EXCL
-MOST_RANDOM = 1 << 20
 NUMBER = re.compile(r"\d{2,}")
+MADE_UP = re.compile(
+    r"(?<!\d)(?!20\d{6}(?!\d))\d{7,}"
+)  # as Go's and Java's names of temporary files have them; no dates
 SHORT = 0.01  # seconds; runtimes take naps of their own, Go's of exactly so long, which are nobody's business
-UNKNOWN = 1.0  # seconds; libfaketime garbles Python's time.sleep (3.11 on), and nobody can tell how long was meant
 MOST_WRITTEN = 1 << 26
 PRINTED = "printed/"
 MOVING = {"sendfile": 0, "splice": 2}  # the number of the argument that is the file it writes to
@@ -77,11 +80,18 @@ class Seen:
     """Finds out what a call is about. `name_of` gives the world's name of a path, or None for what is not the world's."""
 
     def __init__(
-        self, listener: Listener, name_of: Callable[[str], str | None], *, reads: bool, network: bool, seed: int
+        self,
+        listener: Listener,
+        name_of: Callable[[str], str | None],
+        clock: ProgramClock,
+        *,
+        reads: bool,
+        network: bool,
     ) -> None:
         self._listener, self._name_of, self._reads, self._network = listener, name_of, reads, network
-        self._luck = random.Random(seed)
+        self._clock = clock
         self._processes: set[int] = set()
+        self._made_up: set[str] = set()  # numbers in the names of files that only it may make
         self.elsewhere: list[str] = []  # other machines it wanted to reach
 
     def deed(self, called: Called) -> Deed | None:
@@ -96,17 +106,10 @@ class Seen:
         return None
 
     def _nameless(self, number: re.Match[str]) -> str:
-        """Names that tell a process's number would be others the next time."""
+        """Names that tell a process's number, or one that was made up for them, would be others the next time."""
+        if number[0] in self._made_up:
+            return "RANDOM"
         return "PID" if int(number[0]) in self._processes else number[0]
-
-    def lucky(self, called: Called) -> int | None:
-        """Give it seeded bytes for random ones; how many, None where that cannot be."""
-        address, size, _ = called.arguments[:3]
-        try:
-            memory.write(called.tid, address, self._luck.randbytes(min(size, MOST_RANDOM)))
-        except OSError:
-            return None
-        return min(size, MOST_RANDOM)
 
     def refused(self, called: Called) -> int:
         """The error number with which a call is refused, whatever the world says; 0 where it is not."""
@@ -139,6 +142,8 @@ class Seen:
         name = self._name_of(path)
         if name is None or not _is_file(path):
             return None
+        if flags & EXCLUSIVE == EXCLUSIVE:
+            self._made_up.update(MADE_UP.findall(os.path.basename(path)))
         if name.startswith(PRINTED):  # opened anew, as /dev/stdout: what it printed before stays
             flags = flags & ~os.O_TRUNC | os.O_APPEND
         if not flags & WRITING:
@@ -172,11 +177,11 @@ class Seen:
         def act(keep: int | None) -> int | None:
             part = data if keep is None else data[:keep]
             try:
-                with _duplicate(tid, arguments[0]) as descriptor:
+                with duplicate(tid, arguments[0]) as descriptor:
                     return os.write(descriptor, part) if offset is None else os.pwrite(descriptor, part, offset)
             except Unreachable:
                 if keep is not None:
-                    with _reopened(tid, arguments[0]) as (descriptor, position):
+                    with reopened(tid, arguments[0]) as (descriptor, position):
                         os.pwrite(descriptor, part, position if offset is None else offset)
                 return None
 
@@ -194,7 +199,7 @@ class Seen:
         def act(_: int | None) -> int | None:
             if called.name == "ftruncate":
                 try:
-                    with _duplicate(tid, arguments[0]) as descriptor:
+                    with duplicate(tid, arguments[0]) as descriptor:
                         os.ftruncate(descriptor, arguments[1])
                 except Unreachable:
                     return None
@@ -285,10 +290,10 @@ class Seen:
 
         def act(_: int | None) -> int | None:
             try:
-                with _duplicate(called.tid, called.arguments[0]) as descriptor:
+                with duplicate(called.tid, called.arguments[0]) as descriptor:
                     fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
             except Unreachable:
-                with _reopened(called.tid, called.arguments[0]) as (descriptor, _position):
+                with reopened(called.tid, called.arguments[0]) as (descriptor, _position):
                     fcntl.flock(descriptor, operation | fcntl.LOCK_NB)  # free, and so again for the caller
                 return None
             return 0
@@ -303,11 +308,19 @@ class Seen:
         by_clock = called.name == "clock_nanosleep"
         wanted = memory.seconds(called.tid, called.arguments[2 if by_clock else 0])
         if by_clock and called.arguments[1] & TIMER_ABSTIME:
-            wanted = UNKNOWN if wanted < 0 else wanted - time.clock_gettime(memory.signed(called.arguments[0]))
+            number = memory.signed(called.arguments[0])
+            ours = self._clock.until(wanted) if number == CLOCK_REALTIME else wanted - time.clock_gettime(number)
+            wanted = _asked(ours)
         if wanted <= SHORT:
             return None
-        call = Sleep(round(wanted, 2))  # how long it took to say so is not the world's time
+        call = Sleep(round(wanted, 2))
         return Deed(Boundary("sleep", call=call), called, self._listener, lambda _: 0)
+
+
+def _asked(left: float) -> float:
+    """How long a sleep was to be of which so much is left: saying so took a moment, a busy machine a longer one."""
+    grid = 0.1 if left > 0.2 else 0.01
+    return math.ceil(left / grid - 1e-6) * grid
 
 
 GIVEN = -1  # what `act` returns when the caller has been answered already
@@ -366,34 +379,3 @@ def _is_file(path: str) -> bool:
         return stat.S_ISREG(os.stat(path).st_mode)
     except OSError:
         return True  # there is none yet, or it cannot be opened, and the caller is to hear why
-
-
-class Unreachable(Exception):
-    """An open file of the program cannot be ours too: the kernel has to do what is to be done with it."""
-
-
-@contextlib.contextmanager
-def _duplicate(tid: int, descriptor: int) -> Iterator[int]:
-    """The caller's open file, position and locks included. Raises Unreachable, as in containers without SYS_PTRACE."""
-    try:
-        found = descriptor_of(memory.process_of(tid), memory.signed(descriptor))
-    except OSError as error:
-        raise Unreachable from error
-    try:
-        yield found
-    finally:
-        os.close(found)
-
-
-@contextlib.contextmanager
-def _reopened(tid: int, descriptor: int) -> Iterator[tuple[int, int]]:
-    """The same file opened once more, and the caller's position in it."""
-    number = memory.signed(descriptor)
-    with open(f"/proc/{tid}/fdinfo/{number}", encoding="ascii") as lines:
-        about = dict(line.rstrip().split(":\t", 1) for line in lines if ":\t" in line)
-    found = os.open(f"/proc/{tid}/fd/{number}", os.O_RDWR if int(about["flags"], 8) & os.O_RDWR else os.O_WRONLY)
-    try:
-        appends = int(about["flags"], 8) & os.O_APPEND
-        yield found, os.fstat(found).st_size if appends else int(about["pos"])
-    finally:
-        os.close(found)
