@@ -23,6 +23,7 @@ AWS_REGION = re.compile(r"(?:sqs|sns)\.(?P<region>[\w-]+)\.amazonaws\.com")
 NAMED_REGION = re.compile(
     r"https://sqs\.(?P<queue>[\w-]+)\.amazonaws\.com/.*|arn:aws:sns:(?P<topic>[\w-]+):.*", re.DOTALL
 )
+NO_REGION = re.compile(r"(Credential=[^/,\s]+/\d{8}/)(?=/)")  # as Go's SDK has it where the program names its endpoint
 BUCKET_HOST = re.compile(r"(?P<bucket>.+?)\.(?:s3[.-].*|s3|localhost)(?::\d+)?")
 
 
@@ -32,7 +33,11 @@ def call_of(request: Request) -> AwsCall:
         parts = urlsplit(request.target)
         request = request._replace(target=parts.path + (f"?{parts.query}" if parts.query else ""))
     request, found = _with_bucket_in_path(request)
-    headers = tuple((name, value) for name, value in request.headers if name.lower() not in OF_CONNECTION)
+    headers = tuple(
+        (name, NO_REGION.sub(rf"\1{names.REGION}", value) if name.lower() == "authorization" else value)
+        for name, value in request.headers
+        if name.lower() not in OF_CONNECTION
+    )
     url = f"https://{found.host}{request.target}"
     return AwsCall(f"{found.service}.{found.operation}", request.method, url, headers, request.body)
 
@@ -102,9 +107,12 @@ def with_queues_at(url: str, call: AwsCall, answer: AwsAnswer) -> AwsAnswer:
 
 def problem(words: str, headers: tuple[tuple[str, str], ...]) -> AwsAnswer:
     """The answer to a request that cannot be carried out, in a form that SDKs show to people. They do not repeat it."""
-    if any(name.lower() == "content-type" and "amz-json" in value for name, value in headers):
+    sent = next((value for name, value in headers if name.lower() == "content-type"), "")
+    if "amz-json" in sent:
         body = json.dumps({"__type": "NotMocked", "message": words})
         return AwsAnswer(501, (("Content-Type", "application/x-amz-json-1.0"),), body.encode())
     text = words.replace("&", "&amp;").replace("<", "&lt;")
     error = f"<Error><Code>NotMocked</Code><Message>{text}</Message></Error>"
+    if "x-www-form-urlencoded" in sent:
+        error = f"<ErrorResponse>{error}</ErrorResponse>"
     return AwsAnswer(501, (("Content-Type", "application/xml"),), f"<?xml version='1.0'?>{error}".encode())

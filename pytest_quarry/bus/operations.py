@@ -18,7 +18,7 @@ SIGNED = {
 }
 # Requests without a signature say less: these are asked whether the operation is theirs.
 UNSIGNED = ("sqs", "sns", "sts")
-SCOPE = re.compile(r"(?:Credential=)?[^/,\s]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
+SCOPE = re.compile(r"(?:Credential=)?[^/,\s]+/\d{8}/(?P<region>[^/]*)/(?P<service>[^/]+)/aws4_request")
 AWS_HOST = re.compile(r"(?P<service>[\w-]+)\.(?:(?P<region>[\w-]+)\.)?amazonaws\.com")
 PARAMETER = re.compile(r"\{(\w+)(\+?)\}")
 

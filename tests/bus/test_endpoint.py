@@ -195,6 +195,28 @@ def test_what_is_no_service_of_aws_is_an_error_that_names_it(world: World) -> No
     assert raw(world.endpoint, "nonsense\r\n\r\n").startswith((b"HTTP/1.1 400", b"<!DOCTYPE"))
 
 
+def form(address: Endpoint, action: str, scope: str) -> bytes:
+    """The answer to a request of the query protocol, signed for a scope."""
+    body = f"Action={action}&Version=2012-11-05"
+    return raw(
+        address,
+        f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: AWS4-HMAC-SHA256 Credential={scope}, Signature=x\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}",
+    )
+
+
+def test_a_signature_that_names_no_region(world: World) -> None:
+    """Go's SDK leaves it out where its address is the program's own."""
+    seen = labels(world)
+    assert b"quarry-runs-consumer</QueueUrl>" in form(world.endpoint, "ListQueues", "x/20260202//sqs/aws4_request")
+    assert seen == ["sqs.ListQueues"]
+
+
+def test_an_error_of_the_query_protocol_is_told_as_sdks_look_for_it(world: World) -> None:
+    answer = form(world.endpoint, "ListQueues", "x/20260202/us-east-1/nosuch/aws4_request")
+    assert b"<ErrorResponse><Error><Code>NotMocked</Code><Message>POST /: AWS has no service 'nosuch'" in answer
+
+
 def test_a_message_is_visible_again_when_the_clock_of_the_world_moved(world: World) -> None:
     sqs, queue = client(world, "sqs"), {"QueueUrl": world.queue_url}
     sqs.send_message(**queue, MessageBody="x")
