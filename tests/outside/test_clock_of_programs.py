@@ -117,6 +117,15 @@ class TestHowItGoesOn:
         )
         assert first_turn(play(python(code))) == ["open a"]
 
+    @NODE
+    def test_a_timer_takes_real_time_and_whole_seconds_of_it_count(self) -> None:
+        code = "const a = Date.now(); setTimeout(() => console.log(Date.now() - a), 1200)"
+        assert {int(said) // 1000 for said in play(bash('node -e "$1"', code)).output.split()} == {1}
+
+    def test_being_busy_takes_none(self) -> None:
+        code = "import time\na = time.time(); b = time.monotonic()\nwhile time.monotonic() < b + 1.2: pass\nprint(time.time() - a < 0.1)"
+        assert set(play(python(code)).output.split()) == {"True"}
+
     def test_a_wait_up_to_a_moment_lasts_until_then(self) -> None:
         """sem_timedwait(3) and pthread_cond_timedwait(3) wait by the wall clock, which is the kernel's to them."""
         code = """
@@ -177,6 +186,23 @@ os.rename(f"part-{number}", "whole")
 os.close(os.open("20260131", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
 """
         assert first_turn(play(python(code))) == ["open part-RANDOM", "rename part-RANDOM → whole", "open 20260131"]
+
+    def test_nor_are_random_uuids(self) -> None:
+        """Java draws them from /dev/random."""
+        code = """
+import os, urllib.request
+made_up = open("/proc/sys/kernel/random/uuid").read().strip()
+os.mkdir(f"part-{made_up}")
+put = urllib.request.Request(f"{os.environ['AWS_ENDPOINT_URL']}/quarry-storage/{made_up}", b"x", method="PUT")
+urllib.request.urlopen(put)
+os.mkdir("9b2b2f0e-1c1d-11ef-9262-0242ac120002")
+"""
+        expected = [
+            "mkdir part-RANDOM",
+            "s3.PutObject quarry-storage/RANDOM",
+            "mkdir 9b2b2f0e-1c1d-11ef-9262-0242ac120002",
+        ]
+        assert first_turn(play(python(code))) == expected
 
 
 class TestWithout:

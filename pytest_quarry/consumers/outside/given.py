@@ -16,14 +16,13 @@ import time
 from collections import Counter
 
 from pytest_quarry.consumers.outside import memory, tracing
-from pytest_quarry.consumers.outside.clock import ProgramClock
+from pytest_quarry.consumers.outside.clock import SECOND, ProgramClock
 from pytest_quarry.consumers.outside.seccomp import Called, Listener
 
 AT_NULL, AT_IGNORE, AT_RANDOM, AT_SYSINFO_EHDR = 0, 1, 25, 33  # linux/auxvec.h
 ENTRY = struct.Struct("=QQ")
 MOST_STACK = 1 << 20  # bytes, for the addresses of a hundred thousand words and variables
 MOST_RANDOM = 1 << 20
-SECOND = 1_000_000_000  # in nanoseconds
 
 
 class Given:
@@ -60,7 +59,7 @@ class Given:
         return len(data)
 
     def _time(self, called: Called) -> int:
-        now = self._clock.read()
+        now = self._clock.read(called.tid)
         if called.name == "time":
             if called.arguments[0]:
                 memory.write(called.tid, called.arguments[0], struct.pack("=q", now // SECOND))

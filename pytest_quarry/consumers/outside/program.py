@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import queue
+import re
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from pytest_quarry.consumers.outside.given import Given
 from pytest_quarry.consumers.outside.group import MOST_FILE, Group
 from pytest_quarry.consumers.outside.seccomp import Called, Listener
 from pytest_quarry.consumers.outside.shim import Shim
-from pytest_quarry.consumers.outside.syscalls import Deed, Seen
+from pytest_quarry.consumers.outside.syscalls import RANDOM, Deed, Seen
 from pytest_quarry.consumers.process import FLOOD_BYTES, LOOK_EVERY, Hung
 from pytest_quarry.consumers.protocol import Boundary, Call, Peek, Raised, Returned, Started, Tear, Torn, Unusable
 
@@ -30,6 +31,8 @@ MOST_WRITTEN = MOST_FILE  # by all that it runs in one turn
 STOPPING = 5.0  # real seconds without a sign of life that a worker has after its stop signal
 IDLE_RECEIVES = 2
 PRINTED = "stdout"
+# Whoever draws them from a file, as Java does, draws others the next time.
+MADE_UP = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 class _Exited:
@@ -116,7 +119,7 @@ class CommandProcess:
                 continue
             if isinstance(event, (Request, Deed)):
                 self._waiting = event
-                return event.boundary
+                return event.boundary._replace(label=MADE_UP.sub(RANDOM, event.boundary.label))
             if isinstance(event, _Exited):
                 if self._address is not None and self._address.busy:
                     self._events.put(event)  # what it sent before it ended comes first
@@ -158,8 +161,8 @@ class CommandProcess:
             self._said.append(Returned(None))
         elif self._waiting is not None:
             self._clock.tell(message.now)
-            self._clock.goes_on()
             waiting, self._waiting = self._waiting, None
+            self._clock.goes_on(waiting.called.tid if isinstance(waiting, Deed) else None)
             self._answer(waiting, message)
 
     def _answer(self, waiting: Request | Deed, message: Any) -> None:

@@ -35,6 +35,7 @@ MADE_UP = re.compile(
 SHORT = 0.01  # seconds; runtimes take naps of their own, Go's of exactly so long, which are nobody's business
 MOST_WRITTEN = 1 << 26
 PRINTED = "printed/"
+RANDOM = "RANDOM"  # in labels, for what would be another one the next time
 MOVING = {"sendfile": 0, "splice": 2}  # the number of the argument that is the file it writes to
 REACHING = {"connect": 1, "sendto": 4}  # the number of the argument that is the address
 
@@ -108,7 +109,7 @@ class Seen:
     def _nameless(self, number: re.Match[str]) -> str:
         """Names that tell a process's number, or one that was made up for them, would be others the next time."""
         if number[0] in self._made_up:
-            return "RANDOM"
+            return RANDOM
         return "PID" if int(number[0]) in self._processes else number[0]
 
     def refused(self, called: Called) -> int:
