@@ -95,7 +95,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _taken(name: str, default: Any) -> dict[str, Any]:
     """How argparse takes an option's value."""
     choices = CHOICES.get(name)
-    kind = names if isinstance(default, tuple) else type(default)
+    if isinstance(default, tuple):
+        return {"type": names, "metavar": METAVARS[name], "action": "extend"}
+    kind = type(default)
     return {"type": kind, "choices": choices} if choices else {"type": kind, "metavar": METAVARS[name]}
 
 
@@ -107,6 +109,7 @@ def names(text: str) -> tuple[str, ...]:
 def chosen(arguments: argparse.Namespace, found: Settings) -> Settings:
     """Settings, and over them those of the command line. Raises UsageError."""
     given = {name: getattr(arguments, name) for name in HELP if getattr(arguments, name) is not None}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     given = {name: settings.checked(name, value, option(name)) for name, value in given.items()}
     for several in (settings.CONSUMERS, ROWS):
         if any(name in given for name in several):  # another consumer than the file's

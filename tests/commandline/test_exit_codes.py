@@ -29,8 +29,11 @@ def last(said: str) -> str:
     return said.strip().splitlines()[-1]
 
 
-def test_conforms(tmp_path: Path) -> None:
-    code, said = check(tmp_path, *SOUND, "--only", "EB03,EB13")
+@pytest.mark.parametrize(
+    "only", [("--only", "EB03,EB13"), ("--only", "EB03", "--only", "EB13")], ids=["comma", "twice"]
+)
+def test_conforms(tmp_path: Path, only: tuple[str, ...]) -> None:
+    code, said = check(tmp_path, *SOUND, *only)
     assert (code, last(said)) == (0, "quarry-conformance: conforms: 2 passed")
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["orders.py"]
 
