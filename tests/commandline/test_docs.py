@@ -45,6 +45,7 @@ def test_there_are_all_recipes() -> None:
     assert list(recipes()) == [
         "A poller in bash",
         "A Lambda function in Node",
+        "A poller in Go",
         "A worker in Python, in CI without containers",
         "A publisher in bash",
         "When a row is not in a file",
