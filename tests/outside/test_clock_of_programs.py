@@ -10,7 +10,7 @@ from programs import bash, first_turn, play, python, texts
 
 from pytest_quarry.checks.catalogue import BY_ID
 from pytest_quarry.checks.conduct import Conductor
-from pytest_quarry.consumers.outside import tracing
+from pytest_quarry.consumers.kernel import tracing
 from pytest_quarry.consumers.outside.clock import WITHOUT
 from pytest_quarry.samples.programs import PythonPollerLooksBackSuite
 from pytest_quarry.simulation.schedule import Poll, Wait

@@ -15,9 +15,9 @@ import struct
 import time
 from collections import Counter
 
-from pytest_quarry.consumers.outside import memory, tracing
+from pytest_quarry.consumers.kernel import memory, tracing
+from pytest_quarry.consumers.kernel.seccomp import Called, Listener
 from pytest_quarry.consumers.outside.clock import SECOND, ProgramClock
-from pytest_quarry.consumers.outside.seccomp import Called, Listener
 
 AT_NULL, AT_IGNORE, AT_RANDOM, AT_SYSINFO_EHDR = 0, 1, 25, 33  # linux/auxvec.h
 ENTRY = struct.Struct("=QQ")

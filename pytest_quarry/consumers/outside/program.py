@@ -15,14 +15,14 @@ from typing import Any
 from pytest_quarry.consumers.child import Birth, Home
 from pytest_quarry.consumers.command import Command, CommandKind, fill
 from pytest_quarry.consumers.consumer import ConsumerError
+from pytest_quarry.consumers.kernel.seccomp import Called, Listener
+from pytest_quarry.consumers.kernel.syscalls import RANDOM, Deed, Seen
 from pytest_quarry.consumers.outside import surroundings, verdicts
 from pytest_quarry.consumers.outside.arriving import Address, Request
 from pytest_quarry.consumers.outside.clock import WITHOUT, ProgramClock
 from pytest_quarry.consumers.outside.given import Given
 from pytest_quarry.consumers.outside.group import MOST_FILE, Group
-from pytest_quarry.consumers.outside.seccomp import Called, Listener
 from pytest_quarry.consumers.outside.shim import Shim
-from pytest_quarry.consumers.outside.syscalls import RANDOM, Deed, Seen
 from pytest_quarry.consumers.process import FLOOD_BYTES, LOOK_EVERY, Hung
 from pytest_quarry.consumers.protocol import Boundary, Call, Peek, Raised, Returned, Started, Tear, Torn, Unusable
 
@@ -249,7 +249,9 @@ class CommandProcess:
             lambda called: self._hear(called, listener, given, seen), reads=self._birth.reads
         )
         self._given = given = Given(listener, self._clock, seed=self._luck())
-        self._seen = seen = Seen(listener, self._name_of, self._clock, reads=self._birth.reads, network=command.network)
+        self._seen = seen = Seen(
+            listener, self._name_of, until=self._clock.until, reads=self._birth.reads, network=command.network
+        )
         if self._kind == "lambda":
             self._shim = Shim(self._events.put)
             environment |= self._shim.environment()

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from pytest_quarry.consumers.outside.seccomp import LIBC
+from pytest_quarry.consumers.kernel.seccomp import LIBC
 
 DETACH, SEIZE, INTERRUPT = 17, 0x4206, 0x4207  # linux/ptrace.h
 TRACE_EXEC = 1 << 4

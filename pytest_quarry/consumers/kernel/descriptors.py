@@ -6,8 +6,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from pytest_quarry.consumers.outside import memory
-from pytest_quarry.consumers.outside.seccomp import descriptor_of
+from pytest_quarry.consumers.kernel import memory
+from pytest_quarry.consumers.kernel.seccomp import descriptor_of
 
 
 class Unreachable(Exception):

@@ -19,11 +19,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_quarry.consumers.kernel import memory
+from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate, reopened
+from pytest_quarry.consumers.kernel.seccomp import CLOCK_REALTIME, WRITING, Called, Listener
 from pytest_quarry.consumers.link import UNLINKED, shown
-from pytest_quarry.consumers.outside import memory
-from pytest_quarry.consumers.outside.clock import ProgramClock
-from pytest_quarry.consumers.outside.descriptors import Unreachable, duplicate, reopened
-from pytest_quarry.consumers.outside.seccomp import CLOCK_REALTIME, WRITING, Called, Listener
 from pytest_quarry.consumers.protocol import Blocked, Boundary, Fail, Sleep, Tear
 
 AT_REMOVEDIR, AT_SYMLINK_FOLLOW, TIMER_ABSTIME, O_TMPFILE = 0x200, 0x400, 1, 0o20000000
@@ -78,19 +77,20 @@ class Deed:
 
 
 class Seen:
-    """Finds out what a call is about. `name_of` gives the world's name of a path, or None for what is not the world's."""
+    """Finds out what a call is about. `name_of` gives the world's name of a path, or None for what is not the world's; `until`
+    the seconds to a moment of the wall clock."""
 
     def __init__(
         self,
         listener: Listener,
         name_of: Callable[[str], str | None],
-        clock: ProgramClock,
         *,
+        until: Callable[[float], float] = lambda moment: moment - time.time(),
         reads: bool,
         network: bool,
     ) -> None:
         self._listener, self._name_of, self._reads, self._network = listener, name_of, reads, network
-        self._clock = clock
+        self._until = until
         self._processes: set[int] = set()
         self._made_up: set[str] = set()  # numbers in the names of files that only it may make
         self.elsewhere: list[str] = []  # other machines it wanted to reach
@@ -310,7 +310,7 @@ class Seen:
         wanted = memory.seconds(called.tid, called.arguments[2 if by_clock else 0])
         if by_clock and called.arguments[1] & TIMER_ABSTIME:
             number = memory.signed(called.arguments[0])
-            ours = self._clock.until(wanted) if number == CLOCK_REALTIME else wanted - time.clock_gettime(number)
+            ours = self._until(wanted) if number == CLOCK_REALTIME else wanted - time.clock_gettime(number)
             wanted = _asked(ours)
         if wanted <= SHORT:
             return None
