@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pytest_quarry.checks import silence
 from pytest_quarry.checks.ahead import Ahead
@@ -13,6 +13,7 @@ from pytest_quarry.checks.check import Check, CheckRaised
 from pytest_quarry.checks.oracles import due, judge
 from pytest_quarry.checks.stage import Kept, NotApplicable, Stage
 from pytest_quarry.checks.verdict import Verdict
+from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.outside import clock
 from pytest_quarry.consumers.zygote import Nursery
@@ -24,6 +25,7 @@ from pytest_quarry.simulation.shrink import MOST, shrink
 
 MOST_HUNG = 8  # tries to make a schedule smaller in which the consumer hangs: each waits for it, for real seconds
 
+Played = TypeVar("Played")
 Status = Literal["passed", "failed", "inconclusive", "skipped"]
 
 
@@ -48,7 +50,12 @@ class Result:
     not_exercised: tuple[str, ...] = ()  # what of the consumer no schedule could reach, and why
 
 
+UNSEEN = "Memory maps" if unhooked.POSSIBLE else "Memory maps, child programs and C libraries"
 TOO_LATE = "--quarry-budget was used up before this check"
+
+
+class NotSeen(Exception):
+    """Raised once by an execution in which a file changed that nothing announced: all is executed again, seen closer."""
 
 
 class Conductor:
@@ -82,7 +89,7 @@ class Conductor:
         """
         known = list(known)
         try:
-            return self._with_nursery(lambda: self._conduct(check, known), check)
+            return self._closer(lambda: self._with_nursery(lambda: self._conduct(check, known), check))
         finally:
             self.close()
 
@@ -91,6 +98,14 @@ class Conductor:
         if self._nursery is not None:
             self._nursery.close()
             self._nursery = None
+
+    def _closer(self, play: Callable[[], Played]) -> Played:
+        """Play; and where something changed files unseen, once more."""
+        try:
+            return play()
+        except NotSeen:
+            self.close()
+            return play()
 
     def _with_nursery(self, play: Callable[[], Result], check: Check) -> Result:
         """What it says of the consumer counts where it is a pass, or was seen in forks of this process too."""
@@ -120,7 +135,7 @@ class Conductor:
         first = self.stage.loaded(self.stage.run("A"))
         nursery, self._nursery = self._nursery, None
         try:
-            doubt = self._undisturbed(first, self.stage)
+            doubt = self._closer(lambda: self._undisturbed(first, self.stage))
         finally:
             self._nursery = nursery
         if doubt is None:
@@ -180,7 +195,7 @@ class Conductor:
         `inline`: that start of the consumer, counted from 1, is played by this process.
         """
         self._executions = 0
-        history = self._execute(schedule, everything=True, inline=inline, as_it_is=True)
+        history = self._closer(lambda: self._execute(schedule, everything=True, inline=inline, as_it_is=True))
         verdict = judge(history, check.oracles, told_only=self._told_only)
         if verdict is None and history.unreached and not drifts:
             verdict = Verdict(
@@ -199,7 +214,7 @@ class Conductor:
 
         Whoever plays many calls `close` at the end.
         """
-        return self._with_nursery(lambda: self._play(check, schedule), check)
+        return self._closer(lambda: self._with_nursery(lambda: self._play(check, schedule), check))
 
     def _play(self, check: Check, schedule: Schedule) -> Result:
         self._executions = 0
@@ -230,9 +245,13 @@ class Conductor:
             power=any(crash.power for crash in crashes),
             inline=inline,
             trees=everything,
+            closer=self._kept.closer,
             nursery=None if as_it_is or inline else self._nursery,
         )
         history = simulate(schedule, self._consumer, play, peek=peek)
+        if history.unexplained and unhooked.POSSIBLE and not (self._kept.closer or history.by_a_program or inline):
+            self._kept.look_closer()
+            raise NotSeen
         self._note(history)
         return history
 
@@ -330,6 +349,6 @@ def _unexplained(history: History, consumer: Consumer) -> Verdict:
         status="inconclusive",
         oracle="",
         sentence=f"{files} changed, and no operation the kit can see explains it: crash points there were not tried.",
-        why="Memory maps, child programs and C libraries write unseen. Keep durable state in files, SQLite or AWS; or say where "
+        why=f"{UNSEEN} write unseen. Keep durable state in files, SQLite or AWS; or say where "
         'such a file changes, with world.boundary("…", file) before each place; or keep scratch files elsewhere.',
     )

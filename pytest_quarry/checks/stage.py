@@ -27,7 +27,8 @@ class NotApplicable(Exception):
 class Kept:
     """What was executed of one consumer, for all its checks: histories, the latest of them; `again` is the undisturbed
     execution a second time. `as_it_is`: its processes are forked from the test's, as that is at each start. Where the session
-    has several processes, `folder` is theirs, and what is `shared` there is under the name of `whose` consumer it is."""
+    has several processes, `folder` is theirs, and what is `shared` there is under the name of `whose` consumer it is. `closer`:
+    what it does to files without Python is seen too."""
 
     folder: Path | None = None
     whose: str = ""
@@ -35,12 +36,21 @@ class Kept:
     histories: OrderedDict[tuple[Schedule, bool], History] = field(default_factory=OrderedDict)
     again: History | None = None
     as_it_is: bool = False
+    closer: bool = False
 
     def begin_anew(self) -> None:
         """Forget it: a zygote may have missed what the test's process did for the consumer."""
+        self._forget()
+        self.as_it_is = True
+
+    def look_closer(self) -> None:
+        """Forget it: a file changed, and nothing that was seen had changed it."""
+        self._forget()
+        self.closer = True
+
+    def _forget(self) -> None:
         self.histories.clear()
-        self.again, self.as_it_is = None, True
-        self.folder = self.shared = None
+        self.again = self.folder = self.shared = None
 
     def share(self, undisturbed: History) -> None:
         """From now on with the other processes of the session, as far as their consumer does the same undisturbed."""

@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 import pytest
 
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
+from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import aws, clocks, files, locks, models, names, no_escape, randomness, sqlite
 from pytest_quarry.consumers.hooks.aio import answers
@@ -68,6 +69,7 @@ class Birth:
     reads: bool
     endpoint: Any = None  # of the world, where it is served
     inline: bool = False  # the test's own process is the consumer
+    closer: bool = False  # what it does to files without Python is seen too
 
 
 @dataclass
@@ -129,6 +131,8 @@ def run(hooks: Hooks, birth: Birth, connection: socket.socket) -> NoReturn:
     status = 70
     try:
         _detach(hooks.home, birth)
+        if birth.closer:
+            unhooked.show(connection)
         hooks.begin(birth, connection)
         _serve(hooks)
         status = 0

@@ -19,7 +19,10 @@ from typing import Any
 from pytest_quarry.consumers import child, inline, keeper, protocol
 from pytest_quarry.consumers.child import Birth
 from pytest_quarry.consumers.hooks import names
-from pytest_quarry.consumers.protocol import Ended
+from pytest_quarry.consumers.kernel.syscalls import Deed
+from pytest_quarry.consumers.link import Link
+from pytest_quarry.consumers.protocol import Boundary, Ended
+from pytest_quarry.consumers.unhooked import Unhooked
 from pytest_quarry.consumers.zygote import Parent
 
 FOR_EVER = 86_400.0 * 7  # real seconds somebody may stand at a debugger's prompt
@@ -58,6 +61,13 @@ class ConsumerProcess:
         if self.pid:  # else the test's own process is the consumer, and not ours to kill
             keeper.remember_group(self.pid)
         _alive.add(self)
+        self._held: Deed | None = None  # what no hook announced, and waits for its answer
+        self._torn = False
+        self._announced: Boundary | None = None
+        self._unhooked: Unhooked | None = None
+        if birth.closer and not birth.inline:
+            self._unhooked = Unhooked(self._socket, Link(parent.home.directories).name_within)
+            self._poll.register(self._unhooked, select.POLLIN)
 
     def _begin(self, birth: Birth) -> socket.socket:
         if birth.inline:
@@ -76,6 +86,9 @@ class ConsumerProcess:
 
     def receive(self) -> Any:
         """The child's next message, or `Ended`; raises Hung when none comes."""
+        if self._torn:
+            self._torn = False
+            return protocol.Torn()
         # Looks are counted, not time: a machine that stood still for a while must not accuse anybody.
         slice_seconds = min(LOOK_EVERY, self._guard)
         looks = math.ceil(self._guard / slice_seconds)
@@ -88,14 +101,30 @@ class ConsumerProcess:
             looks -= 1
             if looks <= 0:
                 raise Hung(f"it did nothing the world could see for {self._guard:g} s", self._where_it_stands())
+        if self._unhooked is not None:
+            self._held = self._unhooked.next()
+            if self._held is not None:
+                return self._held.boundary
         try:
-            return protocol.receive(self._socket)
+            message = protocol.receive(self._socket)
         except (EOFError, OSError):
             self._await_its_end()
             return Ended(self._reap())
+        self._announced = message if isinstance(message, Boundary) else None
+        return message
 
     def send(self, message: Any) -> None:
         """Send one message; a child that is gone is noticed at the next `receive`."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            held.answer(message)
+            self._torn = isinstance(message, protocol.Tear)
+            return
+        if self._unhooked is not None:
+            if self._announced is None:
+                self._unhooked.forget()
+            elif not isinstance(message, protocol.Fail):
+                self._unhooked.grant(self._announced)
         with contextlib.suppress(OSError):
             protocol.send(self._socket, message)
 
@@ -107,6 +136,10 @@ class ConsumerProcess:
                 os.killpg(self.pid, signal.SIGKILL)
             _kill_each(descendants)  # those in a session of their own
             self._reap()
+        self._held = None
+        if self._unhooked is not None:
+            self._unhooked.close()
+            self._unhooked = None
         self._socket.close()
         _alive.discard(self)
 

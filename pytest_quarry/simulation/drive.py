@@ -59,6 +59,7 @@ class Play:
     power: bool = False  # keep the log that a power loss needs
     inline: int = 0  # which start of the consumer, counted from 1, is played by this process
     trees: bool = False  # note which keys storage holds, whenever the world wrote some
+    closer: bool = False  # what a consumer in Python does to files without Python is seen too
     nursery: Nursery | None = None  # keeps what the consumer's processes are forked from, for this schedule and others
 
 
@@ -109,6 +110,7 @@ class Drive:
         """Let the consumer take one turn."""
         assert self._process is not None
         self._speak()
+        self._recorder.expect(())
         self._process.send(call._replace(now=self._world.now))
         return (yield from self._go_on(turn))
 
@@ -345,6 +347,7 @@ class Drive:
             reads=self._play.reads,
             endpoint=world.served,
             inline=self._play.inline == incarnation,
+            closer=self._play.closer,
         )
 
 

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from pytest_quarry.simulation.history import Entry, History
+from pytest_quarry.simulation.history import DATA_SIZED, Entry, History
 from pytest_quarry.simulation.schedule import (
     Crash,
     Deliver,
@@ -19,8 +19,6 @@ from pytest_quarry.simulation.schedule import (
     Step,
 )
 
-# Sizes of one write that differ by less may differ by the digits of a number or a time.
-DATA_SIZED = 8
 # What tempfile and uuid make up: another name in each process.
 RANDOM_NAME = re.compile(r"tmp[0-9a-z_]{8}|[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")
 # What a program does to a database and its rollback journal, as the kernel sees it.

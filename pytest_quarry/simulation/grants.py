@@ -32,7 +32,7 @@ class Grants:
         if fault is not None and has_no_effect(fault):
             return self._refuse(boundary, fault)
         self._recorder.record("crossed", boundary.label, size=boundary.size, buffered=boundary.buffered)
-        self._recorder.expect(boundary.paths, boundary.own)
+        self._recorder.expect(boundary.paths, boundary.own, below=not boundary.label.startswith("mkdir "))
         return self.grant(boundary, fault)
 
     def grant(self, boundary: Boundary, fault: Fault | None = None) -> Grant | Fail:

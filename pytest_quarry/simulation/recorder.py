@@ -35,6 +35,7 @@ class Recorder:
         self.blind = False  # what the consumer does to files cannot be seen, only its result
         self._world, self._consumer, self._mailbox = world, consumer, mailbox
         self._explained: tuple[str, ...] = ()
+        self._below = True
         self._families: set[str] = set()
         self._storage_watched = False
         self._own: set[str] = set()
@@ -60,9 +61,11 @@ class Recorder:
         )
         self.entries.append(entry)
 
-    def expect(self, paths: tuple[str, ...], own: tuple[str, ...] = ()) -> None:
-        """The boundary that was just granted may change these files; for what begins with one of `own` the team answers."""
+    def expect(self, paths: tuple[str, ...], own: tuple[str, ...] = (), *, below: bool = True) -> None:
+        """The boundary that was just granted may change these files, and what is `below` them; for what begins with one of `own`
+        the team answers."""
         self._own.update(own)
+        self._below = below
         # Of two workers one may rename what the other has open: all that they named meanwhile is theirs.
         self._explained = tuple({*self._explained, *paths}) if self.worker else paths
         if len(paths) > 1 and paths[1].endswith("-journal"):
@@ -107,7 +110,7 @@ class Recorder:
             self.blind
             or name in self._families
             or name.startswith(tuple(self._own))
-            or any(name == path or name.startswith(path + "/") for path in self._explained)
+            or any(name == path or (self._below and name.startswith(path + "/")) for path in self._explained)
         )
 
     def _number(self) -> int:

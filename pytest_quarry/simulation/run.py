@@ -121,6 +121,7 @@ class _Simulation:
             notified=self.deliveries.notified,
             takes=self.drive.takes or "",
             by_a_program=self.drive.by_a_program,
+            closer=self.play.closer,
             peeked=peeked,
             truths=truths,
             trees=self.trees,

@@ -28,9 +28,9 @@ class Target:
         """Add a row, whatever is there."""
         self._do("insert", _checked("insert", row))
 
-    def upsert(self, row: Mapping[str, Any], key: Sequence[str] = ("run_id", "item")) -> None:
-        """Add a row, or replace the one that has the same values in the columns of `key`."""
-        self._do("upsert", _checked("upsert", row), tuple(key))
+    def upsert(self, row: Mapping[str, Any], key: str | Sequence[str] = ("run_id", "item")) -> None:
+        """Add a row, or replace the one that has the same value in the column `key`, or in all of several."""
+        self._do("upsert", _checked("upsert", row), (key,) if isinstance(key, str) else tuple(key))
 
     def begin(self) -> None:
         """Open a transaction."""

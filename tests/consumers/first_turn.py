@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -79,6 +81,14 @@ def tell(world: World, *values: Any) -> None:
         world.target.insert({"run_id": "told", "item": json.dumps(value)})
 
 
+def natively(path: Path, data: bytes) -> None:
+    """In the consumer: write a file as a library in C does."""
+    libc = ctypes.CDLL(None)
+    descriptor = libc.open(os.fsencode(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    libc.write(descriptor, data, len(data))
+    libc.close(descriptor)
+
+
 def consumer(work: Work, **details: Any) -> Consumer:
     """A consumer whose first turn is `work`; afterwards it does nothing. Its rows are the files of its disk."""
 
@@ -111,13 +121,15 @@ def see(
     limits: Limits | None = None,
     fine: bool = True,
     again: bool = True,
+    closer: bool = False,
     **details: Any,
 ) -> Seen:
     """Let a consumer do its work in one turn. Unless told that it is not `fine`, nothing may raise in there.
 
-    And `again`, forked from a zygote and not from this process: it must see no difference.
+    And `again`, forked from a zygote and not from this process: it must see no difference. `closer`: what it does to files without
+    Python is seen too.
     """
-    plan, one, play = schedule(crash), consumer(work, **details), Play(limits=limits or Limits())
+    plan, one, play = schedule(crash), consumer(work, **details), Play(limits=limits or Limits(), closer=closer)
     seen = Seen(simulate(plan, one, play))
     with contextlib.closing(Nursery()) as nursery:
         if again:

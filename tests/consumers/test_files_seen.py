@@ -146,9 +146,10 @@ SEEN = {
 WORKS: list[Work] = [*SEEN, shutil_functions, named_temporary, made_temporary]
 
 
+@pytest.mark.parametrize("closer", [False, True], ids=["by hooks", "closer"])
 @pytest.mark.parametrize("work", SEEN, ids=lambda work: work.__name__)
-def test_each_operation_is_one_boundary(work: Work) -> None:
-    assert ", ".join(see(work).boundaries) == SEEN[work]
+def test_each_operation_is_one_boundary(work: Work, closer: bool) -> None:
+    assert ", ".join(see(work, closer=closer).boundaries) == SEEN[work]
 
 
 @pytest.mark.parametrize("work", WORKS, ids=lambda work: work.__name__)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from first_turn import SCHEDULE, Seen, Work, consumer, leftovers, see, tell
+from first_turn import SCHEDULE, Seen, Work, consumer, leftovers, natively, see, tell
 
 from pytest_quarry.consumers import process
 from pytest_quarry.consumers.consumer import ConsumerError
@@ -56,9 +56,9 @@ def _nothing_stays() -> Iterator[None]:
     assert os.getcwd() == cwd
 
 
-def misbehave(work: Work, limits: Limits = SHORT, *, again: bool = True) -> Seen:
+def misbehave(work: Work, limits: Limits = SHORT, *, again: bool = True, closer: bool = False) -> Seen:
     began = time.monotonic()
-    seen = see(work, fine=False, limits=limits, again=again)
+    seen = see(work, fine=False, limits=limits, again=again, closer=closer)
     assert time.monotonic() - began < 20
     return seen
 
@@ -242,6 +242,25 @@ def test_what_another_program_writes_is_seen_as_unexplained() -> None:
     assert seen.history.unexplained == ("disk/by-a-program",)
 
 
+def test_a_folder_that_was_made_explains_nothing_in_it() -> None:
+    """A loader that made its folder, and wrote into it with a library in C, passed: it had no crash points in there."""
+
+    def work(world: World) -> None:
+        os.mkdir(world.disk / "out")
+        natively(world.disk / "out" / "a", b"x")
+
+    assert misbehave(work).history.unexplained == ("disk/out/a",)
+
+
+def test_nor_does_what_was_granted_in_another_turn() -> None:
+    def start(world: World) -> object:
+        with open(world.disk / "a", "w") as file:
+            file.write("x")
+        return lambda notification: natively(world.disk / "a", b"other")
+
+    assert see(lambda world: None, start=start).history.unexplained == ("disk/a",)
+
+
 def test_where_its_team_says_that_a_file_changes_is_believed() -> None:
     """As the text for what changed unseen tells them to do."""
 
@@ -266,7 +285,8 @@ def test_only_files_of_its_own_are_named(place: str) -> None:
     assert "is not below world.disk" in ending(misbehave(work))
 
 
-def test_what_a_memory_map_writes_is_seen_as_unexplained() -> None:
+@pytest.mark.parametrize("closer", [False, True], ids=["by hooks", "closer"])
+def test_what_a_memory_map_writes_is_seen_as_unexplained(closer: bool) -> None:
     def work(world: World) -> None:
         import mmap
 
@@ -275,7 +295,7 @@ def test_what_a_memory_map_writes_is_seen_as_unexplained() -> None:
             world.boundary("written")
             view[:] = b"done"
 
-    seen = misbehave(work)
+    seen = misbehave(work, closer=closer)
     assert seen.files == {"mapped": "done"}
     assert seen.history.unexplained == ("disk/mapped",)
 

@@ -157,10 +157,12 @@ SEEN = {
 }
 
 
+@pytest.mark.parametrize("closer", [False, True], ids=["by hooks", "closer"])
 @pytest.mark.parametrize("work", SEEN, ids=lambda work: work.__name__)
-def test_each_statement_is_one_boundary(work: Work) -> None:
-    seen = see_sqlite(work)
+def test_each_statement_is_one_boundary(work: Work, closer: bool) -> None:
+    seen = see_sqlite(work, closer=closer)
     assert statements(seen) == SEEN[work]
+    assert not [label for label in seen.boundaries if not label.startswith("sqlite ")]
     assert seen.history.unexplained == ()
 
 

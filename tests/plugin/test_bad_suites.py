@@ -328,8 +328,11 @@ def test_a_consumer_that_is_not_deterministic_is_no_proof(pytester: pytest.Pytes
 def test_durable_state_the_kit_cannot_see_is_no_proof(pytester: pytest.Pytester) -> None:
     source = SOUND.replace(
         "        run_id = notification",
-        "        import subprocess\n"
-        "        subprocess.run(['sh', '-c', 'date >> unseen'], cwd=self.root.parent / 'disk', check=True)\n"
+        "        import mmap\n"
+        "        path = self.root.parent / 'disk' / 'unseen'\n"
+        "        path.exists() and path.stat().st_size or path.write_bytes(bytes(4096))\n"
+        "        with open(path, 'r+b') as file, mmap.mmap(file.fileno(), 4096) as view:\n"
+        "            view[0] += 1\n"
         "        run_id = notification",
     )
     result = run(pytester, source, "crash_loses")

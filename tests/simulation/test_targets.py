@@ -36,6 +36,7 @@ def test_an_upsert_replaces_the_row_with_the_same_key() -> None:
     assert target.rows() == [B, {**A, "price": 7}]
     target.upsert({"run_id": "run-2", "item": "a"})
     assert len(target.rows()) == 3
+    target.upsert({"price": 7, "run_id": "run-8"}, key="price")
     target.upsert({"price": 7, "run_id": "run-9"}, key=["price"])
     assert target.rows() == [B, {"run_id": "run-2", "item": "a"}, {"price": 7, "run_id": "run-9"}]
 

@@ -17,7 +17,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,6 +79,43 @@ CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI = 0, 5, 11  # linux/time.h
 CHOSEN = {"clock_gettime": (0, (CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI))}
 
 
+# What changes files, and what hides that: enough for a process of which the rest is seen from within.
+CHANGING = frozenset(
+    [
+        "open",
+        "creat",
+        "openat",
+        "openat2",
+        "write",
+        "pwrite64",
+        "writev",
+        "pwritev",
+        "pwritev2",
+        "fallocate",
+        "sendfile",
+        "splice",
+        "copy_file_range",
+        "fsync",
+        "fdatasync",
+        "rename",
+        "renameat",
+        "renameat2",
+        "link",
+        "linkat",
+        "symlink",
+        "symlinkat",
+        "unlink",
+        "unlinkat",
+        "mkdir",
+        "mkdirat",
+        "rmdir",
+        "truncate",
+        "ftruncate",
+        "io_uring_setup",
+    ]
+)
+
+
 class Called(NamedTuple):
     """A system call that waits."""
 
@@ -96,10 +133,12 @@ def _instruction(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
     return struct.pack("=HBBI", code, yes, no, value)
 
 
-def _program(machine: Machine, reads: bool) -> bytes:
-    """The filter: in which calls a thread waits."""
+def _program(machine: Machine, reads: bool, calls: Container[str] | None) -> bytes:
+    """The filter: in which calls a thread waits; of these alone, if any are named."""
     parts = [_instruction(LD, 4), _instruction(JEQ, machine.arch, 1, 0), _instruction(RET, ALLOW), _instruction(LD, 0)]
     for name, number in machine.calls.items():
+        if calls is not None and name not in calls:
+            continue
         if name in REFUSED:
             block = [_instruction(RET, ERRNO | REFUSED[name])]
         elif name in ADDRESSED:
@@ -120,10 +159,31 @@ def _program(machine: Machine, reads: bool) -> bytes:
     return b"".join([*parts, _instruction(RET, ALLOW)])
 
 
-class Listener:
-    """Hears of the waiting calls of one program and its descendants, and answers them.
+class Filter:
+    """In which system calls the threads of a process wait for us. It is made before a fork, if it is for another process."""
 
-    Pass `in_child` to the child, between fork and exec. `hear` is called in a thread of the listener's.
+    def __init__(self, *, reads: bool, calls: Container[str] | None = None) -> None:
+        code = b"" if MACHINE is None else _program(MACHINE, reads, calls)
+        self._code = ctypes.create_string_buffer(code, len(code))
+        self._program = _Program(len(code) // 8, ctypes.cast(self._code, ctypes.c_void_p))
+
+    def install(self) -> int:
+        """From now on this process has it, and whatever it starts. A descriptor for a listener; -1 where that cannot be."""
+        if MACHINE is None:
+            return -1
+        LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        number, program = MACHINE.seccomp, ctypes.byref(self._program)
+        listener = int(LIBC.syscall(number, SET_MODE_FILTER, NEW_LISTENER | WAIT_KILLABLE, program))
+        if listener < 0:
+            listener = int(LIBC.syscall(number, SET_MODE_FILTER, NEW_LISTENER, program))
+        return listener
+
+
+class Listener:
+    """Hears of the waiting calls of one process and its descendants, and answers them.
+
+    Pass `in_child` to the child, between fork and exec; or `take` what a child of its own has installed. `hear` is called in a
+    thread of the listener's.
     """
 
     def __init__(self, hear: Callable[[Called], None], *, reads: bool) -> None:
@@ -134,9 +194,7 @@ class Listener:
         self._mine, self._theirs = socket.socketpair()
         self._wake, self._woken = os.pipe2(os.O_CLOEXEC)
         self._names = {} if MACHINE is None else {number: name for name, number in MACHINE.calls.items()}
-        code = b"" if MACHINE is None else _program(MACHINE, reads)
-        self._code = ctypes.create_string_buffer(code, len(code))
-        self._program = _Program(len(code) // 8, ctypes.cast(self._code, ctypes.c_void_p))
+        self._filter = Filter(reads=reads)
         self._thread = threading.Thread(target=self._listen, name="quarry listener", daemon=True)
         self._thread.start()
 
@@ -144,16 +202,14 @@ class Listener:
         """In the new process: from now on its calls wait for us."""
         if sys.platform == "linux":
             LIBC.prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0)
-        if MACHINE is None:
-            return
-        LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        number, program = MACHINE.seccomp, ctypes.byref(self._program)
-        listener = LIBC.syscall(number, SET_MODE_FILTER, NEW_LISTENER | WAIT_KILLABLE, program)
-        if listener < 0:
-            listener = LIBC.syscall(number, SET_MODE_FILTER, NEW_LISTENER, program)
+        listener = self._filter.install()
         if listener >= 0:
-            socket.send_fds(self._theirs, [b"l"], [listener])
-            os.close(listener)
+            self.take(listener)
+
+    def take(self, descriptor: int) -> None:
+        """What `Filter.install` gave; it is closed here."""
+        socket.send_fds(self._theirs, [b"l"], [descriptor])
+        os.close(descriptor)
 
     def works(self) -> bool:
         """Once the program runs: whether its calls wait for us."""

@@ -1,0 +1,129 @@
+"""What changes files without Python, in the consumer's process or in programs that it starts: seen where it is looked for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from typing import Any
+
+import pytest
+from first_turn import Seen, Work, natively, see, tell
+
+from pytest_quarry.checks.catalogue import BY_ID
+from pytest_quarry.checks.conduct import Conductor
+from pytest_quarry.consumers import unhooked
+from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.simulation.drive import Play
+from pytest_quarry.simulation.run import simulate
+from pytest_quarry.simulation.schedule import Break, Crash, Deliver, Notify, PlannedRun, Schedule, Write
+from pytest_quarry.simulation.world import World
+
+pytestmark = pytest.mark.skipif(not unhooked.POSSIBLE, reason="this system does not show its calls")
+
+
+def closer(work: Work, **details: Any) -> Seen:
+    return see(work, closer=True, **details)
+
+
+def library(world: World) -> None:
+    natively(world.disk / "a", b"data")
+    os.rename(world.disk / "a", world.disk / "b")
+    natively(world.disk / "b", b"more")
+
+
+def test_a_library_in_c() -> None:
+    seen = closer(library)
+    assert seen.boundaries == ["open a", "write a", "rename a → b", "open b", "write b"]
+    assert seen.files == {"b": "more"}
+    assert seen.history.unexplained == ()
+
+
+def test_a_program_that_it_starts() -> None:
+    def work(world: World) -> None:
+        subprocess.run(["sh", "-c", "echo x > a; mv a b; mkdir c; rm b"], cwd=world.disk, check=True)
+
+    seen = closer(work)
+    assert seen.boundaries == ["start sh", "open a", "write a", "rename a → b", "mkdir c", "unlink b"]
+    assert seen.history.unexplained == ()
+
+
+def test_a_process_that_it_forks() -> None:
+    def work(world: World) -> None:
+        pid = os.fork()
+        if pid == 0:
+            (world.disk / "a").write_text("x")
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+    assert closer(work).boundaries == ["open a", "write a"]
+
+
+@pytest.mark.parametrize(
+    ("crash", "left"),
+    [
+        (Crash("open a", 1), {}),
+        (Crash("write a", 1), {"a": ""}),
+        (Crash("write a", 1, keep=2), {"a": "da"}),
+        (Crash("rename a → b", 1), {"a": "data"}),
+        (Crash("open b", 1), {"b": "data"}),
+    ],
+)
+def test_it_is_killed_there(crash: Crash, left: dict[str, str]) -> None:
+    def once(world: World) -> None:
+        if not list(world.disk.iterdir()):
+            library(world)
+
+    seen = closer(once, crash=crash)
+    assert [words.partition(" ")[0] for words in seen.happenings][-1] == "killed"
+    assert next(seen.files_before(entry) for entry in seen.history.entries if entry.what == "acknowledged") == left
+
+
+def test_an_operation_fails_there() -> None:
+    def start(world: World) -> object:
+        def handle(notification: Any) -> None:
+            done = subprocess.run(
+                ["cp", "/etc/hostname", world.disk / "a"], capture_output=True, text=True, check=False
+            )
+            tell(world, done.stderr)
+
+        return handle
+
+    steps = (Write("run-A"), Notify("run-A"), Break("write a", os.strerror(errno.ENOSPC) and "ENOSPC"), Deliver((1,)))
+    plan = Schedule(runs=(PlannedRun(run_id="run-A", items=1),), steps=steps)
+    consumer = Consumer(name="TestConsumer", kind="event-bus", start=start, rows=lambda world: world.target.rows())
+    history = simulate(plan, consumer, Play(closer=True))
+    assert "No space left on device" in str(history.rows[0].item)
+
+
+class Loader:
+    """Marks a run, in a file of its own, with a library in C: before the rows or after them."""
+
+    def __init__(self, world: World, *, first: bool) -> None:
+        self.world, self.first = world, first
+
+    def handle(self, notification: dict[str, Any]) -> None:
+        mark = self.world.disk / notification["run_id"]
+        if notification["event_type"] != "run_completed" or mark.exists():
+            return
+        if self.first:
+            natively(mark, b"")
+        self.world.target.upsert({"run_id": notification["run_id"]}, key="run_id")
+        natively(mark, b"")
+
+
+@pytest.mark.parametrize(("first", "status"), [(True, "failed"), (False, "passed")])
+def test_checks_look_closer_where_something_changed_unseen(first: bool, status: str) -> None:
+    consumer = Consumer(
+        name="TestConsumer",
+        kind="event-bus",
+        start=lambda world: Loader(world, first=first),
+        rows=lambda world: world.target.rows(),
+    )
+    result = Conductor(consumer).conduct(BY_ID["EB04"])
+    assert result.status == status
+    if result.schedule is not None:
+        assert result.history is not None
+        assert "killed before write run-A" in [f"{entry.what} {entry.text}" for entry in result.history.entries]
+        again = Conductor(consumer).replay(BY_ID["EB04"], result.schedule)
+        assert again.status == "failed"
