@@ -26,6 +26,15 @@ def threads_at_work() -> bool:
     return False
 
 
+def group_at_work(pid: int) -> bool:
+    """Whether a thread of another process, or of one that it started, is at work."""
+    for each in (str(pid), *_children(str(pid))):
+        with contextlib.suppress(OSError):
+            if any(_is_at_work(f"/proc/{each}/task/{tid}/stat") for tid in os.listdir(f"/proc/{each}/task")):
+                return True
+    return False
+
+
 def thread_at_work(native_id: int) -> bool:
     """Whether one thread of this process is at work."""
     return _is_at_work(f"/proc/self/task/{native_id}/stat")

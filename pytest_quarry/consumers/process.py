@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_quarry.consumers import child, inline, keeper, protocol
+from pytest_quarry.consumers.at_work import group_at_work
 from pytest_quarry.consumers.child import Birth
 from pytest_quarry.consumers.hooks import names
 from pytest_quarry.consumers.kernel.syscalls import Deed
@@ -33,6 +34,7 @@ SEMAPHORES = "/dev/shm"  # where Linux keeps them, as files
 HERE = os.path.dirname(__file__)
 BELOW = os.path.join(HERE, "started_consumer.py")  # takes the turns
 START = os.path.join(HERE, "child.py")  # calls `start`, in _start
+IDLE_LOOKS = 4
 LOOK_EVERY = 0.25  # real seconds between looks at a process that says nothing
 
 
@@ -84,14 +86,16 @@ class ConsumerProcess:
             theirs.close()
         return mine
 
-    def receive(self) -> Any:
-        """The child's next message, or `Ended`; raises Hung when none comes."""
+    def receive(self, *, contended: bool = False) -> Any:
+        """The child's next message, or `Ended`; raises Hung when none comes. Where another worker stands still (`contended`) it is
+        soon enough when nothing of the process has been at work for a while: it waits for a lock that nobody sees.
+        """
         if self._torn:
             self._torn = False
             return protocol.Torn()
         # Looks are counted, not time: a machine that stood still for a while must not accuse anybody.
         slice_seconds = min(LOOK_EVERY, self._guard)
-        looks = math.ceil(self._guard / slice_seconds)
+        looks, idle = math.ceil(self._guard / slice_seconds), 0
         while True:
             came = self._poll.poll(slice_seconds * 1000)
             if self._printed() > FLOOD_BYTES:
@@ -99,6 +103,9 @@ class ConsumerProcess:
             if came:
                 break
             looks -= 1
+            idle = 0 if group_at_work(self.pid) else idle + 1
+            if contended and idle >= IDLE_LOOKS:
+                raise Hung("it waits for something that the world cannot see", self._where_it_stands())
             if looks <= 0:
                 raise Hung(f"it did nothing the world could see for {self._guard:g} s", self._where_it_stands())
         if self._unhooked is not None:

@@ -13,6 +13,7 @@ NOT_DURABLE = ("-shm",)
 # A file time this near to real time was set by a write, not by the consumer's own hand: it becomes virtual.
 JUST_NOW = 3_600
 Signature = tuple[int, int, int]
+UNKNOWN: Signature = (-1, -1, -1)
 
 
 class DiskWatch:
@@ -33,8 +34,13 @@ class DiskWatch:
         """A number that is equal for equal contents, within this process."""
         return hash(frozenset(self._contents.items()))
 
-    def look(self, now: int) -> set[str]:
-        """The names that appeared, vanished or changed since the last look; their mtimes become `now` (µs)."""
+    def look(self, now: int, *, thorough: bool = False) -> set[str]:
+        """The names that appeared, vanished or changed since the last look; their mtimes become `now` (µs).
+
+        `thorough`: also those whose time is what it was. What is written through a memory map need not change it.
+        """
+        if thorough:
+            self._signatures = dict.fromkeys(self._signatures, UNKNOWN)
         seen: dict[str, Signature] = {}
         changed: set[str] = set()
         for name, directory in self._directories.items():

@@ -136,11 +136,18 @@ class Drive:
         assert self._process is not None
         while True:
             try:
-                message = self._process.receive()
+                message = self._process.receive(contended=turn.contended)
             except Hung as hung:
+                if turn.contended:
+                    yield Boundary("wait for what the other worker holds", call=Blocked(None))
+                    self._speak()
+                    if turn.retry:
+                        turn.retry = False
+                        continue
                 return self._give_up(str(hung), hung.stack)
             self._note_program()
-            self._recorder.look(observe=self._play.observe or not isinstance(message, Boundary))
+            goes_on = isinstance(message, Boundary)
+            self._recorder.look(observe=self._play.observe or not goes_on, thorough=not goes_on)
             if isinstance(message, Boundary):
                 yield message
                 self._speak()

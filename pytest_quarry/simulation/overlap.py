@@ -68,6 +68,7 @@ class Overlap:
     def _next(self, lane: Lane, other: Lane) -> Boundary | None:
         both = not other.done and other.turn.boundaries > lane.turn.boundaries // 2
         lane.turn.besides = "; the other worker goes on and on too: a livelock" if both else ""
+        lane.turn.contended = other.drive.running
         was_killed = lane.turn.reached
         boundary = self._step(lane)
         if lane.turn.reached and not was_killed:

@@ -74,9 +74,9 @@ class Recorder:
             self._world.storage_watch.look(self._world.now)
             self._storage_watched = True
 
-    def look(self, *, observe: bool = True) -> None:
+    def look(self, *, observe: bool = True, thorough: bool = False) -> None:
         """See what the last entry changed: close it with the durable state, and the rows where they may differ."""
-        changed = self._world.watch.look(self._world.now)
+        changed = self._world.watch.look(self._world.now, thorough=thorough)
         if self._storage_watched:
             changed |= self._world.storage_watch.look(self._world.now)
         if changed:

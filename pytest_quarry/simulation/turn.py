@@ -24,6 +24,7 @@ class Turn:
     retry: bool = False  # somebody else went on: what waits for a lock may try again
     wakes: int | None = None  # the virtual time (µs) at which its sleep ends, where another worker is at work meanwhile
     refused: bool = False  # the lock it waits for is refused, as two that wait for each other would wait for ever
+    contended: bool = False  # another worker stands still, and may hold what this one waits for unseen
     besides: str = ""  # what to say of the other worker, should this one never come back
 
     def ends_at(self, label: str) -> bool:

@@ -332,6 +332,7 @@ def test_durable_state_the_kit_cannot_see_is_no_proof(pytester: pytest.Pytester)
         "        path = self.root.parent / 'disk' / 'unseen'\n"
         "        path.exists() and path.stat().st_size or path.write_bytes(bytes(4096))\n"
         "        with open(path, 'r+b') as file, mmap.mmap(file.fileno(), 4096) as view:\n"
+        "            (path.parent / 'other').touch()\n"
         "            view[0] += 1\n"
         "        run_id = notification",
     )

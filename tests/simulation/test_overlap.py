@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import json
@@ -218,6 +219,35 @@ class TestFileLocks:
         waits = [entry.worker for entry in history.entries if entry.text == "wait for the lock of a.lock"]
         assert set(waits) == {2}
         assert not words(history, "raised")
+
+    def test_a_lock_of_a_library_in_c_too(self) -> None:
+        """Nobody sees who waits for it: who does nothing is taken for one that does, where the other stands still."""
+
+        def work(world: World) -> None:
+            with open(world.disk / "a.lock", "w") as file:
+                assert ctypes.CDLL(None).lockf(file.fileno(), os.F_LOCK, 0) == 0
+                world.boundary("in")
+                world.boundary("out")
+
+        history = meet(work, None, Switch("boundary out"))
+        assert said(history) == ["1 in", "1 out", "2 in", "2 out"]
+        assert "waits for what the other worker holds" in words(history, "switched")
+        assert not [entry.text for entry in history.entries if entry.what in ("raised", "hung", "gave-up")]
+
+    def test_one_that_is_never_released_is_told_as_a_hang(self) -> None:
+        def work(world: World) -> None:
+            file = os.open(world.disk / "a.lock", os.O_CREAT | os.O_RDWR)
+            child = os.fork()
+            if child == 0:  # it keeps the lock, and is no worker
+                ctypes.CDLL(None).lockf(file, os.F_LOCK, 0)
+                os.open(world.disk / "locked", os.O_CREAT | os.O_RDWR)
+                time.sleep(1_000)
+            while not (world.disk / "locked").exists():
+                time.sleep(0.01)
+            ctypes.CDLL(None).lockf(file, os.F_LOCK, 0)
+
+        history = meet(work, says("x"), limits=Limits(seconds=1.5))
+        assert "it did nothing the world could see for 1.5 s" in words(history, "hung")[0]
 
     def test_who_does_not_want_to_wait_does_not(self) -> None:
         def work(world: World) -> None:

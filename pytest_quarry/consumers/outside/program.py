@@ -29,6 +29,7 @@ from pytest_quarry.consumers.protocol import Boundary, Call, Peek, Raised, Retur
 TAKES: dict[CommandKind, str] = {"poller": "nothing", "worker": "queue", "publisher": "run", "lambda": "lambda"}
 MOST_WRITTEN = MOST_FILE  # by all that it runs in one turn
 STOPPING = 5.0  # real seconds without a sign of life that a worker has after its stop signal
+CONTENDED = 2.5  # and that one has which may wait for a lock of another worker's
 IDLE_RECEIVES = 2
 PRINTED = "stdout"
 # Whoever draws them from a file, as Java does, draws others the next time.
@@ -96,14 +97,15 @@ class CommandProcess:
         found, self._seen.elsewhere = self._seen.elsewhere, []
         return [f"connect {place}: refused, only this machine can be reached" for place in dict.fromkeys(found)]
 
-    def receive(self) -> Any:
-        """The next boundary, or how the turn ended; raises Hung when neither comes."""
+    def receive(self, *, contended: bool = False) -> Any:
+        """The next boundary, or how the turn ended; raises Hung when neither comes, and sooner where another worker stands still
+        (`contended`)."""
         if self._said:
             return self._said.popleft()
         if self._again is not None:
             boundary, self._again = self._again, None
             return boundary
-        patience = min(self._guard, STOPPING) if self._ending else self._guard
+        patience = min(self._guard, STOPPING if self._ending else CONTENDED if contended else self._guard)
         slice_seconds = min(LOOK_EVERY, patience)
         looks = float(math.ceil(patience / slice_seconds))
         while True:
