@@ -48,6 +48,7 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
     sound("artifacts", "Loads items and committed artifacts.", "artifacts:LoadsArtifactsSuite"),
     sound("bucket", "Reads runs on S3; rows and mark in one transaction.", "buckets:BucketHandlerSuite"),
     sound("duckdb", "Rows and mark in one DuckDB transaction.", "sound_duckdb:DuckSuite", needs="duckdb"),
+    sound("zipped", "gzip makes a file, a rename puts it into place.", "zipped:ZippedSuite", programs="gzip"),
 )
 
 BROKEN_HANDLERS: tuple[Sample, ...] = (
@@ -164,6 +165,13 @@ BROKEN_HANDLERS: tuple[Sample, ...] = (
         "Appends to a file and leaves there what a crash cut off.",
         "broken_handlers:LedgerWithoutRecoverySuite",
         "EB05",
+    ),
+    broken(
+        "zipped-in-place",
+        "gzip makes the file whose name says that the run is loaded.",
+        "zipped:ZippedInPlaceSuite",
+        "EB04",
+        programs="gzip",
     ),
     broken(
         "duckdb-commits-each",
