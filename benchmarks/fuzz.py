@@ -106,7 +106,7 @@ def play(sample: Sample, most: int, number: int) -> tuple[int, Result | None]:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(schedule=drawn(conductor.stage))
+    @given(schedule=conductor.closer(lambda: drawn(conductor.stage)))
     def one(schedule: Schedule) -> None:
         nonlocal tried
         tried += 1

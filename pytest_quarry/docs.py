@@ -81,7 +81,7 @@ def _drawn(conductor: Conductor) -> Result:
 
     @seed(0)
     @settings(database=None, deadline=None, phases=[Phase.generate], suppress_health_check=QUIET)
-    @given(schedule=drawn(conductor.stage))
+    @given(schedule=conductor.closer(lambda: drawn(conductor.stage)))
     def play(schedule: Schedule) -> None:
         if not results or results[-1].status == "passed":
             results.append(conductor.play(FUZZ, schedule))

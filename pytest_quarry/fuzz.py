@@ -50,7 +50,7 @@ class Fuzzer:
         self._passed: Result | None = None
         try:
             self._conductor = runner.conductor(suite, node.config)
-            self._strategy = drawn(self._conductor.stage)
+            self._strategy = self._conductor.closer(lambda: drawn(self._conductor.stage))
         except ConsumerError as error:
             words = str(error)
         else:

@@ -50,6 +50,10 @@ class Result:
     not_exercised: tuple[str, ...] = ()  # what of the consumer no schedule could reach, and why
 
 
+INLINE = (
+    "In this process the operations of libraries in C, and of programs that it starts, are not held. To see it fail, replay it "
+    "without --quarry-inline."
+)
 UNSEEN = "Memory maps" if unhooked.POSSIBLE else "Memory maps, child programs and C libraries"
 TOO_LATE = "--quarry-budget was used up before this check"
 
@@ -89,7 +93,7 @@ class Conductor:
         """
         known = list(known)
         try:
-            return self._closer(lambda: self._with_nursery(lambda: self._conduct(check, known), check))
+            return self.closer(lambda: self._with_nursery(lambda: self._conduct(check, known), check))
         finally:
             self.close()
 
@@ -99,8 +103,8 @@ class Conductor:
             self._nursery.close()
             self._nursery = None
 
-    def _closer(self, play: Callable[[], Played]) -> Played:
-        """Play; and where something changed files unseen, once more."""
+    def closer(self, play: Callable[[], Played]) -> Played:
+        """Play something that executes schedules; and where something changed files unseen, once more, seen closer."""
         try:
             return play()
         except NotSeen:
@@ -135,7 +139,7 @@ class Conductor:
         first = self.stage.loaded(self.stage.run("A"))
         nursery, self._nursery = self._nursery, None
         try:
-            doubt = self._closer(lambda: self._undisturbed(first, self.stage))
+            doubt = self.closer(lambda: self._undisturbed(first, self.stage))
         finally:
             self._nursery = nursery
         if doubt is None:
@@ -195,7 +199,7 @@ class Conductor:
         `inline`: that start of the consumer, counted from 1, is played by this process.
         """
         self._executions = 0
-        history = self._closer(lambda: self._execute(schedule, everything=True, inline=inline, as_it_is=True))
+        history = self.closer(lambda: self._execute(schedule, everything=True, inline=inline, as_it_is=True))
         verdict = judge(history, check.oracles, told_only=self._told_only)
         if verdict is None and history.unreached and not drifts:
             verdict = Verdict(
@@ -204,6 +208,7 @@ class Conductor:
                 sentence="The consumer no longer goes the way of this schedule: it never came to "
                 + "; ".join(history.unreached)
                 + ".",
+                why=INLINE if inline and history.unexplained else "",
             )
             return self._result(check, "inconclusive", 1, verdict, schedule, history)
         status: Status = "passed" if verdict is None else "failed" if verdict.status == "violated" else "inconclusive"
@@ -214,7 +219,7 @@ class Conductor:
 
         Whoever plays many calls `close` at the end.
         """
-        return self._closer(lambda: self._with_nursery(lambda: self._play(check, schedule), check))
+        return self.closer(lambda: self._with_nursery(lambda: self._play(check, schedule), check))
 
     def _play(self, check: Check, schedule: Schedule) -> Result:
         self._executions = 0

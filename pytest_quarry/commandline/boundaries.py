@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pytest_quarry.checks.conduct import Conductor
 from pytest_quarry.checks.silence import of_loader, of_publisher
-from pytest_quarry.checks.stage import Stage
 from pytest_quarry.commandline.settings import Settings
 from pytest_quarry.commandline.suite import made
 from pytest_quarry.simulation.history import Entry, History
-from pytest_quarry.simulation.run import simulate
 
 TURNS = ("polled", "delivered", "asked", "started")
 ENDS = ("raised", "hung", "gave-up", "failed")
@@ -23,9 +22,10 @@ MOST_PRINTED = 5  # lines
 def boundaries(settings: Settings) -> tuple[str, bool]:
     """The operations of the undisturbed consumer, turn by turn; and whether it did what was due. Raises ConsumerError."""
     consumer = made(settings, Path.cwd())().consumer()
-    stage = Stage(consumer, 0, lambda schedule: simulate(schedule, consumer))
+    conductor = Conductor(consumer)
+    stage = conductor.stage
     schedule = stage.loaded(stage.run("A"))
-    history = stage.history(schedule)
+    history = conductor.closer(lambda: stage.history(schedule))
     lines = [
         "One run is written, and the consumer meets it undisturbed. It can be stopped before and after each operation;",
         "those with a * changed something that survives a crash.",

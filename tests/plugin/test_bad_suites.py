@@ -359,3 +359,25 @@ def test_rows_of_runs_that_do_not_exist_are_told(pytester: pytest.Pytester) -> N
     result = pytester.runpytest(*QUIET, "-k", "TestMine and envelope_variants")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*a ghost*"])
+
+
+WRITTEN_BY_A_PROGRAM = SOUND.replace(
+    "        run_id = notification",
+    "        import subprocess\n"
+    "        mark = self.root.parent / 'disk' / notification['run_id']\n"
+    "        if mark.exists(): return\n"
+    "        subprocess.run(['sh', '-c', 'echo done > $0', mark], check=True)\n"
+    "        run_id = notification",
+)
+
+
+def test_what_a_program_writes_is_seen_by_every_item_and_replayed(pytester: pytest.Pytester) -> None:
+    run(pytester, WRITTEN_BY_A_PROGRAM, "test_fuzz").stdout.fnmatch_lines(["FUZZ fuzz*", "*was lost*"])
+    run(pytester, WRITTEN_BY_A_PROGRAM, "crash_loses").stdout.fnmatch_lines(
+        ["EB04 crash-loses-nothing*", "*open run-A*", "*KILLED*before write run-A*"]
+    )
+    (saved,) = (pytester.path / ".quarry").glob("EB04-*.json")
+    pytester.runpytest(*QUIET, f"--quarry-replay={saved}").stdout.fnmatch_lines(["*.json: still failing"])
+    inline = pytester.runpytest(*QUIET, f"--quarry-replay={saved}", "--quarry-inline")
+    inline.stdout.fnmatch_lines(["*.json: drifted"])
+    assert "without --quarry-inline" in inline.stdout.str()
