@@ -378,6 +378,6 @@ def test_what_a_program_writes_is_seen_by_every_item_and_replayed(pytester: pyte
     )
     (saved,) = (pytester.path / ".quarry").glob("EB04-*.json")
     pytester.runpytest(*QUIET, f"--quarry-replay={saved}").stdout.fnmatch_lines(["*.json: still failing"])
-    inline = pytester.runpytest(*QUIET, f"--quarry-replay={saved}", "--quarry-inline")
+    inline = pytester.runpytest_subprocess(*QUIET, f"--quarry-replay={saved}", "--quarry-inline")
     inline.stdout.fnmatch_lines(["*.json: drifted"])
     assert "without --quarry-inline" in inline.stdout.str()
