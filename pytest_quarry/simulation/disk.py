@@ -13,6 +13,7 @@ NOT_DURABLE = ("-shm",)
 # A file time this near to real time was set by a write, not by the consumer's own hand: it becomes virtual.
 JUST_NOW = 3_600
 Signature = tuple[int, int, int]
+SPECIAL = b"special"
 UNKNOWN: Signature = (-1, -1, -1)
 
 
@@ -33,6 +34,10 @@ class DiskWatch:
     def fingerprint(self) -> int:
         """A number that is equal for equal contents, within this process."""
         return hash(frozenset(self._contents.items()))
+
+    def is_special(self, name: str) -> bool:
+        """Whether it is a socket or a pipe: a way to other processes, which holds nothing."""
+        return self._contents.get(name) == SPECIAL
 
     def look(self, now: int, *, thorough: bool = False) -> set[str]:
         """The names that appeared, vanished or changed since the last look; their mtimes become `now` (µs).
@@ -95,7 +100,7 @@ def _digest(entry: os.DirEntry[str]) -> bytes:
     if entry.is_symlink():
         return os.readlink(entry.path).encode()
     if not entry.is_file():
-        return b"special"
+        return SPECIAL
     try:
         with open(entry.path, "rb") as file:
             return hashlib.file_digest(file, "blake2b").digest()[:16]

@@ -108,6 +108,7 @@ class Recorder:
     def _is_explained(self, name: str) -> bool:
         return (
             self.blind
+            or self._world.watch.is_special(name)
             or name in self._families
             or name.startswith(tuple(self._own))
             or any(name == path or (self._below and name.startswith(path + "/")) for path in self._explained)

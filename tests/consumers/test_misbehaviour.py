@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -250,6 +251,18 @@ def test_a_folder_that_was_made_explains_nothing_in_it() -> None:
         natively(world.disk / "out" / "a", b"x")
 
     assert misbehave(work).history.unexplained == ("disk/out/a",)
+
+
+def test_a_socket_in_it_is_no_file() -> None:
+    """tsx has one in its folder for temporary files."""
+
+    def work(world: World) -> None:
+        os.mkdir(world.disk / "out")
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(os.path.relpath(world.disk / "out" / "a"))
+        os.mkfifo(world.disk / "out" / "b")
+
+    assert misbehave(work).history.unexplained == ()
 
 
 def test_nor_does_what_was_granted_in_another_turn() -> None:
