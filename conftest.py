@@ -1,10 +1,19 @@
 """What every test of the project shares."""
 
+import glob
+import importlib.util
 import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -61,6 +70,45 @@ def _same_profile() -> Iterator[None]:
     yield
     if settings.get_current_profile_name() != before:
         settings.load_profile(before)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A Postgres server of this session's own; how to reach it."""
+    found = [*filter(None, [shutil.which("initdb")]), *sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))]
+    if not found or importlib.util.find_spec("psycopg") is None:
+        pytest.skip("needs a Postgres server and psycopg, and one of them is not installed")
+    # It refuses to be root's.
+    another = ["runuser", "-u", "nobody", "--"] if os.getuid() == 0 else []
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="quarry-postgres-", dir="/tmp") as folder:
+        if another:
+            shutil.chown(folder, "nobody")
+        options = ["--auth=trust", "--no-sync", "--username=tests", "--encoding=UTF8", "--locale=C"]
+        subprocess.run([*another, found[-1], *options, f"{folder}/data"], check=True, capture_output=True)
+        program = f"{os.path.dirname(found[-1])}/postgres"
+        settings = ["-p", str(port), "-h", "127.0.0.1", "-k", folder, "-c", "fsync=off"]
+        server = subprocess.Popen([*another, program, "-D", f"{folder}/data", *settings], stderr=subprocess.DEVNULL)
+        try:
+            _await_port(port)
+            yield f"postgresql://tests@127.0.0.1:{port}/postgres"
+        finally:
+            os.kill(int(Path(folder, "data/postmaster.pid").read_text().split()[0]), signal.SIGINT)
+            server.wait()
+
+
+def _await_port(port: int) -> None:
+    import psycopg
+
+    for _ in range(200):
+        try:
+            psycopg.connect(f"postgresql://tests@127.0.0.1:{port}/postgres").close()
+        except psycopg.OperationalError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail(f"the Postgres server does not answer at port {port}")
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ class Conformance:
     fifo: bool = False
     batch_size: int = 10
     reports_batch_item_failures: bool | None = None
+    ignores_server_clock: bool = False
     wraps_run: bool = False
     command: Command | None = None
     known_failures: Mapping[str, str] = {}
@@ -136,6 +137,7 @@ class Conformance:
             fifo=self.fifo,
             batch_size=self.batch_size,
             reports_batch_item_failures=self.reports_batch_item_failures,
+            ignores_server_clock=self.ignores_server_clock,
             wraps_run=self.wraps_run,
             command=self.command if type(self).start is Conformance.start else None,
         )
@@ -253,6 +255,7 @@ _RULES: dict[str, _Rule] = {
         lambda value: value is None or isinstance(value, bool),
         "True, False, or None: as its answers suggest",
     ),
+    "ignores_server_clock": (lambda value: isinstance(value, bool), "True or False"),
     "wraps_run": (lambda value: isinstance(value, bool), "True or False"),
     "command": (lambda value: value is None or isinstance(value, Command), "a Command, or None"),
     "known_failures": (lambda value: isinstance(value, Mapping), 'a mapping like {"EB02": "reason"}'),

@@ -10,6 +10,9 @@ from pytest_quarry.bus.calls import DUMMY_ENVIRONMENT
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody answers there
 
 
+OPEN: set[int] = set()  # the ports of all endpoints that this process knows of
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """An address on this machine, for as long as its world is open.

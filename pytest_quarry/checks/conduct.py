@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from pytest_quarry.checks import silence
+from pytest_quarry.checks import doubts, silence
 from pytest_quarry.checks.ahead import Ahead
 from pytest_quarry.checks.check import Check, CheckRaised
 from pytest_quarry.checks.oracles import due, judge
@@ -54,12 +54,12 @@ INLINE = (
     "In this process the operations of libraries in C, and of programs that it starts, are not held. To see it fail, replay it "
     "without --quarry-inline."
 )
-UNSEEN = "Memory maps" if unhooked.POSSIBLE else "Memory maps, child programs and C libraries"
 TOO_LATE = "--quarry-budget was used up before this check"
 
 
 class NotSeen(Exception):
-    """Raised once by an execution in which a file changed that nothing announced: all is executed again, seen closer."""
+    """Raised once by an execution in which a file changed that nothing announced, or a server was spoken to: all is executed
+    again, seen closer."""
 
 
 class Conductor:
@@ -189,7 +189,7 @@ class Conductor:
         if unjudged is not None:
             return self._result(check, "inconclusive", tried, *unjudged)
         if unexplained is not None:
-            doubt = _unexplained(unexplained[1], self._consumer)
+            doubt = doubts.of_files(unexplained[1])
             return self._result(check, "inconclusive", tried, doubt, *unexplained)
         return replace(self._result(check, "passed", tried, None, None, None), reason=reason)
 
@@ -211,6 +211,8 @@ class Conductor:
                 why=INLINE if inline and history.unexplained else "",
             )
             return self._result(check, "inconclusive", 1, verdict, schedule, history)
+        if verdict is not None and verdict.status == "violated":
+            verdict = doubts.of_clock(history, self._consumer, verdict) or verdict
         status: Status = "passed" if verdict is None else "failed" if verdict.status == "violated" else "inconclusive"
         return self._result(check, status, 1, verdict, schedule, history)
 
@@ -254,7 +256,8 @@ class Conductor:
             nursery=None if as_it_is or inline else self._nursery,
         )
         history = simulate(schedule, self._consumer, play, peek=peek)
-        if history.unexplained and unhooked.POSSIBLE and not (self._kept.closer or history.by_a_program or inline):
+        unseen = history.unexplained or history.servers
+        if unseen and unhooked.POSSIBLE and not (self._kept.closer or history.by_a_program or inline):
             self._kept.look_closer()
             raise NotSeen
         self._note(history)
@@ -309,7 +312,9 @@ class Conductor:
             history = self._execute(candidate, everything=True, as_it_is=True)
             confirmed = judge(history, check.oracles, told_only=self._told_only)
             if confirmed is not None and confirmed.status == "violated":
-                result = self._result(check, "failed", tried, confirmed, candidate, history)
+                unsure = doubts.of_clock(history, self._consumer, confirmed)
+                found: Status = "failed" if unsure is None else "inconclusive"
+                result = self._result(check, found, tried, unsure or confirmed, candidate, history)
                 return replace(result, until_found=until_found)
         doubt = Verdict(
             status="inconclusive",
@@ -346,14 +351,3 @@ def _hung(history: History) -> bool:
 def _plain(text: str) -> str:
     """A text of the consumer's, whose braces name no entries."""
     return text.replace("{", "{{").replace("}", "}}")
-
-
-def _unexplained(history: History, consumer: Consumer) -> Verdict:
-    files = ", ".join(history.unexplained[:5])
-    return Verdict(
-        status="inconclusive",
-        oracle="",
-        sentence=f"{files} changed, and no operation the kit can see explains it: crash points there were not tried.",
-        why=f"{UNSEEN} write unseen. Keep durable state in files, SQLite or AWS; or say where "
-        'such a file changes, with world.boundary("…", file) before each place; or keep scratch files elsewhere.',
-    )

@@ -31,6 +31,7 @@ HELP = {
     "fifo": "a FIFO topic and queue",
     "raw_delivery": "SNS raw message delivery",
     "reconciles": "it finds runs nobody notified it of",
+    "ignores_server_clock": "nothing that it decides depends on the clock of a database server",
     "sample_run": "a storage root with a real run in it, whose items' data is used",
     "working_directory": "where a command runs; without it, an empty folder of the world's",
     "timeout": "real seconds without a sign of life that count as hung",

@@ -60,6 +60,7 @@ class Settings:
     fifo: bool = False
     raw_delivery: bool = False
     reconciles: bool = False
+    ignores_server_clock: bool = False
     sample_run: str = ""
     working_directory: str = ""
     environment: tuple[tuple[str, str], ...] = ()

@@ -20,7 +20,6 @@ import sys
 import tempfile
 import threading
 import traceback
-import types
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -131,8 +130,7 @@ def run(hooks: Hooks, birth: Birth, connection: socket.socket) -> NoReturn:
     status = 70
     try:
         _detach(hooks.home, birth)
-        if birth.closer:
-            unhooked.show(connection)
+        connection = unhooked.show(connection) if birth.closer else unhooked.watch(connection)
         hooks.begin(birth, connection)
         _serve(hooks)
         status = 0
@@ -287,7 +285,7 @@ def _linger(consumer: StartedConsumer, link: Link) -> Any:
 
 
 def _raised(error: BaseException) -> Raised:
-    stack = "".join(traceback.format_exception(type(error), error, _own_frames(error)))
+    stack = "".join(_own(traceback.TracebackException.from_exception(error)).format())
     try:
         words = str(error)
     except Exception:
@@ -298,12 +296,14 @@ def _raised(error: BaseException) -> Raised:
     return Raised(summary, stack)
 
 
-def _own_frames(error: BaseException) -> types.TracebackType | None:
-    """The traceback from the consumer's first frame on; all of it where there is none."""
-    own = error.__traceback__
-    while own is not None and own.tb_frame.f_code.co_filename.startswith(HERE):
-        own = own.tb_next
-    return own or error.__traceback__
+def _own(told: traceback.TracebackException) -> traceback.TracebackException:
+    """The same without the kit's frames, above the consumer's and in hooks below them; with all where no other is there."""
+    own = [frame for frame in told.stack if not frame.filename.startswith(HERE)]
+    told.stack = traceback.StackSummary.from_list(own or told.stack)
+    for other in (told.__cause__, told.__context__, *(getattr(told, "exceptions", None) or ())):
+        if other is not None:
+            _own(other)
+    return told
 
 
 def _plain(value: Any) -> Any:

@@ -45,5 +45,6 @@ class Consumer:
     fifo: bool = False
     batch_size: int = 10
     reports_batch_item_failures: bool | None = None
+    ignores_server_clock: bool = False  # nothing that it decides depends on the clock of a server
     wraps_run: bool = False  # publish(run) executes the run itself
     command: Command | None = None  # the program that is the consumer: then `start` is not called

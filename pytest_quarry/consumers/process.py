@@ -20,10 +20,11 @@ from pytest_quarry.consumers import child, inline, keeper, protocol
 from pytest_quarry.consumers.at_work import group_at_work
 from pytest_quarry.consumers.child import Birth
 from pytest_quarry.consumers.hooks import names
-from pytest_quarry.consumers.kernel.syscalls import Deed
+from pytest_quarry.consumers.kernel.connections import hang_up
+from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import Boundary, Ended
-from pytest_quarry.consumers.unhooked import Unhooked
+from pytest_quarry.consumers.unhooked import Door, Unhooked
 from pytest_quarry.consumers.zygote import Parent
 
 FOR_EVER = 86_400.0 * 7  # real seconds somebody may stand at a debugger's prompt
@@ -35,6 +36,7 @@ HERE = os.path.dirname(__file__)
 BELOW = os.path.join(HERE, "started_consumer.py")  # takes the turns
 START = os.path.join(HERE, "child.py")  # calls `start`, in _start
 IDLE_LOOKS = 4
+LOOK_EVERY_ANSWER = 0.06  # real seconds between those at one that spoke to a server while another worker stands still
 LOOK_EVERY = 0.25  # real seconds between looks at a process that says nothing
 
 
@@ -67,9 +69,13 @@ class ConsumerProcess:
         self._torn = False
         self._announced: Boundary | None = None
         self._unhooked: Unhooked | None = None
+        self._door: Door | None = None
+        name_of = Link(parent.home.directories).name_within
         if birth.closer and not birth.inline:
-            self._unhooked = Unhooked(self._socket, Link(parent.home.directories).name_within)
+            self._unhooked = Unhooked(self._socket, name_of)
             self._poll.register(self._unhooked, select.POLLIN)
+        elif not birth.inline:
+            self._door = Door(self._socket, self._poll, name_of)
 
     def _begin(self, birth: Birth) -> socket.socket:
         if birth.inline:
@@ -94,10 +100,13 @@ class ConsumerProcess:
             self._torn = False
             return protocol.Torn()
         # Looks are counted, not time: a machine that stood still for a while must not accuse anybody.
-        slice_seconds = min(LOOK_EVERY, self._guard)
+        every = LOOK_EVERY_ANSWER if contended and self.servers else LOOK_EVERY
+        slice_seconds = min(every, self._guard)
         looks, idle = math.ceil(self._guard / slice_seconds), 0
         while True:
             came = self._poll.poll(slice_seconds * 1000)
+            if came and self._door is not None and self._door.answers(came):
+                continue
             if self._printed() > FLOOD_BYTES:
                 raise Hung(f"it wrote more than {FLOOD_BYTES >> 20} MiB to its output", self._where_it_stands())
             if came:
@@ -135,10 +144,19 @@ class ConsumerProcess:
         with contextlib.suppress(OSError):
             protocol.send(self._socket, message)
 
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Those it reached that are not the world's."""
+        looked = self._unhooked or self._door
+        return () if looked is None else tuple(looked.connections.places)
+
     def kill(self) -> None:
-        """SIGKILL to the whole process group, and wait for it: afterwards nothing of it runs."""
+        """SIGKILL to the whole process group, and wait for it: afterwards nothing of it runs, and servers know that it is gone."""
+        held = []
         if self.pid:
             descendants = _descendants(self.pid)
+            looked = self._unhooked or self._door
+            held = looked.connections.hold([self.pid, *descendants]) if looked is not None else []
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
             _kill_each(descendants)  # those in a session of their own
@@ -147,6 +165,10 @@ class ConsumerProcess:
         if self._unhooked is not None:
             self._unhooked.close()
             self._unhooked = None
+        if self._door is not None:
+            self._door.close()
+            self._door = None
+        hang_up(held)
         self._socket.close()
         _alive.discard(self)
 

@@ -49,6 +49,17 @@ class EndpointCall(NamedTuple):
     """The consumer wants to know where the world's AWS is reached over HTTP."""
 
 
+class Said(NamedTuple):
+    """What goes to a server that is not the world's: a database, a service.
+
+    `changes`: the server may keep something of it; `clock`: for it, the server looks at a clock that the world does not move.
+    """
+
+    words: str
+    changes: bool = True
+    clock: bool = False
+
+
 class Boundary(NamedTuple):
     """An operation that could outlive the process is about to happen; the child waits for leave.
 
@@ -63,6 +74,7 @@ class Boundary(NamedTuple):
     buffered: bool = False
     call: AwsCall | Blocked | Sleep | TargetCall | RunCall | EndpointCall | None = None
     own: tuple[str, ...] = ()
+    said: Said | None = None
 
 
 class Started(NamedTuple):

@@ -6,23 +6,54 @@ begun with a filter too, and the kernel shows all that changes files; what a hoo
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import queue
+import select
 import socket
 from collections import deque
 from collections.abc import Callable
 
-from pytest_quarry.consumers.kernel.seccomp import CHANGING, MACHINE, Called, Filter, Listener
-from pytest_quarry.consumers.kernel.syscalls import Deed, Seen
+from pytest_quarry.consumers.kernel.connections import Connections
+from pytest_quarry.consumers.kernel.deed import Deed
+from pytest_quarry.consumers.kernel.seccomp import (
+    CHANGING,
+    MACHINE,
+    SEND,
+    Called,
+    Filter,
+    Listener,
+    going_on,
+    lifted,
+    received,
+)
+from pytest_quarry.consumers.kernel.syscalls import Seen
 from pytest_quarry.consumers.protocol import Boundary
 
 POSSIBLE = MACHINE is not None
 FEW = 2  # grants that a thread may still be carrying out while another is at its own
 
 
-def show(connection: socket.socket) -> None:
-    """In the consumer's process: from now on the kernel shows what it does to files. The world is told by `connection`."""
-    descriptor = Filter(reads=False, calls=CHANGING).install()
+CONNECTING = Filter(reads=False, calls=frozenset(["connect"]))
+
+
+def show(connection: socket.socket) -> socket.socket:
+    """In the consumer's process: from now on the kernel shows what it does to files, and says to servers. The world is told by
+    `connection`, which is another one from now on."""
+    connection = lifted(connection)
+    _install(Filter(reads=False, calls=CHANGING, link=connection.fileno()), connection)
+    return connection
+
+
+def watch(connection: socket.socket) -> socket.socket:
+    """In the consumer's process: from now on the kernel shows whom it reaches, and nothing else."""
+    _install(CONNECTING, connection)
+    return connection
+
+
+def _install(what: Filter, connection: socket.socket) -> None:
+    descriptor = what.install()
     socket.send_fds(connection, [b"u"], [descriptor] if descriptor >= 0 else [])
     if descriptor >= 0:
         os.close(descriptor)
@@ -37,8 +68,8 @@ class Unhooked:
         self._ready, self._wake = os.pipe2(os.O_CLOEXEC)
         self._listener = Listener(self._hear, reads=False)
         self._seen = Seen(self._listener, name_of, reads=False, network=True)
-        _, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
-        for descriptor in descriptors:
+        self.connections = self._seen.connections
+        for descriptor in _taken(connection):
             self._listener.take(descriptor)
         self._listener.works()
 
@@ -52,11 +83,14 @@ class Unhooked:
         deed = None if error else self._seen.deed(called)
         if error:
             self._listener.answer(called, error=error)
-        elif deed is None or any(announces(granted, deed.boundary) for granted in list(self._granted)):
+        elif deed is None or (deed.boundary.said is None and self._is_announced(deed.boundary)):
             self._listener.go_on(called)
         else:
             self._deeds.put(deed)
             os.write(self._wake, b"d")
+
+    def _is_announced(self, deed: Boundary) -> bool:
+        return any(announces(granted, deed) for granted in list(self._granted))
 
     def next(self) -> Deed | None:
         """The deed that has waited longest, if there is one."""
@@ -81,6 +115,46 @@ class Unhooked:
         self._listener.close()
         os.close(self._ready)
         os.close(self._wake)
+
+
+class Door:
+    """Whom a consumer reaches, where nothing else of it is shown: whoever reads its link tells what is `ready` there too."""
+
+    def __init__(self, connection: socket.socket, poll: select.poll, name_of: Callable[[str], str | None]) -> None:
+        self._connection, self._poll = connection, poll
+        self._listener: int | None = None
+        self.connections = Connections(name_of)
+
+    def answers(self, ready: list[tuple[int, int]]) -> bool:
+        """Whether the next thing to hear of was the door's own."""
+        if self._listener is None:
+            descriptors = _taken(self._connection)
+            self._listener = descriptors[0] if descriptors else -1
+            if descriptors:
+                self._poll.register(self._listener, select.POLLIN)
+            return True
+        events = dict(ready).get(self._listener, 0)
+        if events & select.POLLIN:
+            called = received(self._listener)
+            if called is not None:
+                self.connections.connects(called)
+                with contextlib.suppress(OSError):  # it may be gone
+                    fcntl.ioctl(self._listener, SEND, bytearray(going_on(called)))
+            return True
+        if events:  # nobody is left that could call
+            self._poll.unregister(self._listener)
+        return False
+
+    def close(self) -> None:
+        """The process is dead."""
+        if self._listener is not None and self._listener >= 0:
+            os.close(self._listener)
+            self._listener = -1
+
+
+def _taken(connection: socket.socket) -> list[int]:
+    """What `_install` sent, if there was anything to send."""
+    return list(socket.recv_fds(connection, 1, 1)[1])
 
 
 VERBS = frozenset(["open", "write", "truncate", "fsync", "rename", "link", "unlink", "rmdir", "mkdir", "symlink"])

@@ -49,6 +49,7 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
     sound("bucket", "Reads runs on S3; rows and mark in one transaction.", "buckets:BucketHandlerSuite"),
     sound("duckdb", "Rows and mark in one DuckDB transaction.", "sound_duckdb:DuckSuite", needs="duckdb"),
     sound("zipped", "gzip makes a file, a rename puts it into place.", "zipped:ZippedSuite", programs="gzip"),
+    sound("service", "Puts each row into a service over HTTP, under its key.", "services:PutsRowsSuite"),
 )
 
 BROKEN_HANDLERS: tuple[Sample, ...] = (
@@ -172,6 +173,12 @@ BROKEN_HANDLERS: tuple[Sample, ...] = (
         "zipped:ZippedInPlaceSuite",
         "EB04",
         programs="gzip",
+    ),
+    broken(
+        "service-posts",
+        "Posts rows to a service over HTTP, then the mark.",
+        "services:PostsRowsSuite",
+        "EB05 EB20",
     ),
     broken(
         "duckdb-commits-each",

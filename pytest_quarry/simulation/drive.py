@@ -145,7 +145,7 @@ class Drive:
                         turn.retry = False
                         continue
                 return self._give_up(str(hung), hung.stack)
-            self._note_program()
+            self._note_process()
             goes_on = isinstance(message, Boundary)
             self._recorder.look(observe=self._play.observe or not goes_on, thorough=not goes_on)
             if isinstance(message, Boundary):
@@ -175,8 +175,10 @@ class Drive:
         self._world.watch.look(self._world.now)  # where its prints will be kept is no doing of its own
         return process
 
-    def _note_program(self) -> None:
-        """What can be said of a program only: what it was refused, and what of it cannot be seen."""
+    def _note_process(self) -> None:
+        """Whom it reached; and of a program what it was refused, and what of it cannot be seen."""
+        assert self._process is not None
+        self._recorder.servers.update(dict.fromkeys(self._process.servers))
         if isinstance(self._process, CommandProcess):
             for words in self._process.remarks():
                 self._recorder.record("failed", words)

@@ -33,6 +33,7 @@ class Grants:
             return self._refuse(boundary, fault)
         self._recorder.record("crossed", boundary.label, size=boundary.size, buffered=boundary.buffered)
         self._recorder.expect(boundary.paths, boundary.own, below=not boundary.label.startswith("mkdir "))
+        self._recorder.told(boundary)
         return self.grant(boundary, fault)
 
     def grant(self, boundary: Boundary, fault: Fault | None = None) -> Grant | Fail:

@@ -131,6 +131,8 @@ class History:
     unexplained: tuple[str, ...] = ()
     unreached: tuple[str, ...] = ()
     not_exercised: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()  # that the consumer reached, and the world does not keep
+    asked: tuple[str, ...] = ()  # what was said to them that made them look at their clock
     takes: str = ""
     by_a_program: bool = False  # whose threads may all look at the clock: the times it tells may differ
     closer: bool = field(default=False, compare=False)  # what a library in C wrote, in sizes of its own, is seen too

@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_quarry.bus.delivery import Mailbox
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError, RowsError
+from pytest_quarry.consumers.protocol import Boundary
 from pytest_quarry.simulation.history import Entry, Happening, History, Row
 from pytest_quarry.simulation.world import World
 
@@ -33,6 +34,8 @@ class Recorder:
         self.unreached: list[str] = []
         self.not_exercised: dict[str, None] = {}
         self.blind = False  # what the consumer does to files cannot be seen, only its result
+        self.servers: dict[str, None] = {}  # that it reached, and the world does not keep
+        self.asked: dict[str, None] = {}  # what it said to them that made them look at their clock
         self._world, self._consumer, self._mailbox = world, consumer, mailbox
         self._explained: tuple[str, ...] = ()
         self._below = True
@@ -41,6 +44,7 @@ class Recorder:
         self._own: set[str] = set()
         self._states: dict[Any, int] = {}
         self._disk_state = 0
+        self._said = 0  # to servers: whether it changed anything there, only they know
         self.rows: tuple[Row, ...] = ()
         self._observed_state = -1
         self._world.watch.look(world.now)
@@ -73,6 +77,13 @@ class Recorder:
         if not self._storage_watched and any(path.startswith("storage") for path in paths):
             self._world.storage_watch.look(self._world.now)
             self._storage_watched = True
+
+    def told(self, boundary: Boundary) -> None:
+        """A server hears what was just granted."""
+        if boundary.said is not None:
+            self._said += boundary.said.changes
+            if boundary.said.clock:
+                self.asked[boundary.label] = None
 
     def look(self, *, observe: bool = True, thorough: bool = False) -> None:
         """See what the last entry changed: close it with the durable state, and the rows where they may differ."""
@@ -115,7 +126,7 @@ class Recorder:
         )
 
     def _number(self) -> int:
-        key = (self._disk_state, self._world.versions, self._mailbox.state)
+        key = (self._disk_state, self._world.versions, self._mailbox.state, self._said)
         return self._states.setdefault(key, len(self._states))
 
     def _observe(self) -> tuple[Row, ...] | None:
@@ -174,6 +185,8 @@ class Recorder:
             unexplained=tuple(sorted(self.unexplained)),
             unreached=tuple(self.unreached),
             not_exercised=tuple(self.not_exercised),
+            servers=tuple(self.servers),
+            asked=tuple(self.asked),
             **details,
         )
 

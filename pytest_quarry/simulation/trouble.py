@@ -65,7 +65,7 @@ class Trouble:
         return self._plan.meet(boundary.label, boundary.call)
 
     def at(self, boundary: Boundary) -> int | None:
-        """The number of the error (errno) that this operation on files or a database meets, if any."""
+        """The number of the error (errno) that this operation on files, a database or a server meets, if any."""
         # A database whose connection breaks rolls back by itself; to sleep, to wait and to pass a named place never fails.
         if isinstance(boundary.call, (AwsCall, Sleep, Blocked)) or "ROLLBACK" in boundary.label:
             return None
@@ -73,7 +73,8 @@ class Trouble:
             return None
         for active in self._active:
             if active.step.error != SLOW and self._meets(active, boundary):
-                number: int = getattr(errno, active.step.error)
+                # What goes to a server fails as its connection does.
+                number: int = errno.ECONNRESET if boundary.said is not None else getattr(errno, active.step.error)
                 return number
         return None
 

@@ -13,6 +13,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.consumers.zygote import Nursery
 from pytest_quarry.simulation.drive import Limits, Play
@@ -21,6 +24,7 @@ from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, PlannedRun, Schedule, Write
 from pytest_quarry.simulation.world import EPOCH, SECOND, World
 
+closer_or_skip = pytest.mark.skipif(not unhooked.POSSIBLE, reason="this system does not show its calls")
 Work = Callable[[World], Any]
 SCHEDULE = Schedule(runs=(PlannedRun(run_id="run-A", items=1),), steps=(Write("run-A"), Notify("run-A"), Deliver((1,))))
 DELIVERY = 3

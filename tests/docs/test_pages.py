@@ -20,6 +20,7 @@ WALKED = (
     "docs/declarations.md",
     "docs/reports.md",
     "docs/unseen.md",
+    "docs/servers.md",
 )
 # Their code belongs to a page above, which is walked, or is copied from the samples, which are tested.
 NOT_ALONE = {"docs/reading.md": "docs/quickstart-handler.md"}
@@ -33,11 +34,15 @@ def name_of(page: Path) -> str:
 
 
 @pytest.mark.parametrize("name", WALKED)
-def test_a_reader_who_does_what_the_page_says_sees_what_it_shows(name: str, tmp_path: Path) -> None:
+def test_a_reader_who_does_what_the_page_says_sees_what_it_shows(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if name == "docs/quickstart-lambda.md":
         pytest.importorskip("moto.dynamodb", reason="the page's target is DynamoDB, which moto has as an extra")
     if name == "docs/unseen.md":
         pytest.importorskip("duckdb", reason="the page's target is DuckDB, which the extra `dev` has")
+    if name == "docs/servers.md":
+        monkeypatch.setenv("TEST_DATABASE", request.getfixturevalue("postgres"))
     walk(ROOT / name, tmp_path)
 
 

@@ -15,6 +15,7 @@ from loaders import loader
 
 from pytest_quarry.bus import names
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
+from pytest_quarry.bus.endpoint import Endpoint
 from pytest_quarry.bus.faults import Fault
 from pytest_quarry.bus.topology import Topology
 from pytest_quarry.consumers.protocol import Boundary, EndpointCall, TargetCall
@@ -238,12 +239,18 @@ def test_what_aws_makes_up_is_seeded(tmp_path: Path) -> None:
 
 def test_in_a_consumers_process_it_is_reached_through_the_link(world: World) -> None:
     asked: list[Boundary] = []
-    link: Any = SimpleNamespace(boundary=asked.append)
+    found = Endpoint("http://127.0.0.1:4566")
+
+    def boundary(crossed: Boundary) -> object:
+        asked.append(crossed)
+        return found if isinstance(crossed.call, EndpointCall) else None
+
+    link: Any = SimpleNamespace(boundary=boundary)
     world._enter_child(link, EPOCH + 5, 3, None)
     world.boundary("here")
     world.target.begin()
     assert (world.now, world.seed) == (EPOCH + 5, 3)
-    assert world.endpoint is None
+    assert world.endpoint is found
     assert [(boundary.label, type(boundary.call)) for boundary in asked] == [
         ("boundary here", type(None)),
         ("target BEGIN", TargetCall),

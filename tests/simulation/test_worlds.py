@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -525,6 +526,22 @@ def test_where_the_second_worker_raised_is_kept() -> None:
     history = history_of(handling(lambda world: os.mkdir(world.disk / "once")), Notify("run-A"), Overlap((1,), (1,)))
     assert history.stack.startswith("Traceback")
     assert "FileExistsError" in history.stack
+
+
+def test_a_traceback_shows_no_frame_of_a_hook() -> None:
+    def fail(world: World) -> None:
+        connection = sqlite3.connect(world.disk / "orders.sqlite")
+        try:
+            connection.execute("INSERT INTO nowhere VALUES (1)")
+        except sqlite3.OperationalError:
+            connection.cursor().executemany("INSERT INTO nothing VALUES (?)", [(1,)])
+
+    stack = history_of(handling(fail), Notify("run-A"), Deliver((1,))).stack
+    assert "nowhere VALUES" in stack
+    assert "nothing VALUES" in stack
+    assert "During handling of the above exception" in stack
+    assert f"{os.sep}hooks{os.sep}" not in stack
+    assert stack.count("  File ") == 3, stack  # the consumer's one of the first; two of the second
 
 
 def test_coverage_need_not_be_there(monkeypatch: pytest.MonkeyPatch) -> None:

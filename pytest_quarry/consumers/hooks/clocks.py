@@ -15,19 +15,21 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import time_machine
 
 from pytest_quarry.consumers.at_work import children_at_work, threads_at_work
 from pytest_quarry.consumers.hooks.aio import answers
+from pytest_quarry.consumers.hooks.servers import waits_for_a_server
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import Boundary, Sleep
 
 GRACE = 0.01  # real seconds a wait gives the consumer's other threads before virtual time passes
 QUIET = 3  # graces in a row in which they got nowhere: one may be a busy machine's
 MOST_GRACES = 200  # while those threads get somewhere
+SERVER = 1.0  # real seconds for a database server and the like, which answer in real time
 MOST_ANSWERS = 1000  # graces for the world's endpoint, which answers in real time
 MICROSECOND = datetime.timedelta(microseconds=1)
 
@@ -166,9 +168,9 @@ def _virtual_select(real_select: Any, link: Link, sleep: Callable[[float], None]
             return real_select(self, timeout)
         # More than the wake-up pipe of an event loop, which does not poll: something real may come.
         alone = 0 if isinstance(self, selectors.PollSelector) else 1
-        return _ready(
-            lambda seconds: real_select(self, seconds), timeout, len(self.get_map() or ()) > alone, link, sleep
-        )
+        descriptors = [key.fd for key in (self.get_map() or {}).values()]
+        real = len(descriptors) > alone
+        return _ready(lambda seconds: real_select(self, seconds), timeout, descriptors, real, link, sleep)
 
     return select
 
@@ -178,12 +180,13 @@ def _virtual_plain_select(real_select: Any, link: Link, sleep: Callable[[float],
         if timeout is None or timeout <= 0 or link.inside:
             return real_select(read, write, odd, timeout)
         files = list(read), list(write), list(odd)
+        watched = {file if isinstance(file, int) else file.fileno() for kind in files for file in kind}
 
         def look(seconds: float) -> Any:
             found = real_select(*files, seconds)
             return found if any(found) else ()
 
-        return _ready(look, timeout, any(files), link, sleep) or ([], [], [])
+        return _ready(look, timeout, watched, bool(watched), link, sleep) or ([], [], [])
 
     return select
 
@@ -194,6 +197,11 @@ def _virtual_poll(real_poll: Any, link: Link, sleep: Callable[[float], None]) ->
 
         def __init__(self) -> None:
             self._real = real_poll()
+            self._watched: set[int] = set()
+
+        def register(self, file: Any, *events: int) -> None:
+            self._real.register(file, *events)
+            self._watched.add(file if isinstance(file, int) else file.fileno())
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self._real, name)
@@ -201,14 +209,24 @@ def _virtual_poll(real_poll: Any, link: Link, sleep: Callable[[float], None]) ->
         def poll(self, timeout: float | None = None, /) -> Any:
             if timeout is None or timeout <= 0 or link.inside:
                 return self._real.poll(timeout)
-            return _ready(lambda seconds: self._real.poll(seconds * 1000), timeout / 1000, True, link, sleep)
+            look = self._real.poll
+            return _ready(lambda seconds: look(seconds * 1000), timeout / 1000, self._watched, True, link, sleep)
 
     return Poll
 
 
-def _ready(look: Callable[[float], Any], timeout: float, real: bool, link: Link, sleep: Callable[[float], None]) -> Any:
+def _ready(
+    look: Callable[[float], Any],
+    timeout: float,
+    watched: Iterable[int],
+    real: bool,
+    link: Link,
+    sleep: Callable[[float], None],
+) -> Any:
     """What is ready, now or while other threads work; else after a virtual sleep. `real`: something real may come."""
     ready = look(0)
+    if not ready and waits_for_a_server(watched):
+        ready = look(SERVER)
     if not ready and (real or _others_alive()):
         for _ in while_others_work(link):
             ready = look(GRACE)

@@ -136,17 +136,26 @@ def seconds(tid: int, address: int) -> float:
     return float(whole + nanoseconds / 1e9)
 
 
-def elsewhere(tid: int, address: int, size: int) -> str | None:
-    """The address and port of another machine that a socket is to reach; None where it stays on this one."""
-    data = read(tid, address, min(size, 128))
+def address(tid: int, at: int, size: int) -> tuple[str, int] | str | None:
+    """Where a socket is to lead: host and port, or the path of a local one; None for anything else."""
+    data = read(tid, at, min(size, 128)) if at else b"\0\0"
     family = struct.unpack_from("=H", data)[0]
     if family == socket.AF_INET:
         port, packed = struct.unpack_from("!H4s", data, 2)
-        host = socket.inet_ntop(socket.AF_INET, packed)
-        return None if packed[0] in (127, 0) else f"{host}:{port}"
+        return socket.inet_ntop(socket.AF_INET, packed), port
     if family == socket.AF_INET6:
         port, packed = struct.unpack_from("!H4x16s", data, 2)
-        host = socket.inet_ntop(socket.AF_INET6, packed)
-        local = host in ("::1", "::") or host.startswith("::ffff:127.")
-        return None if local else f"[{host}]:{port}"
+        return socket.inet_ntop(socket.AF_INET6, packed), port
+    if family == socket.AF_UNIX:
+        return os.fsdecode(data[2:].split(b"\0", 1)[0])
     return None
+
+
+def elsewhere(tid: int, at: int, size: int) -> str | None:
+    """The address and port of another machine that a socket is to reach; None where it stays on this one."""
+    found = address(tid, at, size)
+    if not isinstance(found, tuple):
+        return None
+    host, port = found
+    local = host in ("::1", "::") or host.startswith(("127.", "0.", "::ffff:127."))
+    return None if local else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

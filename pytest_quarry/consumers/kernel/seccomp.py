@@ -51,26 +51,28 @@ _X86_64 = {
     "sendfile": 40, "splice": 275, "copy_file_range": 326, "fsync": 74, "fdatasync": 75, "rename": 82, "renameat": 264,
     "renameat2": 316, "link": 86, "linkat": 265, "symlink": 88, "symlinkat": 266, "unlink": 87, "unlinkat": 263,
     "mkdir": 83, "mkdirat": 258, "rmdir": 84, "truncate": 76, "ftruncate": 77, "flock": 73, "nanosleep": 35,
-    "clock_nanosleep": 230, "connect": 42, "sendto": 44, "io_uring_setup": 425, "getrandom": 318,
+    "clock_nanosleep": 230, "connect": 42, "sendto": 44, "sendmsg": 46, "sendmmsg": 307, "io_uring_setup": 425, "getrandom": 318,
 }  # fmt: skip
 _AARCH64 = {
     "futex": 98, "clock_gettime": 113, "gettimeofday": 169, "execve": 221, "execveat": 281,
     "openat": 56, "openat2": 437, "write": 64, "pwrite64": 68, "writev": 66, "pwritev": 70, "pwritev2": 287, "fallocate": 47, "splice": 76, "sendfile": 71,
     "copy_file_range": 285, "fsync": 82, "fdatasync": 83, "renameat": 38, "renameat2": 276, "linkat": 37,
     "symlinkat": 36, "unlinkat": 35, "mkdirat": 34, "truncate": 45, "ftruncate": 46, "flock": 32, "nanosleep": 101,
-    "clock_nanosleep": 115, "connect": 203, "sendto": 206, "io_uring_setup": 425, "getrandom": 278,
+    "clock_nanosleep": 115, "connect": 203, "sendto": 206, "sendmsg": 211, "sendmmsg": 269, "io_uring_setup": 425, "getrandom": 278,
 }  # fmt: skip
 MACHINES = {
     "x86_64": Machine(0xC000003E, 317, 434, 438, _X86_64),
     "aarch64": Machine(0xC00000B7, 277, 434, 438, _AARCH64),
 }
 MACHINE = MACHINES.get(platform.machine()) if sys.platform == "linux" else None
+NAMES = {} if MACHINE is None else {number: name for name, number in MACHINE.calls.items()}
 # Answered by the filter itself: every program has a slower way, which we can see.
 REFUSED = {"io_uring_setup": errno.ENOSYS, "copy_file_range": errno.EXDEV}
 # Of these only the calls that may change something wait: the number of the argument that says so.
 OPENING = {"open": 1, "openat": 2}
-# Of these only the calls of which an argument is not 0: those that name an address.
-ADDRESSED = {"sendto": 4}
+# Of these only the calls that do not send over the link to the world.
+SENDING = frozenset(["sendto", "sendmsg"])
+HIGH = 500  # a number that no other open file of a process gets, as the lowest that is free is given
 # Of these only the calls of which an argument has one of these bits: those that wait up to a moment of the wall clock.
 FUTEX_CLOCK_REALTIME = 256  # linux/futex.h
 MASKED = {"futex": (1, FUTEX_CLOCK_REALTIME)}
@@ -79,7 +81,7 @@ CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI = 0, 5, 11  # linux/time.h
 CHOSEN = {"clock_gettime": (0, (CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI))}
 
 
-# What changes files, and what hides that: enough for a process of which the rest is seen from within.
+# What changes files or goes to a server, and what hides that: enough for a process of which the rest is seen from within.
 CHANGING = frozenset(
     [
         "open",
@@ -112,6 +114,10 @@ CHANGING = frozenset(
         "truncate",
         "ftruncate",
         "io_uring_setup",
+        "connect",
+        "sendto",
+        "sendmsg",
+        "sendmmsg",
     ]
 )
 
@@ -133,16 +139,16 @@ def _instruction(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
     return struct.pack("=HBBI", code, yes, no, value)
 
 
-def _program(machine: Machine, reads: bool, calls: Container[str] | None) -> bytes:
-    """The filter: in which calls a thread waits; of these alone, if any are named."""
+def _program(machine: Machine, reads: bool, calls: Container[str] | None, link: int) -> bytes:
+    """The filter: in which calls a thread waits; of these alone, if any are named. What is sent over the `link` never waits."""
     parts = [_instruction(LD, 4), _instruction(JEQ, machine.arch, 1, 0), _instruction(RET, ALLOW), _instruction(LD, 0)]
     for name, number in machine.calls.items():
         if calls is not None and name not in calls:
             continue
         if name in REFUSED:
             block = [_instruction(RET, ERRNO | REFUSED[name])]
-        elif name in ADDRESSED:
-            block = [_instruction(LD, 16 + 8 * ADDRESSED[name]), _instruction(JEQ, 0, 0, 1)]
+        elif name in SENDING and link >= 0:
+            block = [_instruction(LD, 16), _instruction(JEQ, link, 0, 1)]
             block += [_instruction(RET, ALLOW), _instruction(RET, NOTIFY)]
         elif name in CHOSEN:
             at, values = CHOSEN[name]
@@ -159,11 +165,22 @@ def _program(machine: Machine, reads: bool, calls: Container[str] | None) -> byt
     return b"".join([*parts, _instruction(RET, ALLOW)])
 
 
-class Filter:
-    """In which system calls the threads of a process wait for us. It is made before a fork, if it is for another process."""
+def lifted(connection: socket.socket) -> socket.socket:
+    """The same under a high number. It is closed under its old one, which may be another file's soon."""
+    try:
+        high = fcntl.fcntl(connection, fcntl.F_DUPFD_CLOEXEC, HIGH)
+    except OSError:  # so many may not be open
+        return connection
+    connection.close()
+    return socket.socket(fileno=high)
 
-    def __init__(self, *, reads: bool, calls: Container[str] | None = None) -> None:
-        code = b"" if MACHINE is None else _program(MACHINE, reads, calls)
+
+class Filter:
+    """In which system calls the threads of a process wait for us; not where they send over this `link`. It is made before a
+    fork, if it is for another process."""
+
+    def __init__(self, *, reads: bool, calls: Container[str] | None = None, link: int = -1) -> None:
+        code = b"" if MACHINE is None else _program(MACHINE, reads, calls, link)
         self._code = ctypes.create_string_buffer(code, len(code))
         self._program = _Program(len(code) // 8, ctypes.cast(self._code, ctypes.c_void_p))
 
@@ -179,6 +196,22 @@ class Filter:
         return listener
 
 
+def received(descriptor: int) -> Called | None:
+    """The next call that waits; None where it was killed meanwhile."""
+    buffer = bytearray(NOTIFICATION.size)
+    try:
+        fcntl.ioctl(descriptor, RECV, buffer)
+    except OSError:
+        return None
+    found, tid, _, number, _, _, *arguments = NOTIFICATION.unpack(buffer)
+    return Called(found, tid, NAMES.get(number, ""), tuple(arguments))
+
+
+def going_on(called: Called) -> bytes:
+    """The answer that lets the kernel carry out the call."""
+    return RESPONSE.pack(called.id, 0, 0, CONTINUE)
+
+
 class Listener:
     """Hears of the waiting calls of one process and its descendants, and answers them.
 
@@ -191,10 +224,10 @@ class Listener:
         self._fd = -1
         self._heard = threading.Event()
         self._lock = threading.Lock()
-        self._mine, self._theirs = socket.socketpair()
+        self._mine, theirs = socket.socketpair()
+        self._theirs = lifted(theirs)
         self._wake, self._woken = os.pipe2(os.O_CLOEXEC)
-        self._names = {} if MACHINE is None else {number: name for name, number in MACHINE.calls.items()}
-        self._filter = Filter(reads=reads)
+        self._filter = Filter(reads=reads, link=self._theirs.fileno())
         self._thread = threading.Thread(target=self._listen, name="quarry listener", daemon=True)
         self._thread.start()
 
@@ -226,18 +259,13 @@ class Listener:
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
-        buffer = bytearray(NOTIFICATION.size)
         while True:
             ready = dict(poll.poll())
             if self._wake in ready or not ready.get(self._fd, 0) & select.POLLIN:
                 return  # closed, or no process is left
-            buffer[:] = bytes(NOTIFICATION.size)
-            try:
-                fcntl.ioctl(self._fd, RECV, buffer)
-            except OSError:  # it was killed meanwhile
-                continue
-            found, tid, _, number, _, _, *arguments = NOTIFICATION.unpack(buffer)
-            self._hear(Called(found, tid, self._names.get(number, ""), tuple(arguments)))
+            called = received(self._fd)
+            if called is not None:
+                self._hear(called)
 
     def waits(self, called: Called) -> bool:
         """Whether the caller still waits for its answer."""
@@ -248,7 +276,7 @@ class Listener:
 
     def go_on(self, called: Called) -> None:
         """Let the kernel carry out the call."""
-        self._respond(RESPONSE.pack(called.id, 0, 0, CONTINUE))
+        self._respond(going_on(called))
 
     def answer(self, called: Called, value: int = 0, error: int = 0) -> None:
         """The call is over: it returns this value, or fails with this error number."""

@@ -16,14 +16,15 @@ import stat
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from pytest_quarry.consumers.kernel import memory
+from pytest_quarry.consumers.kernel import memory, said
+from pytest_quarry.consumers.kernel.connections import Connections, cut
+from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate, reopened
 from pytest_quarry.consumers.kernel.seccomp import CLOCK_REALTIME, WRITING, Called, Listener
 from pytest_quarry.consumers.link import UNLINKED, shown
-from pytest_quarry.consumers.protocol import Blocked, Boundary, Fail, Sleep, Tear
+from pytest_quarry.consumers.protocol import Blocked, Boundary, Fail, Sleep
 
 AT_REMOVEDIR, AT_SYMLINK_FOLLOW, TIMER_ABSTIME, O_TMPFILE = 0x200, 0x400, 1, 0o20000000
 EXCLUSIVE = os.O_CREAT | os.O_EXCL
@@ -37,43 +38,6 @@ PRINTED = "printed/"
 RANDOM = "RANDOM"  # in labels, for what would be another one the next time
 MOVING = {"sendfile": 0, "splice": 2}  # the number of the argument that is the file it writes to
 REACHING = {"connect": 1, "sendto": 4}  # the number of the argument that is the address
-
-
-@dataclass
-class Deed:
-    """A system call that waits for the world: its boundary, and what carries it out."""
-
-    boundary: Boundary
-    called: Called
-    listener: Listener
-    act: Callable[[int | None], int | None]  # so many bytes of a write; what it returns; None: the kernel's affair
-    again: Callable[[], Boundary | None] = lambda: None  # it could not be done yet: what it waits for
-
-    def answer(self, message: Any) -> Boundary | None:
-        """Do as the world says. What comes back is the next thing it waits for, if it has to wait."""
-        if isinstance(message, Fail):
-            number = message.message.split(" ", 1)[0]
-            self.listener.answer(self.called, error=int(number) if number.isdigit() else errno.EIO)
-            return None
-        if not self.listener.waits(self.called):
-            return None  # a signal interrupted it, or it is gone: what is not wanted any more is not done
-        try:
-            value = self.act(message.keep if isinstance(message, Tear) else None)
-        except BlockingIOError:
-            waits = self.again()
-            if waits is not None:
-                return waits
-            self.listener.answer(self.called, error=errno.EAGAIN)
-        except OSError as error:
-            self.listener.answer(self.called, error=error.errno or errno.EIO)
-        else:
-            if isinstance(message, Tear):
-                return None  # it waits to be killed
-            if value is None:
-                self.listener.go_on(self.called)
-            else:
-                self.listener.answer(self.called, value)
-        return None
 
 
 class Seen:
@@ -91,6 +55,7 @@ class Seen:
     ) -> None:
         self._listener, self._name_of, self._reads, self._network = listener, name_of, reads, network
         self._until = until
+        self.connections = Connections(name_of)
         self._processes: set[int] = set()
         self._made_up: set[str] = set()  # numbers in the names of files that only it may make
         self.elsewhere: list[str] = []  # other machines it wanted to reach
@@ -116,7 +81,7 @@ class Seen:
         """The error number with which a call is refused, whatever the world says; 0 where it is not."""
         if called.name in REACHING and not self._network:
             at = REACHING[called.name]
-            with contextlib.suppress(OSError, struct.error):
+            with contextlib.suppress(OSError, ValueError, struct.error):
                 place = memory.elsewhere(called.tid, called.arguments[at], called.arguments[at + 1])
                 if place is not None:
                     self.elsewhere.append(place)
@@ -166,7 +131,7 @@ class Seen:
         tid, arguments = called.tid, called.arguments
         name = self._of_descriptor(tid, arguments[0])
         if name is None:
-            return None
+            return self._send(called)
         if called.name in ("writev", "pwritev", "pwritev2"):
             data = memory.gathered(tid, arguments[1], memory.signed(arguments[2]))
         else:
@@ -189,6 +154,19 @@ class Seen:
         if name.startswith(PRINTED):
             return self._deed(called, "print", (name,), act)
         return Deed(Boundary(f"write {shown(name)}", (name,), len(data), True), called, self._listener, act)
+
+    def _connect(self, called: Called) -> None:
+        self.connections.connects(called)
+
+    def _send(self, called: Called) -> Deed | None:
+        """What goes to a server changes nothing here, and may change something there."""
+        if memory.path_of(called.tid, memory.signed(called.arguments[0])) not in self.connections:
+            return None
+        what = said.understood(_sent(called))
+        deed = self._deed(called, f"server {what.words}", (), lambda _: None)
+        deed.boundary = deed.boundary._replace(said=what)
+        deed.breaks = lambda: cut(called.tid, called.arguments[0])
+        return deed
 
     def _truncate(self, called: Called) -> Deed | None:
         tid, arguments = called.tid, called.arguments
@@ -349,9 +327,21 @@ REPORTERS = {
     **dict.fromkeys(("unlink", "unlinkat", "mkdir", "mkdirat", "rmdir"), "one_name"),
     **dict.fromkeys(("symlink", "symlinkat"), "symlink"),
     **dict.fromkeys(("nanosleep", "clock_nanosleep"), "sleep"),
+    **dict.fromkeys(("sendto", "sendmsg", "sendmmsg"), "send"),
+    "connect": "connect",
     "flock": "lock",
     "fallocate": "allocate",
 }
+
+
+def _sent(called: Called) -> bytes:
+    """The first of the bytes that it sends."""
+    tid, (_, at, size, *_rest) = called.tid, called.arguments
+    if called.name in ("sendmsg", "sendmmsg"):  # each begins with a msghdr (recvmsg(2)): a name, and then the data
+        _, _, at, size = struct.unpack("@PIxxxxPN", memory.read(tid, at, 32))
+    if called.name in ("sendto", "write"):
+        return memory.read(tid, at, min(size, said.MOST_READ))
+    return memory.gathered(tid, at, memory.signed(size))[: said.MOST_READ]
 
 
 def _opening(called: Called) -> tuple[str, int, int]:

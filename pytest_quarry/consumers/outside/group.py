@@ -95,7 +95,7 @@ class Group:
         if not all_gone(0.02):  # a daemon, or somebody who takes time to die
             deadline = time.monotonic() + GONE
             while time.monotonic() < deadline:
-                found = marked(f"{MARKER}={self.marker}")
+                found = self.processes()
                 left = max(left, len(found))
                 for pid in found:
                     with contextlib.suppress(OSError):
@@ -107,11 +107,15 @@ class Group:
         keeper.forget_marker(f"{MARKER}={self.marker}")
         return left
 
+    def processes(self) -> list[int]:
+        """Those that live."""
+        return marked(f"{MARKER}={self.marker}")
+
     def share(self, seconds: float) -> float:
         """How much of the real seconds since it was last asked it had: 1 where it waited for something, or ran; less where
         it wanted to run and the machine was too busy to let it."""
         spent, wants = 0.0, False
-        for pid in marked(f"{MARKER}={self.marker}"):
+        for pid in self.processes():
             for thread in _threads(pid):
                 state, ticks = thread
                 spent += ticks / TICKS
@@ -122,7 +126,7 @@ class Group:
     def tree(self) -> str:
         """What runs: each process with its words."""
         lines = []
-        for pid in marked(f"{MARKER}={self.marker}"):
+        for pid in self.processes():
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
                 lines.append(f"process {pid}: {words.strip()}")

@@ -15,8 +15,10 @@ from typing import Any
 from pytest_quarry.consumers.child import Birth, Home
 from pytest_quarry.consumers.command import Command, CommandKind, fill
 from pytest_quarry.consumers.consumer import ConsumerError
+from pytest_quarry.consumers.kernel.connections import hang_up
+from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.kernel.seccomp import Called, Listener
-from pytest_quarry.consumers.kernel.syscalls import RANDOM, Deed, Seen
+from pytest_quarry.consumers.kernel.syscalls import RANDOM, Seen
 from pytest_quarry.consumers.outside import surroundings, verdicts
 from pytest_quarry.consumers.outside.arriving import Address, Request
 from pytest_quarry.consumers.outside.clock import WITHOUT, ProgramClock
@@ -89,6 +91,11 @@ class CommandProcess:
         if self.blind or self._real_time or (self._given is not None and self._given.real_time):
             found.append(WITHOUT)
         return tuple(found)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Those it reached in this turn that are not the world's."""
+        return () if self._seen is None else tuple(self._seen.connections.places)
 
     def remarks(self) -> list[str]:
         """What it did that the world did not let it do, since last asked."""
@@ -303,6 +310,7 @@ class CommandProcess:
 
     def _end(self) -> int:
         """End the program and all that it started; how many had left its group."""
+        held = self._seen.connections.hold(self._group.processes()) if self._seen is not None and self._group else []
         group, self._group = self._group, None
         listener, self._listener = self._listener, None
         left = 0
@@ -310,6 +318,7 @@ class CommandProcess:
             left = group.kill(listener.all_gone if listener is not None and not self.blind else lambda seconds: False)
         if listener is not None:
             listener.close()
+        hang_up(held)
         if self._given is not None:
             self._real_time |= self._given.real_time
             self._given = None

@@ -1,0 +1,52 @@
+"""Connections to servers that are not the world's, as the consumer's process sees them: their answers come in real time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import struct
+from collections.abc import Iterable
+
+from pytest_quarry.bus import endpoint
+
+# In the kernel's struct tcp_info (linux/tcp.h): how long ago data was sent, and received, in milliseconds.
+TCP_INFO, LAST_SENT, LAST_RECEIVED = getattr(socket, "TCP_INFO", 0), 44, 52
+
+
+def waits_for_a_server(descriptors: Iterable[int]) -> bool:
+    """Whether one of these leads to a server that has not answered yet. Who watches one alone has asked it; an event loop
+    watches all that are open."""
+    found = list(descriptors)
+    return any(_is_due(descriptor, alone=len(found) == 1) for descriptor in found)
+
+
+def _is_due(descriptor: int, *, alone: bool) -> bool:
+    with contextlib.suppress(OSError, struct.error):
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return False
+        with socket.socket(fileno=os.dup(descriptor)) as connection:
+            if connection.type != socket.SOCK_STREAM:
+                return False
+            if connection.family == socket.AF_UNIX:
+                return bool(connection.getpeername())
+            if connection.family not in (socket.AF_INET, socket.AF_INET6):
+                return False
+            return _port(connection) not in endpoint.OPEN and (alone or _has_asked(connection))
+    return False
+
+
+def _port(connection: socket.socket) -> int:
+    try:
+        return int(connection.getpeername()[1])
+    except OSError:  # it is not connected yet
+        return 0
+
+
+def _has_asked(connection: socket.socket) -> bool:
+    """Whether the last that was sent is younger than what was received; also where nobody can tell."""
+    if not TCP_INFO:
+        return True
+    told = connection.getsockopt(socket.IPPROTO_TCP, TCP_INFO, LAST_RECEIVED + 4)
+    return bool(struct.unpack_from("=I", told, LAST_SENT)[0] <= struct.unpack_from("=I", told, LAST_RECEIVED)[0])

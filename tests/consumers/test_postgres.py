@@ -1,0 +1,105 @@
+"""A real database server: its statements, its transactions, its locks, through a driver in C."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from first_turn import closer_or_skip, see
+
+from pytest_quarry.checks.catalogue import BY_ID
+from pytest_quarry.checks.conduct import Conductor
+from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.simulation.schedule import Crash
+from pytest_quarry.simulation.world import World
+
+psycopg = pytest.importorskip("psycopg")
+pytestmark = closer_or_skip
+TABLES = """
+    DROP TABLE IF EXISTS orders, loaded;
+    CREATE TABLE orders (run_id text);
+    CREATE TABLE loaded (run_id text PRIMARY KEY);
+"""
+
+
+@pytest.fixture
+def database(postgres: str) -> str:
+    make_tables(postgres)
+    return postgres
+
+
+def make_tables(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(TABLES)
+
+
+def rows(database: str) -> list[dict[str, str]]:
+    with psycopg.connect(database) as connection:
+        connection.execute("SET lock_timeout = 100")
+        return [{"run_id": run_id} for (run_id,) in connection.execute("SELECT run_id FROM orders")]
+
+
+def loads(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        if not connection.execute("SELECT 1 FROM loaded").fetchone():
+            connection.execute("INSERT INTO orders VALUES (%s)", ["run-A"])
+            connection.execute("INSERT INTO loaded VALUES ('run-A')")
+
+
+STATEMENTS = ["BEGIN", "SELECT", "INSERT orders", "INSERT loaded", "COMMIT"]
+
+
+def test_each_statement_is_a_boundary(database: str) -> None:
+    seen = see(lambda world: loads(database), closer=True, again=False)
+    boundaries = [label for label in seen.boundaries if label != "server connect"]
+    assert boundaries == [f"server {words}" for words in STATEMENTS]
+    assert rows(database) == [{"run_id": "run-A"}]
+
+
+@pytest.mark.parametrize("words", STATEMENTS[2:])
+def test_what_is_not_committed_is_taken_back(database: str, words: str) -> None:
+    """Also the locks: the next to load it does not wait for the killed."""
+
+    def prepare(world: World) -> None:
+        make_tables(database)
+
+    seen = see(lambda world: loads(database), closer=True, crash=Crash(f"server {words}", 1), prepare=prepare)
+    assert f"killed before server {words}" in seen.happenings
+    assert rows(database) == []
+
+
+class Loader:
+    """Rows and mark in one transaction, or the mark in the next; who is second waits for the mark of the first, or looks."""
+
+    def __init__(self, database: str, *, apart: bool) -> None:
+        self.database, self.apart = database, apart
+
+    def handle(self, notification: dict[str, Any]) -> None:
+        if notification["event_type"] != "run_completed":
+            return
+        run_id = notification["run_id"]
+        with psycopg.connect(self.database) as connection:
+            if self.apart:
+                if connection.execute("SELECT 1 FROM loaded WHERE run_id = %s", [run_id]).fetchone():
+                    return
+                connection.execute("INSERT INTO orders VALUES (%s)", [run_id])
+                connection.commit()
+                connection.execute("INSERT INTO loaded VALUES (%s)", [run_id])
+                return
+            mark = "INSERT INTO loaded VALUES (%s) ON CONFLICT DO NOTHING RETURNING 1"
+            if connection.execute(mark, [run_id]).fetchone():
+                connection.execute("INSERT INTO orders VALUES (%s)", [run_id])
+
+
+@pytest.mark.parametrize("check", ["EB05", "EB06", "EB08"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_checks(database: str, check: str, apart: bool) -> None:
+    consumer = Consumer(
+        name="TestConsumer",
+        kind="event-bus",
+        prepare=lambda world: make_tables(database),
+        start=lambda world: Loader(database, apart=apart),
+        rows=lambda world: rows(database),
+    )
+    result = Conductor(consumer).conduct(BY_ID[check])
+    assert result.status == ("failed" if apart and check != "EB06" else "passed"), result.verdict

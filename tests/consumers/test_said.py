@@ -1,0 +1,123 @@
+"""What goes over a connection, in words: whether it may change anything, and whether the server looks at its clock for it."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from pytest_quarry.consumers.kernel.said import understood
+from pytest_quarry.consumers.protocol import Said
+
+
+def query(sql: str) -> bytes:
+    """Postgres's simple query."""
+    return b"Q" + struct.pack("!I", len(sql) + 5) + sql.encode() + b"\0"
+
+
+def parse(sql: str) -> bytes:
+    """Postgres's extended query: Parse, Bind, Describe, Execute, Sync."""
+    text = b"\0" + sql.encode() + b"\0\0\0"
+    return (
+        b"P"
+        + struct.pack("!I", len(text) + 4)
+        + text
+        + b"B\0\0\0\x12\0\0\0\0\0\1\0\0\0\5run-AE\0\0\0\t\0\0\0\0\0S\0\0\0\4"
+    )
+
+
+def mysql(sql: str) -> bytes:
+    """MySQL's COM_QUERY."""
+    return struct.pack("<I", len(sql) + 1) + b"\3" + sql.encode()
+
+
+def redis(*words: str) -> bytes:
+    return f"*{len(words)}\r\n".encode() + b"".join(f"${len(word)}\r\n{word}\r\n".encode() for word in words)
+
+
+@pytest.mark.parametrize(
+    ("data", "words", "changes"),
+    [
+        (query("BEGIN"), "BEGIN", False),
+        (query("BEGIN ISOLATION LEVEL SERIALIZABLE"), "BEGIN", False),
+        (query("COMMIT"), "COMMIT", True),
+        (query("ROLLBACK"), "ROLLBACK", False),
+        (query("insert into orders values ('BEGIN')"), "INSERT orders", True),
+        (query('INSERT INTO "public"."orders" VALUES (1)'), 'INSERT "public"."orders"', True),
+        (query("  -- why\n UPDATE ONLY loaded SET n = 1"), "UPDATE loaded", True),
+        (query("DELETE FROM orders WHERE run_id = 'run-A'"), "DELETE orders", True),
+        (query("MERGE INTO orders USING new ON true"), "MERGE orders", True),
+        (query("TRUNCATE orders"), "TRUNCATE orders", True),
+        (query("COPY orders FROM STDIN"), "COPY orders", True),
+        (query("CREATE TABLE IF NOT EXISTS orders (run_id text)"), "CREATE orders", True),
+        (query("CREATE UNIQUE INDEX CONCURRENTLY once ON orders (run_id)"), "CREATE once", True),
+        (query("SELECT 1 FROM loaded WHERE run_id = 'run-A'"), "SELECT", False),
+        (query("SELECT count(*) FROM loaded"), "SELECT", False),
+        (query("SELECT pg_catalog.version()"), "SELECT", False),
+        (query("SELECT pg_try_advisory_lock(1)"), "SELECT", False),
+        (query("SELECT load_run('run-A')"), "SELECT", True),
+        (query("SELECT 1; DELETE FROM orders"), "SELECT", True),
+        (query("SELECT 1;"), "SELECT", False),
+        (query("WITH gone AS (DELETE FROM orders RETURNING *) SELECT 1"), "WITH", True),
+        (query("CALL load_run('run-A')"), "CALL load_run", True),
+        (parse("INSERT INTO orders (run_id) VALUES ($1)"), "INSERT orders", True),
+        (parse("SELECT 1 FROM loaded WHERE run_id = $1"), "SELECT", False),
+        (mysql("REPLACE INTO orders VALUES (1)"), "REPLACE orders", True),
+        (mysql("START TRANSACTION"), "START", False),
+        (mysql("SET autocommit=0"), "SET", False),
+        (redis("SET", "run-A", "1"), "SET", True),
+        (redis("get", "run-A"), "GET", False),
+        (redis("GET", "a") + redis("SET", "a", "1"), "GET", True),
+        (redis("MULTI") + redis("SET", "a", "1") + redis("EXEC"), "MULTI", True),
+        (b"POST /rows?at=1 HTTP/1.1\r\nHost: x\r\n\r\n{}", "POST /rows", True),
+        (b"GET /runs/run-A HTTP/1.1\r\n\r\n", "GET /runs/run-A", False),
+        (struct.pack("!II", 8, 80877103), "connect", False),
+        (struct.pack("!II", 23, 0x30000) + b"user\0postgres\0\0", "connect", False),
+        (b"p\0\0\0\x0bsecret\0", "connect", False),
+        (b"X\0\0\0\4", "connect", False),
+        (b"\x16\x03\x01\x00\x05hello", "send", False),
+        (b"\x17\x03\x03\x00\x05INSERT INTO orders", "send", True),
+        (b"B\0\0\0\x10\0s1\0INSERTED\0", "send", True),
+        (b"\0" * 100 + b"COMMIT", "send", True),
+        (b"", "send", True),
+    ],
+)
+def test_what_is_said(data: bytes, words: str, changes: bool) -> None:
+    found = understood(data)
+    assert (found.words, found.changes) == (words, changes)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        query("INSERT INTO claims VALUES ('run-A', now())"),
+        query("UPDATE claims SET run_id = 'run-A' WHERE claimed_at < CURRENT_TIMESTAMP - interval '5 minutes'"),
+        query("SELECT clock_timestamp()"),
+        mysql("INSERT INTO claims VALUES (UNIX_TIMESTAMP())"),
+        redis("SET", "lock:run-A", "1", "NX", "EX", "300"),
+        redis("set", "lock:run-A", "1", "nx", "px", "300000"),
+        redis("EXPIRE", "run-A", "300"),
+        redis("EVAL", "redis.call('pexpire', KEYS[1], 300)", "1", "run-A"),
+        b"\x17\x03\x03\x00\x05xxxxx",
+    ],
+)
+def test_the_server_looks_at_its_clock(data: bytes) -> None:
+    assert understood(data).clock
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        query("INSERT INTO known (run_id) VALUES ('run-A')"),
+        query("INSERT INTO orders (timestamped) VALUES ('2026-01-01')"),
+        redis("SET", "run-A", "1"),
+        redis("SET", "EX-run", "1"),
+        b"POST /now HTTP/1.1\r\n\r\nnow()",
+    ],
+)
+def test_the_server_need_not_look_at_its_clock(data: bytes) -> None:
+    assert not understood(data).clock
+
+
+def test_what_cannot_be_read_may_do_anything_but_tell_the_time() -> None:
+    assert understood(b"\x01\x02\x03") == Said("send", changes=True, clock=False)

@@ -1,0 +1,305 @@
+"""What a consumer says to a server that is not the world's, a database or a service: seen, held, failed, and cut off by a kill."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from first_turn import Seen, Work, closer_or_skip, natively, see, tell
+
+from pytest_quarry.checks.catalogue import BY_ID
+from pytest_quarry.checks.conduct import Conductor
+from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.simulation.drive import Play
+from pytest_quarry.simulation.run import simulate
+from pytest_quarry.simulation.schedule import Break, Crash, Deliver, Notify, PlannedRun, Restart, Schedule, Write
+from pytest_quarry.simulation.world import World
+
+pytestmark = closer_or_skip
+
+
+class Server:
+    """Answers each line that it hears with one. Who hangs up is noticed after `slow` seconds."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.listener, self.slow = listener, 0.0
+        self.heard: list[str] = []
+        self.gone = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        found: int = self.listener.getsockname()[1]
+        return found
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as lines:
+            try:
+                for line in lines:
+                    self.heard.append(line.decode().strip())
+                    connection.sendall(b"done\n")
+            except OSError:
+                pass
+            time.sleep(self.slow)
+            self.gone += 1
+
+    def rows(self, world: World) -> list[dict[str, str]]:
+        """Each insertion."""
+        return [{"run_id": line.split()[-1]} for line in self.heard if line.startswith("INSERT INTO orders")]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield Server(listener)
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def local_server(tmp_path: Path) -> Iterator[tuple[Server, str]]:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        yield Server(listener), str(tmp_path / "s")
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def said(*lines: str) -> list[bytes]:
+    return [f"{line}\n".encode() for line in lines]
+
+
+def ask(connection: socket.socket, *lines: str) -> None:
+    for line in said(*lines):
+        connection.sendall(line)
+        assert connection.recv(100) == b"done\n"
+
+
+def closer(work: Work, **details: Any) -> Seen:
+    return see(work, closer=True, **details)
+
+
+def test_what_is_said_is_a_boundary(server: Server) -> None:
+    def work(world: World) -> None:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            ask(connection, "BEGIN", "INSERT INTO orders 1", "hello", "COMMIT")
+
+    seen = closer(work)
+    assert seen.boundaries == ["server BEGIN", "server INSERT orders", "server send", "server COMMIT"]
+    assert seen.history.servers == (f"127.0.0.1:{server.port}",)
+    changed = [entry.text for entry in seen.turn if entry.changed and entry.what == "crossed"]
+    assert changed == ["server INSERT orders", "server send", "server COMMIT"]
+
+
+def test_every_call_that_sends(server: Server) -> None:
+    def work(world: World) -> None:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            one, two = said("INSERT INTO orders 1", "INSERT INTO orders 2")
+            connection.sendmsg([one[:6], one[6:]])
+            connection.recv(100)
+            os.write(connection.fileno(), two)
+            connection.recv(100)
+            os.writev(connection.fileno(), [two[:6], two[6:]])
+            connection.recv(100)
+            ctypes.CDLL(None).send(connection.fileno(), one, len(one), 0)
+            connection.recv(100)
+
+    assert closer(work).boundaries == ["server INSERT orders"] * 4
+
+
+def test_a_server_on_a_socket_of_this_machine(local_server: tuple[Server, str]) -> None:
+    server, path = local_server
+
+    def work(world: World) -> None:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(path)
+            ask(connection, "COMMIT")
+
+    seen = closer(work)
+    assert seen.boundaries == ["server COMMIT"]
+    assert seen.history.servers == (path,)
+    assert server.heard == ["COMMIT"] * 2
+
+
+def test_a_program_that_it_starts_speaks_to_a_server(server: Server) -> None:
+    def work(world: World) -> None:
+        code = f"exec 3<>/dev/tcp/127.0.0.1/{server.port}; echo COMMIT >&3; read -r answer <&3"
+        subprocess.run(["bash", "-c", code], check=True)
+
+    assert closer(work).boundaries == ["start bash", "server COMMIT"]
+
+
+def test_a_process_that_it_forks_speaks_to_a_server(server: Server) -> None:
+    """Where the link to the world was, the first file that a forked process opens may be."""
+
+    def work(world: World) -> None:
+        pid = os.fork()
+        if pid == 0:
+            kept = [os.open("/dev/null", os.O_RDONLY) for _ in range(3)]
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                connection.sendmsg(said("COMMIT"))
+                connection.recv(100)
+            os._exit(len(kept) - 3)
+        os.waitpid(pid, 0)
+
+    assert closer(work).boundaries == ["server COMMIT"]
+
+
+def test_what_is_no_server(server: Server) -> None:
+    """A pair of its own, a server of its own in its folder, datagrams, and the world's AWS."""
+
+    def work(world: World) -> None:
+        one, two = socket.socketpair()
+        one.sendall(b"COMMIT")
+        two.recv(100)
+        with socket.socket(socket.AF_UNIX) as own, socket.socket(socket.AF_UNIX) as connection:
+            own.bind(f"{world.tmp}/own")
+            own.listen()
+            connection.connect(f"{world.tmp}/own")
+            connection.sendall(b"COMMIT")
+        with socket.socket(type=socket.SOCK_DGRAM) as connection:
+            connection.connect(("127.0.0.1", server.port))
+            connection.send(b"COMMIT")
+        port = int(world.endpoint.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            connection.recv(100)
+
+    seen = closer(work)
+    assert not [label for label in seen.boundaries if label.startswith("server")]
+    assert seen.history.servers == ()
+
+
+def test_nobody_answers() -> None:
+    def work(world: World) -> None:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", 9))
+
+    assert closer(work).boundaries == []
+
+
+@pytest.mark.parametrize(("at", "heard"), [("server BEGIN", []), ("server COMMIT", ["BEGIN", "INSERT INTO orders 1"])])
+def test_it_is_killed_before_it_says_so(server: Server, at: str, heard: list[str]) -> None:
+    def work(world: World) -> None:
+        if not server.heard or server.heard[-1] == "again":
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                ask(connection, "BEGIN", "INSERT INTO orders 1", "COMMIT")
+
+    seen = closer(work, crash=Crash(at, 1), again=False)
+    assert f"killed before {at}" in seen.happenings
+    assert server.heard[: len(heard)] == heard
+    assert "COMMIT" not in server.heard[: len(heard) + 1]
+
+
+def test_a_kill_waits_until_the_server_has_noticed(server: Server) -> None:
+    server.slow = 0.2
+
+    def start(world: World) -> object:
+        def handle(notification: Any) -> None:
+            tell(world, server.gone)
+            connection = socket.create_connection(("127.0.0.1", server.port))
+            ask(connection, "BEGIN")
+            handle.kept = connection  # type: ignore[attr-defined]
+
+        return handle
+
+    steps = (Write("run-A"), Notify("run-A"), Deliver((1,)), Restart(), Deliver((1,)))
+    plan = Schedule(runs=(PlannedRun(run_id="run-A", items=1),), steps=steps)
+    consumer = Consumer(name="TestConsumer", kind="event-bus", start=start, rows=lambda world: world.target.rows())
+    for play in (Play(closer=True), Play()):
+        server.gone = 0
+        # What the server counts is the test's: a fork of it sees what it was.
+        assert [row.item for row in simulate(plan, consumer, play).rows] == ["0", "1"]
+
+
+def test_where_it_fails_the_connection_is_broken(server: Server) -> None:
+    def start(world: World) -> object:
+        def handle(notification: Any) -> None:
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                ask(connection, "BEGIN")
+                with pytest.raises(ConnectionResetError) as caught:
+                    ask(connection, "COMMIT")
+                tell(world, caught.value.errno, connection.recv(100).decode())
+
+        return handle
+
+    steps = (Write("run-A"), Notify("run-A"), Break("server COMMIT", "EIO"), Deliver((1,)))
+    plan = Schedule(runs=(PlannedRun(run_id="run-A", items=1),), steps=steps)
+    consumer = Consumer(name="TestConsumer", kind="event-bus", start=start, rows=lambda world: world.target.rows())
+    history = simulate(plan, consumer, Play(closer=True))
+    assert [row.item for row in history.rows] == ['""', str(errno.ECONNRESET)]
+    assert server.heard == ["BEGIN"]
+
+
+class Loader:
+    """Inserts a run, then notes it in a file: not in one step."""
+
+    def __init__(self, world: World, port: int, insert: str) -> None:
+        self.mark, self.port, self.insert = world.disk, port, insert
+
+    def handle(self, notification: dict[str, Any]) -> None:
+        mark = self.mark / notification["run_id"]
+        if notification["event_type"] == "run_completed" and not mark.exists():
+            with socket.create_connection(("127.0.0.1", self.port)) as connection:
+                ask(connection, f"{self.insert} {notification['run_id']}")
+            mark.touch()
+
+
+def loading(server: Server, insert: str = "INSERT INTO orders", **details: Any) -> Consumer:
+    return Consumer(
+        name="TestConsumer",
+        kind="event-bus",
+        prepare=lambda world: server.heard.clear(),
+        start=lambda world: Loader(world, server.port, insert),
+        rows=server.rows,
+        **details,
+    )
+
+
+def test_checks_look_closer_where_a_server_was_spoken_to(server: Server) -> None:
+    result = Conductor(loading(server)).conduct(BY_ID["EB05"])
+    assert result.status == "failed"
+    assert result.history is not None
+    assert "killed before open run-A" in [f"{entry.what} {entry.text}" for entry in result.history.entries]
+    assert result.schedule is not None
+    assert Conductor(loading(server)).replay(BY_ID["EB05"], result.schedule).status == "failed"
+
+
+def test_a_server_that_looked_at_its_clock_may_be_why(server: Server) -> None:
+    insert = "INSERT INTO orders now()"
+    result = Conductor(loading(server, insert)).conduct(BY_ID["EB05"])
+    assert result.status == "inconclusive"
+    assert result.verdict is not None
+    assert result.verdict.sentence == "run-A was loaded twice: 1 row expected, 2 found."
+    assert "“server INSERT orders” made a server look at its own clock" in result.verdict.why
+    assert "ignores_server_clock = True" in result.verdict.why
+    assert result.schedule is not None
+    assert Conductor(loading(server, insert)).replay(BY_ID["EB05"], result.schedule).status == "inconclusive"
+    sure = Conductor(loading(server, insert, ignores_server_clock=True)).conduct(BY_ID["EB05"])
+    assert sure.status == "failed"
+
+
+def test_native_files_and_a_server_in_one_turn(server: Server) -> None:
+    def work(world: World) -> None:
+        natively(world.disk / "a", b"x")
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            ask(connection, "COMMIT")
+        (world.disk / "b").write_text("y")
+
+    assert closer(work).boundaries == ["open a", "write a", "server COMMIT", "open b", "write b"]
