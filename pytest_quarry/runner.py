@@ -18,6 +18,7 @@ from pytest_quarry.checks.check import Check
 from pytest_quarry.checks.concurrency import in_turn
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.checks.stage import Kept
+from pytest_quarry.checks.turns import Turns
 from pytest_quarry.consumers import inline
 from pytest_quarry.consumers.consumer import ConsumerError
 from pytest_quarry.real_time import Budget, guard_seconds
@@ -120,7 +121,8 @@ def _kept(suite: Conformance, config: Any) -> Kept:
     whose = type(suite), shards.whole(getattr(callspec, "id", ""))
     if getattr(config, "_quarry_kept", (None, None))[0] != whose:
         folder = shards.folder(config)
-        kept = Kept(folder=folder, whose=f"{owner(suite._quarry_node)}[{whose[1]}]") if folder else Kept()
+        name = f"{owner(suite._quarry_node)}[{whose[1]}]"
+        kept = Kept(folder=folder, whose=name, turns=Turns(folder)) if folder else Kept()
         config._quarry_kept = whose, kept  # of one class at a time: memory must not grow
     found: Kept = config._quarry_kept[1]
     return found

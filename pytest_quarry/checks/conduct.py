@@ -143,6 +143,7 @@ class Conductor:
         finally:
             self._nursery = nursery
         if doubt is None:
+            self._kept.turns.is_silent()
             self._kept.share(self.stage.history(first))
             return None
         self._kept.as_it_is = True
@@ -255,7 +256,10 @@ class Conductor:
             closer=self._kept.closer,
             nursery=None if as_it_is or inline else self._nursery,
         )
-        history = simulate(schedule, self._consumer, play, peek=peek)
+        with self._kept.turns.taken():
+            history = simulate(schedule, self._consumer, play, peek=peek)
+        if history.servers:
+            self._kept.turns.speaks()
         unseen = history.unexplained or history.servers
         if unseen and unhooked.POSSIBLE and not (self._kept.closer or history.by_a_program or inline):
             self._kept.look_closer()
@@ -284,6 +288,9 @@ class Conductor:
                 return strange
         again = self._kept.again = self._kept.again or self._execute(schedule)
         self._note(history)
+        left = doubts.of_leftovers(again, self._consumer)
+        if left is not None:
+            return left
         difference = history.difference(again)
         if difference is not None:
             return Verdict(
@@ -291,7 +298,8 @@ class Conductor:
                 oracle="",
                 sentence="The consumer is not deterministic: two executions of one schedule differ.",
                 why=f"They differ at step {{0}}: {_plain(difference.how)}.\nIts clock and its randomness are the world's; what is "
-                "left is the order of its own threads, what it reads from outside the world, or the order of a set.",
+                "left is the order of its own threads, what it reads from outside the world, or the order of a set."
+                + _plain(doubts.of_servers(history)),
                 entries=(difference.at,),
             )
         return None

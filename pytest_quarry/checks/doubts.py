@@ -22,6 +22,33 @@ def of_files(history: History) -> Verdict:
     )
 
 
+def of_leftovers(history: History, consumer: Consumer) -> Verdict | None:
+    """Rows were there before the consumer had done anything: those of another world."""
+    for at, entry in enumerate(history.entries):
+        if entry.what in ("crossed", "delivered", "polled", "raised"):
+            return None
+        rows = [row for row in entry.rows or () if row.run_id in history.views]
+        if entry.what == "started" and rows:
+            return Verdict(
+                status="inconclusive",
+                oracle="",
+                sentence=f"The target is not empty when a world begins: {consumer.name}.rows(world) returned "
+                f"{len(rows)} row{'s' * (len(rows) > 1)} of {rows[0].run_id} before the consumer had done "
+                "anything.",
+                why=f"Each schedule is played in a new world. {consumer.name}.prepare(world) must empty what outlives a world: "
+                f"tables on a server, and the marks of what was loaded there.",
+                entries=(at,),
+            )
+    return None
+
+
+def of_servers(history: History) -> str:
+    """What to look at where it spoke to servers."""
+    if not history.servers:
+        return ""
+    return f" It spoke to {', '.join(history.servers[:3])}: does prepare(world) empty all that is kept there?"
+
+
 def of_clock(history: History, consumer: Consumer, verdict: Verdict) -> Verdict | None:
     """A violation that may be due to a server's clock, which the world does not move; None where it cannot, or need not be
     thought of."""

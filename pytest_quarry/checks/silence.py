@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pytest_quarry.checks import doubts
 from pytest_quarry.checks.publishing_oracles import said
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.consumer import Consumer
@@ -90,6 +91,8 @@ def of_loader(history: History, consumer: Consumer, run_id: str) -> Verdict:
             f"It ended {ended}, each time: sys.exit, os._exit, a crash, or an exception that is no Exception, such as "
             "KeyboardInterrupt and asyncio.CancelledError. To refuse a message, raise an Exception."
         )
+    elif history.servers and not any(entry.changed for entry in history.entries if entry.what == "crossed"):
+        why = f"It changed nothing.{doubts.of_servers(history)} A mark that another world left would be in its way."
     elif not any(entry.changed for entry in history.entries if entry.what == "crossed"):
         why = (
             "It changed nothing: no file under world.disk, no database there, no AWS call, no world.target. Does it write "

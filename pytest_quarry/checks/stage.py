@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_quarry.bus import names
 from pytest_quarry.checks.shared import Shared
+from pytest_quarry.checks.turns import Turns
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation import explore
 from pytest_quarry.simulation.history import History
@@ -28,7 +29,7 @@ class Kept:
     """What was executed of one consumer, for all its checks: histories, the latest of them; `again` is the undisturbed
     execution a second time. `as_it_is`: its processes are forked from the test's, as that is at each start. Where the session
     has several processes, `folder` is theirs, and what is `shared` there is under the name of `whose` consumer it is. `closer`:
-    what it does to files without Python is seen too."""
+    what it does to files without Python, and says to servers, is seen too."""
 
     folder: Path | None = None
     whose: str = ""
@@ -37,6 +38,7 @@ class Kept:
     again: History | None = None
     as_it_is: bool = False
     closer: bool = False
+    turns: Turns = field(default_factory=lambda: Turns(None))
 
     def begin_anew(self) -> None:
         """Forget it: a zygote may have missed what the test's process did for the consumer."""

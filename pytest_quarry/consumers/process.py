@@ -150,6 +150,12 @@ class ConsumerProcess:
         looked = self._unhooked or self._door
         return () if looked is None else tuple(looked.connections.places)
 
+    def end_at_once(self) -> None:
+        """SIGKILL, from whatever thread; `kill` is still to come."""
+        with contextlib.suppress(OSError):
+            if self.pid:
+                os.killpg(self.pid, signal.SIGKILL)
+
     def kill(self) -> None:
         """SIGKILL to the whole process group, and wait for it: afterwards nothing of it runs, and servers know that it is gone."""
         held = []

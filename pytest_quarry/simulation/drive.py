@@ -80,6 +80,7 @@ class Drive:
         self._grants = Grants(world, recorder, trouble, worker)
         self._power = PowerLog(world.root)
         self.hung = self.by_a_program = False
+        recorder.processes.append(self._let_go)
         self.output, self.stack = "", ""
 
     def executes(self, execute: Callable[[str], Any]) -> None:
@@ -295,6 +296,11 @@ class Drive:
         self._keep_output()
         self._process = None
         self._world.target.forget_open(self._worker)
+
+    def _let_go(self) -> None:
+        """End the process at once, wherever it stands; it is looked after later."""
+        if self._process is not None:
+            self._process.end_at_once()
 
     def end_between_turns(self) -> Going[None]:
         """End the process, if there is one: a program that works by itself is asked to, and killed where it does not."""

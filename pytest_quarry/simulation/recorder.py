@@ -7,7 +7,8 @@ import os
 import shutil
 import sqlite3
 import sqlite3.dbapi2
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,8 @@ from pytest_quarry.consumers.consumer import Consumer, ConsumerError, RowsError
 from pytest_quarry.consumers.protocol import Boundary
 from pytest_quarry.simulation.history import Entry, Happening, History, Row
 from pytest_quarry.simulation.world import World
+
+STUCK = 5.0  # real seconds that `rows` has while the consumer stands still
 
 
 class Recorder:
@@ -34,6 +37,7 @@ class Recorder:
         self.unreached: list[str] = []
         self.not_exercised: dict[str, None] = {}
         self.blind = False  # what the consumer does to files cannot be seen, only its result
+        self.processes: list[Callable[[], None]] = []  # each kills one that may keep what `rows` waits for
         self.servers: dict[str, None] = {}  # that it reached, and the world does not keep
         self.asked: dict[str, None] = {}  # what it said to them that made them look at their clock
         self._world, self._consumer, self._mailbox = world, consumer, mailbox
@@ -134,7 +138,7 @@ class Recorder:
         if self.state == self._observed_state:
             return None
         try:
-            with _impatient_sqlite():
+            with _impatient_sqlite(), self._released():
                 rows = self._read()
         except RowsError:
             return None
@@ -147,6 +151,32 @@ class Recorder:
             return None
         self.rows = rows
         return rows
+
+    @contextlib.contextmanager
+    def _released(self) -> Iterator[None]:
+        """Where the consumer stands in a transaction of a server's, `rows` may wait for its locks, and it for us."""
+        if not self.servers:
+            yield
+            return
+        gone = threading.Event()
+
+        def release() -> None:
+            gone.set()
+            for kill in self.processes:
+                kill()
+
+        timer = threading.Timer(STUCK, release)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            if gone.is_set():
+                raise ConsumerError(
+                    f"{self._consumer.name}.rows(world) did not come back in {STUCK:g} s, while the consumer stood still in the middle "
+                    "of a turn: on its server it waits for a lock that the consumer holds. Let it not wait, by SET lock_timeout in "
+                    "Postgres or lock_wait_timeout in MySQL; rows that cannot be read now are read later."
+                )
 
     def final_rows(self) -> tuple[Row, ...]:
         """The rows at the end; a hook that raises now is an error of the suite."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from first_turn import closer_or_skip, see
+from first_turn import closer_or_skip, schedule, see
 
 from pytest_quarry.checks.catalogue import BY_ID
 from pytest_quarry.checks.conduct import Conductor
-from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.consumers.consumer import Consumer, ConsumerError
+from pytest_quarry.simulation import recorder
+from pytest_quarry.simulation.drive import Play
+from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Crash
 from pytest_quarry.simulation.world import World
 
@@ -103,3 +107,62 @@ def test_checks(database: str, check: str, apart: bool) -> None:
     )
     result = Conductor(consumer).conduct(BY_ID[check])
     assert result.status == ("failed" if apart and check != "EB06" else "passed"), result.verdict
+
+
+def test_rows_that_wait_for_the_consumer(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither goes on by itself: TRUNCATE takes a lock that readers wait for."""
+    monkeypatch.setattr(recorder, "STUCK", 0.5)
+
+    def start(world: World) -> object:
+        def handle(notification: dict[str, Any]) -> None:
+            with psycopg.connect(database) as connection:
+                connection.execute("TRUNCATE orders")
+                connection.execute("INSERT INTO orders VALUES (%s)", [notification["run_id"]])
+
+        return handle
+
+    def patient(world: World) -> list[dict[str, str]]:
+        with psycopg.connect(database) as connection:
+            return [{"run_id": run_id} for (run_id,) in connection.execute("SELECT run_id FROM orders")]
+
+    consumer = Consumer(name="TestLoader", kind="event-bus", start=start, rows=patient)
+    with pytest.raises(ConsumerError, match=r"TestLoader\.rows\(world\) did not come back in 0\.5 s.*SET lock_timeout"):
+        Conductor(consumer).conduct(BY_ID["EB01"])
+    consumer = replace(consumer, rows=lambda world: rows(database), prepare=lambda world: make_tables(database))
+    history = simulate(schedule(None), consumer, Play(closer=True))
+    assert [row.run_id for row in history.rows] == ["run-A"]
+
+
+SUITE = """
+import os
+import psycopg
+from pytest_quarry import EventBusConformance
+
+DATABASE = os.environ["TEST_DATABASE"]
+
+
+class TestLoader(EventBusConformance):
+    def prepare(self, world):
+        with psycopg.connect(DATABASE) as connection:
+            connection.execute("DROP TABLE IF EXISTS orders; CREATE TABLE orders (run_id text PRIMARY KEY)")
+
+    def start(self, world):
+        def handle(notification):
+            with psycopg.connect(DATABASE) as connection:
+                mark = "INSERT INTO orders VALUES (%s) ON CONFLICT DO NOTHING"
+                connection.execute(mark, [notification["run_id"]])
+        return handle
+
+    def rows(self, world):
+        with psycopg.connect(DATABASE) as connection:
+            return [{"run_id": run_id} for (run_id,) in connection.execute("SELECT run_id FROM orders")]
+"""
+
+
+def test_processes_of_one_session_share_a_database(
+    postgres: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_DATABASE", postgres)
+    pytester.makepyfile(SUITE)
+    result = pytester.runpytest_subprocess("-n", "2", "-k", "redelivery or restart or crash or any_order or stay_apart")
+    result.assert_outcomes(passed=6)

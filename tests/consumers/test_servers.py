@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +280,44 @@ def test_checks_look_closer_where_a_server_was_spoken_to(server: Server) -> None
     assert "killed before open run-A" in [f"{entry.what} {entry.text}" for entry in result.history.entries]
     assert result.schedule is not None
     assert Conductor(loading(server)).replay(BY_ID["EB05"], result.schedule).status == "failed"
+
+
+def test_rows_that_another_world_left(server: Server) -> None:
+    consumer = replace(loading(server), prepare=lambda world: None)
+    result = Conductor(consumer).conduct(BY_ID["EB01"])
+    assert (result.status, result.verdict is not None) == ("inconclusive", True)
+    assert result.verdict is not None
+    assert (
+        "TestConsumer.rows(world) returned 2 rows of run-A before the consumer had done anything"
+        in result.verdict.sentence
+    )
+    assert "TestConsumer.prepare(world) must empty what outlives a world" in result.verdict.why
+
+
+def test_a_mark_that_another_world_left(server: Server, tmp_path: Path) -> None:
+    """Known from the second world on, or, where another session left it, from the first."""
+    mark = tmp_path / "mark"
+
+    def start(world: World) -> object:
+        def handle(notification: Any) -> None:
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                ask(connection, "SELECT" if mark.exists() else f"INSERT INTO orders {notification['run_id']}")
+            mark.touch()
+
+        return handle
+
+    consumer = replace(loading(server), start=start)
+    why = f"It spoke to 127.0.0.1:{server.port}: does prepare(world) empty all that is kept there?"
+    mark.touch()
+    first = Conductor(consumer).conduct(BY_ID["EB01"])
+    assert (first.status, first.verdict is not None and why in first.verdict.why) == ("inconclusive", True)
+    consumer = replace(consumer, prepare=lambda world: server.heard.clear())
+    mark.unlink()
+    conductor = Conductor(consumer)
+    conductor.closer(lambda: conductor.stage.history(conductor.stage.loaded(conductor.stage.run("B"))))
+    mark.unlink()
+    second = conductor.conduct(BY_ID["EB01"])
+    assert (second.status, second.verdict is not None and why in second.verdict.why) == ("inconclusive", True)
 
 
 def test_a_server_that_looked_at_its_clock_may_be_why(server: Server) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import queue
 import re
+import signal
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -332,6 +333,11 @@ class CommandProcess:
         self._told = self.output()
         self._shown = {file: verdicts.size(file) for file in (self._out, self._err)}
         return left
+
+    def end_at_once(self) -> None:
+        """SIGKILL, from whatever thread; `kill` is still to come."""
+        if self._group is not None:
+            self._group.signal(signal.SIGKILL)
 
     def kill(self) -> None:
         """SIGKILL to all of it: afterwards nothing of it runs."""
