@@ -47,6 +47,7 @@ class Conformance:
     fifo: bool = False
     batch_size: int = 10
     reports_batch_item_failures: bool | None = None
+    ignored_servers: tuple[str, ...] = ()
     ignores_server_clock: bool = False
     wraps_run: bool = False
     command: Command | None = None
@@ -137,6 +138,7 @@ class Conformance:
             fifo=self.fifo,
             batch_size=self.batch_size,
             reports_batch_item_failures=self.reports_batch_item_failures,
+            ignored_servers=tuple(self.ignored_servers),
             ignores_server_clock=self.ignores_server_clock,
             wraps_run=self.wraps_run,
             command=self.command if type(self).start is Conformance.start else None,
@@ -229,6 +231,10 @@ def _texts(value: Any) -> bool:
     )
 
 
+def _addresses(value: Any) -> bool:
+    return value == () or _texts(value)
+
+
 def _filters(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
         isinstance(name, str) and type(found) is list for name, found in value.items()
@@ -255,6 +261,7 @@ _RULES: dict[str, _Rule] = {
         lambda value: value is None or isinstance(value, bool),
         "True, False, or None: as its answers suggest",
     ),
+    "ignored_servers": (_addresses, 'a tuple of addresses like "127.0.0.1:8126", where * stands for anything'),
     "ignores_server_clock": (lambda value: isinstance(value, bool), "True or False"),
     "wraps_run": (lambda value: isinstance(value, bool), "True or False"),
     "command": (lambda value: value is None or isinstance(value, Command), "a Command, or None"),

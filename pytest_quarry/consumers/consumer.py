@@ -45,6 +45,7 @@ class Consumer:
     fifo: bool = False
     batch_size: int = 10
     reports_batch_item_failures: bool | None = None
+    ignored_servers: tuple[str, ...] = ()  # what is said to them is nobody's business: host:port, or a path
     ignores_server_clock: bool = False  # nothing that it decides depends on the clock of a server
     wraps_run: bool = False  # publish(run) executes the run itself
     command: Command | None = None  # the program that is the consumer: then `start` is not called

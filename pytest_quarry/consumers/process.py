@@ -70,12 +70,12 @@ class ConsumerProcess:
         self._announced: Boundary | None = None
         self._unhooked: Unhooked | None = None
         self._door: Door | None = None
-        name_of = Link(parent.home.directories).name_within
+        name_of, ignored = Link(parent.home.directories).name_within, parent.home.consumer.ignored_servers
         if birth.closer and not birth.inline:
-            self._unhooked = Unhooked(self._socket, name_of)
+            self._unhooked = Unhooked(self._socket, name_of, ignored)
             self._poll.register(self._unhooked, select.POLLIN)
         elif not birth.inline:
-            self._door = Door(self._socket, self._poll, name_of)
+            self._door = Door(self._socket, self._poll, name_of, ignored)
 
     def _begin(self, birth: Birth) -> socket.socket:
         if birth.inline:

@@ -13,7 +13,7 @@ import queue
 import select
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pytest_quarry.consumers.kernel.connections import Connections
 from pytest_quarry.consumers.kernel.deed import Deed
@@ -62,12 +62,12 @@ def _install(what: Filter, connection: socket.socket) -> None:
 class Unhooked:
     """The world's end of that: deeds that no hook announced, one after another, each held until it is answered."""
 
-    def __init__(self, connection: socket.socket, name_of: Callable[[str], str | None]) -> None:
+    def __init__(self, connection: socket.socket, name_of: Callable[[str], str | None], ignored: Sequence[str]) -> None:
         self._deeds: queue.SimpleQueue[Deed] = queue.SimpleQueue()
         self._granted: deque[Boundary] = deque(maxlen=FEW)
         self._ready, self._wake = os.pipe2(os.O_CLOEXEC)
         self._listener = Listener(self._hear, reads=False)
-        self._seen = Seen(self._listener, name_of, reads=False, network=True)
+        self._seen = Seen(self._listener, name_of, reads=False, network=True, ignored=ignored)
         self.connections = self._seen.connections
         for descriptor in _taken(connection):
             self._listener.take(descriptor)
@@ -120,10 +120,16 @@ class Unhooked:
 class Door:
     """Whom a consumer reaches, where nothing else of it is shown: whoever reads its link tells what is `ready` there too."""
 
-    def __init__(self, connection: socket.socket, poll: select.poll, name_of: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        poll: select.poll,
+        name_of: Callable[[str], str | None],
+        ignored: Sequence[str],
+    ) -> None:
         self._connection, self._poll = connection, poll
         self._listener: int | None = None
-        self.connections = Connections(name_of)
+        self.connections = Connections(name_of, ignored)
 
     def answers(self, ready: list[tuple[int, int]]) -> bool:
         """Whether the next thing to hear of was the door's own."""

@@ -187,6 +187,27 @@ def test_what_is_no_server(server: Server) -> None:
     assert seen.history.servers == ()
 
 
+@pytest.mark.parametrize("ignored", ["127.0.0.1:{port}", "127.*", "*:{port}"])
+def test_servers_that_are_nobodys_business(ignored: str, server: Server) -> None:
+    def work(world: World) -> None:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            ask(connection, "COMMIT")
+
+    seen = closer(work, ignored_servers=("127.0.0.1:1", ignored.format(port=server.port)))
+    assert seen.boundaries == []
+    assert seen.history.servers == ()
+
+
+def test_a_file_that_is_sent_by_the_kernel(server: Server) -> None:
+    def work(world: World) -> None:
+        (world.disk / "a").write_bytes(b"COMMIT\n")
+        with socket.create_connection(("127.0.0.1", server.port)) as connection, open(world.disk / "a", "rb") as file:
+            connection.sendfile(file)
+            connection.recv(100)
+
+    assert closer(work).boundaries == ["open a", "write a", "server COMMIT"]
+
+
 def test_nobody_answers() -> None:
     def work(world: World) -> None:
         with pytest.raises(ConnectionRefusedError):

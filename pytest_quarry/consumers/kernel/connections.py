@@ -7,7 +7,9 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+from functools import partial
 
 from pytest_quarry.bus import endpoint
 from pytest_quarry.consumers.kernel import memory
@@ -19,7 +21,9 @@ OF_THE_SYSTEM = (
     "/var/run/nscd/",
     "/run/nscd/",
     "/dev/log",
+    "/var/lib/sss/",
     "/run/systemd/",
+    "/run/user/",
     "/run/dbus/",
     "/var/run/dbus/",
     "/tmp/.X11-",
@@ -28,10 +32,11 @@ HANG_UP = 1.0  # real seconds that servers have to notice that somebody is gone
 
 
 class Connections:
-    """Which sockets lead to a server: known from the moment they connect. `name_of` gives the world's name of a path."""
+    """Which sockets lead to a server: known from the moment they connect. `name_of` gives the world's name of a path; `ignored`
+    are servers that are nobody's business here."""
 
-    def __init__(self, name_of: Callable[[str], str | None]) -> None:
-        self._name_of = name_of
+    def __init__(self, name_of: Callable[[str], str | None], ignored: Sequence[str] = ()) -> None:
+        self._name_of, self._ignored = name_of, ignored
         self._sockets: set[str] = set()  # as the kernel names them
         self.places: dict[str, None] = {}
 
@@ -39,7 +44,11 @@ class Connections:
         """A socket is about to be connected."""
         with contextlib.suppress(OSError, ValueError, struct.error):
             place = self._place(memory.address(called.tid, called.arguments[1], called.arguments[2]))
-            if place and _is_stream(called.tid, called.arguments[0]):
+            if (
+                place
+                and not any(map(partial(fnmatchcase, place), self._ignored))
+                and _is_stream(called.tid, called.arguments[0])
+            ):
                 self._sockets.add(memory.path_of(called.tid, memory.signed(called.arguments[0])))
                 self.places[place] = None
 

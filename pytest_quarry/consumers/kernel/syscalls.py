@@ -15,7 +15,7 @@ import re
 import stat
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_quarry.consumers.kernel import memory, said
@@ -52,10 +52,11 @@ class Seen:
         until: Callable[[float], float] = lambda moment: moment - time.time(),
         reads: bool,
         network: bool,
+        ignored: Sequence[str] = (),
     ) -> None:
         self._listener, self._name_of, self._reads, self._network = listener, name_of, reads, network
         self._until = until
-        self.connections = Connections(name_of)
+        self.connections = Connections(name_of, ignored)
         self._processes: set[int] = set()
         self._made_up: set[str] = set()  # numbers in the names of files that only it may make
         self.elsewhere: list[str] = []  # other machines it wanted to reach
@@ -86,9 +87,14 @@ class Seen:
                 if place is not None:
                     self.elsewhere.append(place)
                     return errno.ECONNREFUSED
-        if called.name in MOVING and self._of_descriptor(called.tid, called.arguments[MOVING[called.name]]) is not None:
-            return errno.EINVAL  # it writes instead, which can be seen
+        if called.name in MOVING:
+            to = called.arguments[MOVING[called.name]]
+            if self._of_descriptor(called.tid, to) is not None or self._leads_out(called.tid, to):
+                return errno.EINVAL  # it writes instead, which can be seen
         return 0
+
+    def _leads_out(self, tid: int, descriptor: int) -> bool:
+        return memory.path_of(tid, memory.signed(descriptor)) in self.connections
 
     def _of_descriptor(self, tid: int, descriptor: int) -> str | None:
         path = memory.path_of(tid, memory.signed(descriptor))
@@ -160,7 +166,7 @@ class Seen:
 
     def _send(self, called: Called) -> Deed | None:
         """What goes to a server changes nothing here, and may change something there."""
-        if memory.path_of(called.tid, memory.signed(called.arguments[0])) not in self.connections:
+        if not self._leads_out(called.tid, called.arguments[0]):
             return None
         what = said.understood(_sent(called))
         deed = self._deed(called, f"server {what.words}", (), lambda _: None)

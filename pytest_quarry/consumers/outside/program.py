@@ -260,7 +260,12 @@ class CommandProcess:
         )
         self._given = given = Given(listener, self._clock, seed=self._luck())
         self._seen = seen = Seen(
-            listener, self._name_of, until=self._clock.until, reads=self._birth.reads, network=command.network
+            listener,
+            self._name_of,
+            until=self._clock.until,
+            reads=self._birth.reads,
+            network=command.network,
+            ignored=self._home.consumer.ignored_servers,
         )
         if self._kind == "lambda":
             self._shim = Shim(self._events.put)
