@@ -232,7 +232,7 @@ def _texts(value: Any) -> bool:
 
 
 def _addresses(value: Any) -> bool:
-    return value == () or _texts(value)
+    return value in ((), []) or _texts(value)
 
 
 def _filters(value: Any) -> bool:

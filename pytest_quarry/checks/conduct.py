@@ -51,8 +51,8 @@ class Result:
 
 
 INLINE = (
-    "In this process the operations of libraries in C, and of programs that it starts, are not held. To see it fail, replay it "
-    "without --quarry-inline."
+    "In this process the operations of libraries in C, and of programs that it starts, are not held, nor is what it says to "
+    "servers. To see it fail, replay it without --quarry-inline."
 )
 TOO_LATE = "--quarry-budget was used up before this check"
 
@@ -209,7 +209,7 @@ class Conductor:
                 sentence="The consumer no longer goes the way of this schedule: it never came to "
                 + "; ".join(history.unreached)
                 + ".",
-                why=INLINE if inline and history.unexplained else "",
+                why=INLINE if inline and (history.unexplained or "server " in "".join(history.unreached)) else "",
             )
             return self._result(check, "inconclusive", 1, verdict, schedule, history)
         if verdict is not None and verdict.status == "violated":

@@ -303,6 +303,18 @@ def test_checks_look_closer_where_a_server_was_spoken_to(server: Server) -> None
     assert Conductor(loading(server)).replay(BY_ID["EB05"], result.schedule).status == "failed"
 
 
+@pytest.mark.apart
+def test_played_by_the_test_itself_it_is_not_held(server: Server) -> None:
+    run = PlannedRun(run_id="run-A", items=1)
+    crash = Deliver((1,), Crash("server INSERT orders", 1))
+    schedule = Schedule(runs=(run,), steps=(Write("run-A"), Notify("run-A"), crash))
+    result = Conductor(loading(server)).replay(BY_ID["EB05"], schedule, inline=1)
+    assert result.status == "inconclusive"
+    assert result.verdict is not None
+    assert "never came to step 3: server INSERT orders" in result.verdict.sentence
+    assert "nor is what it says to servers" in result.verdict.why
+
+
 def test_rows_that_another_world_left(server: Server) -> None:
     consumer = replace(loading(server), prepare=lambda world: None)
     result = Conductor(consumer).conduct(BY_ID["EB01"])

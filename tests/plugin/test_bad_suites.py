@@ -170,6 +170,10 @@ ATTRIBUTES = {
     "workers = True": "workers is True; it must be a whole number, at least 1.",
     'workers = "2"': "workers is '2'; it must be a whole number, at least 1.",
     'reconciles = "yes"': "reconciles is 'yes'; it must be True or False.",
+    'ignored_servers = "127.0.0.1:1"': "ignored_servers is '127.0.0.1:1'; it must be a tuple of addresses like \"127.0.0.1:8126\", "
+    "where * stands for anything.",
+    "ignored_servers = (8126,)": "ignored_servers is (8126,); it must be a tuple of addresses*",
+    "ignores_server_clock = None": "ignores_server_clock is None; it must be True or False.",
     "raw_delivery = 1": "raw_delivery is 1; it must be True or False.",
     'known_failures = {"EB99": "x"}': "known_failures names 'EB99', which is no check. The checks of this suite are EB01, *",
     'known_failures = {"PO01": "x"}': "known_failures names 'PO01', which is a check for other consumers. The checks of this suite are EB01, *",
