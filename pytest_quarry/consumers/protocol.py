@@ -25,11 +25,13 @@ class Sleep(NamedTuple):
 class Blocked(NamedTuple):
     """The consumer waits for a lock that somebody else holds, until this virtual time (µs); None: for ever.
 
-    `detects`: a deadlock is an error to one of those who wait, as POSIX has it of `lockf`.
+    `detects`: a deadlock is an error to one of those who wait, as POSIX has it of `lockf`. `unseen`: the lock is kept where the
+    world does not see it, by a server or a library in C, which may know what to do about a deadlock.
     """
 
     until: int | None
     detects: bool = False
+    unseen: bool = False
 
 
 class TargetCall(NamedTuple):

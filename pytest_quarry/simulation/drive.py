@@ -140,7 +140,7 @@ class Drive:
                 message = self._process.receive(contended=turn.contended)
             except Hung as hung:
                 if turn.contended:
-                    yield Boundary("wait for what the other worker holds", call=Blocked(None))
+                    yield Boundary("wait for what the other worker holds", call=Blocked(None, unseen=True))
                     self._speak()
                     if turn.retry:
                         turn.retry = False

@@ -14,7 +14,7 @@ from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.simulation import recorder
 from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.run import simulate
-from pytest_quarry.simulation.schedule import Crash
+from pytest_quarry.simulation.schedule import Crash, Notify, Overlap, PlannedRun, Schedule, Switch, Write
 from pytest_quarry.simulation.world import World
 
 psycopg = pytest.importorskip("psycopg")
@@ -55,8 +55,7 @@ STATEMENTS = ["BEGIN", "SELECT", "INSERT orders", "INSERT loaded", "COMMIT"]
 
 def test_each_statement_is_a_boundary(database: str) -> None:
     seen = see(lambda world: loads(database), closer=True, again=False)
-    boundaries = [label for label in seen.boundaries if label != "server connect"]
-    assert boundaries == [f"server {words}" for words in STATEMENTS]
+    assert seen.boundaries == [f"server {words}" for words in STATEMENTS]
     assert rows(database) == [{"run_id": "run-A"}]
 
 
@@ -107,6 +106,47 @@ def test_checks(database: str, check: str, apart: bool) -> None:
     )
     result = Conductor(consumer).conduct(BY_ID[check])
     assert result.status == ("failed" if apart and check != "EB06" else "passed"), result.verdict
+
+
+class Crosswise:
+    """Of two runs each first locks its own row, then the other's; a deadlock is an error, and the message comes again."""
+
+    def __init__(self, database: str) -> None:
+        self.database = database
+
+    def handle(self, notification: dict[str, Any]) -> None:
+        mine = notification["run_id"]
+        other = "run-B" if mine == "run-A" else "run-A"
+        with psycopg.connect(self.database) as connection:
+            for run_id in (mine, other):
+                connection.execute("UPDATE loaded SET run_id = run_id WHERE run_id = %s", [run_id])
+            connection.execute("DELETE FROM orders WHERE run_id = %s", [mine])
+            connection.execute("INSERT INTO orders VALUES (%s)", [mine])
+
+
+def test_a_deadlock_that_the_server_ends(database: str) -> None:
+    def prepare(world: World) -> None:
+        make_tables(database)
+        with psycopg.connect(database) as connection:
+            connection.execute("INSERT INTO loaded VALUES ('run-A'), ('run-B')")
+
+    consumer = Consumer(
+        name="TestLoader",
+        kind="event-bus",
+        prepare=prepare,
+        start=lambda world: Crosswise(database),
+        rows=lambda world: rows(database),
+    )
+    runs = (PlannedRun(run_id="run-A", items=1), PlannedRun(run_id="run-B", items=1))
+    told = [step for run in runs for step in (Write(run.run_id), Notify(run.run_id))]
+    for occurrence in (1, 2):
+        overlap = Overlap((1,), (2,), switches=(Switch("server UPDATE loaded", occurrence),))
+        history = simulate(Schedule(runs=runs, steps=(*told, overlap)), consumer, Play(closer=True))
+        assert "gave-up" not in [entry.what for entry in history.entries]
+        assert [row.run_id for row in history.rows] == ["run-A", "run-B"]
+    raised = [entry.text for entry in history.entries if entry.what == "raised"]
+    assert raised
+    assert all(text.startswith("DeadlockDetected") for text in raised)
 
 
 def test_rows_that_wait_for_the_consumer(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

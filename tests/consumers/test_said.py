@@ -71,11 +71,6 @@ def redis(*words: str) -> bytes:
         (redis("MULTI") + redis("SET", "a", "1") + redis("EXEC"), "MULTI", True),
         (b"POST /rows?at=1 HTTP/1.1\r\nHost: x\r\n\r\n{}", "POST /rows", True),
         (b"GET /runs/run-A HTTP/1.1\r\n\r\n", "GET /runs/run-A", False),
-        (struct.pack("!II", 8, 80877103), "connect", False),
-        (struct.pack("!II", 23, 0x30000) + b"user\0postgres\0\0", "connect", False),
-        (b"p\0\0\0\x0bsecret\0", "connect", False),
-        (b"X\0\0\0\4", "connect", False),
-        (b"\x16\x03\x01\x00\x05hello", "send", False),
         (b"\x17\x03\x03\x00\x05INSERT INTO orders", "send", True),
         (b"B\0\0\0\x10\0s1\0INSERTED\0", "send", True),
         (b"\0" * 100 + b"COMMIT", "send", True),
@@ -84,7 +79,28 @@ def redis(*words: str) -> bytes:
 )
 def test_what_is_said(data: bytes, words: str, changes: bool) -> None:
     found = understood(data)
+    assert found is not None
     assert (found.words, found.changes) == (words, changes)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        struct.pack("!II", 8, 80877103),
+        struct.pack("!II", 8, 80877104),
+        struct.pack("!II", 23, 0x30000) + b"user\0postgres\0\0",
+        b"p\0\0\0\x0bsecret\0",
+        b"X\0\0\0\4",
+        struct.pack("<I", 0x01000054) + struct.pack("<IIB", 0x00AFA28D, 1 << 24, 45) + bytes(23) + b"tests\0",
+        b"\1\0\0\0\1",
+        b"\1\0\0\0\x0e",
+        b"\x16\x03\x01\x00\x05hello",
+        b"\x14\x03\x03\x00\x01\x01",
+        b"\x15\x03\x03\x00\x02\x01\x00",
+    ],
+)
+def test_what_is_about_the_connection_is_nothing_said(data: bytes) -> None:
+    assert understood(data) is None
 
 
 @pytest.mark.parametrize(
@@ -102,7 +118,9 @@ def test_what_is_said(data: bytes, words: str, changes: bool) -> None:
     ],
 )
 def test_the_server_looks_at_its_clock(data: bytes) -> None:
-    assert understood(data).clock
+    found = understood(data)
+    assert found is not None
+    assert found.clock
 
 
 @pytest.mark.parametrize(
@@ -116,7 +134,9 @@ def test_the_server_looks_at_its_clock(data: bytes) -> None:
     ],
 )
 def test_the_server_need_not_look_at_its_clock(data: bytes) -> None:
-    assert not understood(data).clock
+    found = understood(data)
+    assert found is not None
+    assert not found.clock
 
 
 def test_what_cannot_be_read_may_do_anything_but_tell_the_time() -> None:

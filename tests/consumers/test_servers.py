@@ -20,6 +20,7 @@ from first_turn import Seen, Work, closer_or_skip, natively, see, tell
 from pytest_quarry.checks.catalogue import BY_ID
 from pytest_quarry.checks.conduct import Conductor
 from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.consumers.kernel import descriptors
 from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Crash, Deliver, Notify, PlannedRun, Restart, Schedule, Write
@@ -162,8 +163,15 @@ def test_a_process_that_it_forks_speaks_to_a_server(server: Server) -> None:
     assert closer(work).boundaries == ["server COMMIT"]
 
 
-def test_what_is_no_server(server: Server) -> None:
+@pytest.mark.parametrize("reachable", [True, False])
+def test_what_is_no_server(reachable: bool, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pair of its own, a server of its own in its folder, datagrams, and the world's AWS."""
+    if not reachable:  # as in containers without SYS_PTRACE
+
+        def refuse(process: int, descriptor: int) -> int:
+            raise PermissionError(errno.EPERM, "pidfd_getfd")
+
+        monkeypatch.setattr(descriptors, "descriptor_of", refuse)
 
     def work(world: World) -> None:
         one, two = socket.socketpair()
@@ -184,7 +192,7 @@ def test_what_is_no_server(server: Server) -> None:
 
     seen = closer(work)
     assert not [label for label in seen.boundaries if label.startswith("server")]
-    assert seen.history.servers == ()
+    assert seen.history.servers == (() if reachable else (f"127.0.0.1:{server.port}",))
 
 
 @pytest.mark.parametrize("ignored", ["127.0.0.1:{port}", "127.*", "*:{port}"])

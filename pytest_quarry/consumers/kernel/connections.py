@@ -9,7 +9,6 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
-from functools import partial
 
 from pytest_quarry.bus import endpoint
 from pytest_quarry.consumers.kernel import memory
@@ -38,19 +37,22 @@ class Connections:
     def __init__(self, name_of: Callable[[str], str | None], ignored: Sequence[str] = ()) -> None:
         self._name_of, self._ignored = name_of, ignored
         self._sockets: set[str] = set()  # as the kernel names them
+        self._unsure: set[str] = set()  # those that may be for datagrams: once they are connected, that can be told
         self.places: dict[str, None] = {}
 
     def connects(self, called: Called) -> None:
         """A socket is about to be connected."""
         with contextlib.suppress(OSError, ValueError, struct.error):
             place = self._place(memory.address(called.tid, called.arguments[1], called.arguments[2]))
-            if (
-                place
-                and not any(map(partial(fnmatchcase, place), self._ignored))
-                and _is_stream(called.tid, called.arguments[0])
-            ):
-                self._sockets.add(memory.path_of(called.tid, memory.signed(called.arguments[0])))
+            if not place or any(fnmatchcase(place, pattern) for pattern in self._ignored):
+                return
+            streams = _is_stream(called.tid, called.arguments[0])
+            path = memory.path_of(called.tid, memory.signed(called.arguments[0]))
+            if streams is not False:
+                self._sockets.add(path)
                 self.places[place] = None
+            if streams is None:
+                self._unsure.add(path)
 
     def _place(self, address: tuple[str, int] | str | None) -> str:
         """The server at an address; nothing where that is the world's own, or the system's."""
@@ -60,8 +62,13 @@ class Connections:
         inside = not address or address.startswith(OF_THE_SYSTEM) or self._name_of(address) is not None
         return "" if inside else str(address)
 
-    def __contains__(self, path: str) -> bool:
-        """Whether an open file, by the path that the kernel gives it, is one of them."""
+    def leads_out(self, tid: int, descriptor: int) -> bool:
+        """Whether an open file of a process is one of them."""
+        path = memory.path_of(tid, memory.signed(descriptor))
+        if path in self._unsure:
+            self._unsure.discard(path)
+            if _is_listed(tid, path):
+                self._sockets.discard(path)
         return path in self._sockets
 
     def hold(self, processes: Iterable[int]) -> list[socket.socket]:
@@ -98,7 +105,8 @@ def cut(tid: int, descriptor: int) -> None:
             connection.detach()
 
 
-def _is_stream(tid: int, descriptor: int) -> bool:
+def _is_stream(tid: int, descriptor: int) -> bool | None:
+    """Whether bytes go over it, and no datagrams; None where the kernel does not let us look."""
     try:
         with duplicate(tid, descriptor) as found:
             connection = socket.socket(fileno=found)
@@ -106,4 +114,14 @@ def _is_stream(tid: int, descriptor: int) -> bool:
             connection.detach()
             return kind == socket.SOCK_STREAM
     except Unreachable:
-        return True
+        return None
+
+
+def _is_listed(tid: int, path: str) -> bool:
+    """Whether it is one of the sockets for datagrams that are in use: their numbers are in the tenth column (proc(5))."""
+    number = path.removeprefix("socket:[").removesuffix("]")
+    for kind in ("udp", "udp6"):
+        with contextlib.suppress(OSError), open(f"/proc/{tid}/net/{kind}", encoding="ascii") as lines:
+            if any(line.split()[9] == number for line in lines):
+                return True
+    return False

@@ -100,8 +100,8 @@ EXPIRY = re.compile(
 POSTGRES_BEGINS = frozenset((0x00030000, 80877103, 80877104))  # the protocol's version; requests for TLS and for GSS
 
 
-def understood(data: bytes) -> Said:
-    """What is said with these bytes, the first of what is sent at once."""
+def understood(data: bytes) -> Said | None:
+    """What is said with these bytes, the first of what is sent at once; None where it is about the connection alone."""
     request = REQUEST.match(data)
     if request is not None:
         method, path = request[1].decode(), request[2].decode("utf-8", "replace").partition("?")[0]
@@ -112,9 +112,9 @@ def understood(data: bytes) -> Said:
         pipelined = len(COMMAND.findall(data)) > 1
         return Said(verb, pipelined or verb not in LOOKING_COMMANDS, EXPIRY.search(data) is not None)
     if _is_about_the_connection(data):
-        return Said("connect", False)
-    if data[:1] in (b"\x14", b"\x15", b"\x16", b"\x17") and data[1:2] == b"\x03":
-        return Said("send", data[:1] == b"\x17", data[:1] == b"\x17")  # TLS: what it says, nobody can tell
+        return None
+    if data[:2] == b"\x17\x03":
+        return Said("send", clock=True)  # TLS: what it says, nobody can tell
     text = _text(data)
     statement = STATEMENT.search(text)
     if statement is None or statement.start() > FIRST:
@@ -142,7 +142,13 @@ def _of_sql(data: bytes, statement: re.Match[bytes]) -> Said:
 
 
 def _is_about_the_connection(data: bytes) -> bool:
-    """Postgres's messages at its beginning and its end: no statement is among them."""
+    """A message at its beginning or end: of TLS, of Postgres, of MySQL."""
+    if data[:2] in (b"\x14\x03", b"\x15\x03", b"\x16\x03"):
+        return True
+    if data[3:4] == b"\x01" and data[13:32] == bytes(19):  # MySQL's HandshakeResponse41: its filler
+        return True
+    if data in (b"\1\0\0\0\1", b"\1\0\0\0\x0e"):  # its COM_QUIT and COM_PING
+        return True
     if len(data) >= 8 and int.from_bytes(data[4:8], "big") in POSTGRES_BEGINS:
         return int.from_bytes(data[:4], "big") == len(data)
     return data[:1] in (b"p", b"X") and int.from_bytes(data[1:5], "big") == len(data) - 1

@@ -89,12 +89,9 @@ class Seen:
                     return errno.ECONNREFUSED
         if called.name in MOVING:
             to = called.arguments[MOVING[called.name]]
-            if self._of_descriptor(called.tid, to) is not None or self._leads_out(called.tid, to):
+            if self._of_descriptor(called.tid, to) is not None or self.connections.leads_out(called.tid, to):
                 return errno.EINVAL  # it writes instead, which can be seen
         return 0
-
-    def _leads_out(self, tid: int, descriptor: int) -> bool:
-        return memory.path_of(tid, memory.signed(descriptor)) in self.connections
 
     def _of_descriptor(self, tid: int, descriptor: int) -> str | None:
         path = memory.path_of(tid, memory.signed(descriptor))
@@ -166,9 +163,11 @@ class Seen:
 
     def _send(self, called: Called) -> Deed | None:
         """What goes to a server changes nothing here, and may change something there."""
-        if not self._leads_out(called.tid, called.arguments[0]):
+        if not self.connections.leads_out(called.tid, called.arguments[0]):
             return None
         what = said.understood(_sent(called))
+        if what is None:
+            return None
         deed = self._deed(called, f"server {what.words}", (), lambda _: None)
         deed.boundary = deed.boundary._replace(said=what)
         deed.breaks = lambda: cut(called.tid, called.arguments[0])
