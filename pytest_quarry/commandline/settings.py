@@ -93,7 +93,7 @@ class Settings:
         """What `to_json` wrote."""
         data = json.loads(text)
         data["known_failures"] = tuple(KnownFailure(**each) for each in data["known_failures"])
-        for name in ("sources", "categories", "checks", "only", "pytest_options"):
+        for name in ("sources", "categories", "ignored_servers", "checks", "only", "pytest_options"):
             data[name] = tuple(data[name])
         data["environment"] = tuple((name, value) for name, value in data["environment"])
         return Settings(**data)
