@@ -50,6 +50,20 @@ PARTS = {
         files=tuple(f"pytest_quarry/storage/{name}.py" for name in ("reader", "survey", "stored")),
         tests=tuple(f"tests/storage/test_{name}.py" for name in ("reader", "reader_words", "everywhere")),
     ),
+    "servers": Part(
+        files=(
+            "pytest_quarry/consumers/kernel/said.py",
+            "pytest_quarry/consumers/kernel/connections.py",
+            "pytest_quarry/checks/doubts.py",
+            "pytest_quarry/checks/turns.py",
+        ),
+        tests=(
+            "tests/consumers/test_said.py",
+            "tests/consumers/test_servers.py",
+            "tests/consumers/test_postgres.py",
+            "tests/checks/test_taking_turns.py",
+        ),
+    ),
     "simulation": Part(
         files=("pytest_quarry/simulation/*.py",),
         tests=(

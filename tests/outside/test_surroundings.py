@@ -82,8 +82,9 @@ def test_a_working_directory_of_its_own(tmp_path: Path) -> None:
     [
         "import socket; socket.create_connection(('192.0.2.7', 80), timeout=3)",
         "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'?', ('192.0.2.7', 80))",
+        "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendmsg([b'?'], [], 0, ('192.0.2.7', 80))",
     ],
-    ids=["a connection", "a datagram"],
+    ids=["a connection", "a datagram", "a datagram in parts"],
 )
 def test_other_machines_are_out_of_reach_and_said_so(code: str) -> None:
     history = play(python(code))

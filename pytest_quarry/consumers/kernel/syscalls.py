@@ -37,7 +37,10 @@ MOST_WRITTEN = 1 << 26
 PRINTED = "printed/"
 RANDOM = "RANDOM"  # in labels, for what would be another one the next time
 MOVING = {"sendfile": 0, "splice": 2}  # the number of the argument that is the file it writes to
-REACHING = {"connect": 1, "sendto": 4}  # the number of the argument that is the address
+REACHING = ("connect", "sendto", "sendmsg", "sendmmsg")
+MESSAGE = (
+    "@PIxxxxPN"  # a msghdr (recvmsg(2)) begins with an address and its size, and where the data is, in how many parts
+)
 
 
 class Seen:
@@ -81,9 +84,8 @@ class Seen:
     def refused(self, called: Called) -> int:
         """The error number with which a call is refused, whatever the world says; 0 where it is not."""
         if called.name in REACHING and not self._network:
-            at = REACHING[called.name]
             with contextlib.suppress(OSError, ValueError, struct.error):
-                place = memory.elsewhere(called.tid, called.arguments[at], called.arguments[at + 1])
+                place = memory.elsewhere(called.tid, *_address(called))
                 if place is not None:
                     self.elsewhere.append(place)
                     return errno.ECONNREFUSED
@@ -339,11 +341,24 @@ REPORTERS = {
 }
 
 
+def _message(called: Called) -> tuple[int, int, int, int]:
+    address, size, at, parts = struct.unpack(MESSAGE, memory.read(called.tid, called.arguments[1], 32))
+    return address, size, at, parts
+
+
+def _address(called: Called) -> tuple[int, int]:
+    """Where in its memory the address is to which a call goes, and the size of that."""
+    if called.name in ("sendmsg", "sendmmsg"):
+        return _message(called)[:2]
+    at = 4 if called.name == "sendto" else 1
+    return called.arguments[at], called.arguments[at + 1]
+
+
 def _sent(called: Called) -> bytes:
     """The first of the bytes that it sends."""
     tid, (_, at, size, *_rest) = called.tid, called.arguments
-    if called.name in ("sendmsg", "sendmmsg"):  # each begins with a msghdr (recvmsg(2)): a name, and then the data
-        _, _, at, size = struct.unpack("@PIxxxxPN", memory.read(tid, at, 32))
+    if called.name in ("sendmsg", "sendmmsg"):
+        _, _, at, size = _message(called)
     if called.name in ("sendto", "write"):
         return memory.read(tid, at, min(size, said.MOST_READ))
     return memory.gathered(tid, at, memory.signed(size))[: said.MOST_READ]
