@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -70,6 +71,47 @@ def _same_profile() -> Iterator[None]:
     yield
     if settings.get_current_profile_name() != before:
         settings.load_profile(before)
+
+
+class LineServer:
+    """Answers each line that it hears with one. Who hangs up is noticed after `slow` seconds."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.listener, self.slow = listener, 0.0
+        self.heard: list[str] = []
+        self.gone = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        found: int = self.listener.getsockname()[1]
+        return found
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as lines:
+            try:
+                for line in lines:
+                    self.heard.append(line.decode().strip())
+                    connection.sendall(b"done\n")
+            except OSError:
+                pass
+            time.sleep(self.slow)
+            self.gone += 1
+
+
+@pytest.fixture
+def server() -> Iterator[LineServer]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield LineServer(listener)
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,6 @@ import errno
 import os
 import socket
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 from first_turn import Seen, Work, closer_or_skip, natively, see, tell
 
+from conftest import LineServer
 from pytest_quarry.checks.catalogue import BY_ID
 from pytest_quarry.checks.conduct import Conductor
 from pytest_quarry.consumers.consumer import Consumer
@@ -29,57 +28,17 @@ from pytest_quarry.simulation.world import World
 pytestmark = closer_or_skip
 
 
-class Server:
-    """Answers each line that it hears with one. Who hangs up is noticed after `slow` seconds."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        self.listener, self.slow = listener, 0.0
-        self.heard: list[str] = []
-        self.gone = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        found: int = self.listener.getsockname()[1]
-        return found
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-
-    def _answer(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as lines:
-            try:
-                for line in lines:
-                    self.heard.append(line.decode().strip())
-                    connection.sendall(b"done\n")
-            except OSError:
-                pass
-            time.sleep(self.slow)
-            self.gone += 1
-
-    def rows(self, world: World) -> list[dict[str, str]]:
-        """Each insertion."""
-        return [{"run_id": line.split()[-1]} for line in self.heard if line.startswith("INSERT INTO orders")]
+def rows(server: LineServer) -> list[dict[str, str]]:
+    """Each insertion."""
+    return [{"run_id": line.split()[-1]} for line in server.heard if line.startswith("INSERT INTO orders")]
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield Server(listener)
-        listener.shutdown(socket.SHUT_RDWR)
-
-
-@pytest.fixture
-def local_server(tmp_path: Path) -> Iterator[tuple[Server, str]]:
+def local_server(tmp_path: Path) -> Iterator[tuple[LineServer, str]]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
         listener.listen()
-        yield Server(listener), str(tmp_path / "s")
+        yield LineServer(listener), str(tmp_path / "s")
         listener.shutdown(socket.SHUT_RDWR)
 
 
@@ -97,7 +56,7 @@ def closer(work: Work, **details: Any) -> Seen:
     return see(work, closer=True, **details)
 
 
-def test_what_is_said_is_a_boundary(server: Server) -> None:
+def test_what_is_said_is_a_boundary(server: LineServer) -> None:
     def work(world: World) -> None:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             ask(connection, "BEGIN", "INSERT INTO orders 1", "hello", "COMMIT")
@@ -109,7 +68,7 @@ def test_what_is_said_is_a_boundary(server: Server) -> None:
     assert changed == ["server INSERT orders", "server send", "server COMMIT"]
 
 
-def test_every_call_that_sends(server: Server) -> None:
+def test_every_call_that_sends(server: LineServer) -> None:
     def work(world: World) -> None:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             one, two = said("INSERT INTO orders 1", "INSERT INTO orders 2")
@@ -125,7 +84,7 @@ def test_every_call_that_sends(server: Server) -> None:
     assert closer(work).boundaries == ["server INSERT orders"] * 4
 
 
-def test_a_server_on_a_socket_of_this_machine(local_server: tuple[Server, str]) -> None:
+def test_a_server_on_a_socket_of_this_machine(local_server: tuple[LineServer, str]) -> None:
     server, path = local_server
 
     def work(world: World) -> None:
@@ -139,7 +98,7 @@ def test_a_server_on_a_socket_of_this_machine(local_server: tuple[Server, str]) 
     assert server.heard == ["COMMIT"] * 2
 
 
-def test_a_program_that_it_starts_speaks_to_a_server(server: Server) -> None:
+def test_a_program_that_it_starts_speaks_to_a_server(server: LineServer) -> None:
     def work(world: World) -> None:
         code = f"exec 3<>/dev/tcp/127.0.0.1/{server.port}; echo COMMIT >&3; read -r answer <&3"
         subprocess.run(["bash", "-c", code], check=True)
@@ -147,7 +106,7 @@ def test_a_program_that_it_starts_speaks_to_a_server(server: Server) -> None:
     assert closer(work).boundaries == ["start bash", "server COMMIT"]
 
 
-def test_a_process_that_it_forks_speaks_to_a_server(server: Server) -> None:
+def test_a_process_that_it_forks_speaks_to_a_server(server: LineServer) -> None:
     """Where the link to the world was, the first file that a forked process opens may be."""
 
     def work(world: World) -> None:
@@ -164,7 +123,7 @@ def test_a_process_that_it_forks_speaks_to_a_server(server: Server) -> None:
 
 
 @pytest.mark.parametrize("reachable", [True, False])
-def test_what_is_no_server(reachable: bool, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_server(reachable: bool, server: LineServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pair of its own, a server of its own in its folder, datagrams, and the world's AWS."""
     if not reachable:  # as in containers without SYS_PTRACE
 
@@ -196,7 +155,7 @@ def test_what_is_no_server(reachable: bool, server: Server, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("ignored", ["127.0.0.1:{port}", "127.*", "*:{port}"])
-def test_servers_that_are_nobodys_business(ignored: str, server: Server) -> None:
+def test_servers_that_are_nobodys_business(ignored: str, server: LineServer) -> None:
     def work(world: World) -> None:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             ask(connection, "COMMIT")
@@ -206,7 +165,7 @@ def test_servers_that_are_nobodys_business(ignored: str, server: Server) -> None
     assert seen.history.servers == ()
 
 
-def test_a_file_that_is_sent_by_the_kernel(server: Server) -> None:
+def test_a_file_that_is_sent_by_the_kernel(server: LineServer) -> None:
     def work(world: World) -> None:
         (world.disk / "a").write_bytes(b"COMMIT\n")
         with socket.create_connection(("127.0.0.1", server.port)) as connection, open(world.disk / "a", "rb") as file:
@@ -225,7 +184,7 @@ def test_nobody_answers() -> None:
 
 
 @pytest.mark.parametrize(("at", "heard"), [("server BEGIN", []), ("server COMMIT", ["BEGIN", "INSERT INTO orders 1"])])
-def test_it_is_killed_before_it_says_so(server: Server, at: str, heard: list[str]) -> None:
+def test_it_is_killed_before_it_says_so(server: LineServer, at: str, heard: list[str]) -> None:
     def work(world: World) -> None:
         if not server.heard or server.heard[-1] == "again":
             with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -237,7 +196,7 @@ def test_it_is_killed_before_it_says_so(server: Server, at: str, heard: list[str
     assert "COMMIT" not in server.heard[: len(heard) + 1]
 
 
-def test_a_kill_waits_until_the_server_has_noticed(server: Server) -> None:
+def test_a_kill_waits_until_the_server_has_noticed(server: LineServer) -> None:
     server.slow = 0.2
 
     def start(world: World) -> object:
@@ -258,7 +217,7 @@ def test_a_kill_waits_until_the_server_has_noticed(server: Server) -> None:
         assert [row.item for row in simulate(plan, consumer, play).rows] == ["0", "1"]
 
 
-def test_where_it_fails_the_connection_is_broken(server: Server) -> None:
+def test_where_it_fails_the_connection_is_broken(server: LineServer) -> None:
     def start(world: World) -> object:
         def handle(notification: Any) -> None:
             with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -291,18 +250,18 @@ class Loader:
             mark.touch()
 
 
-def loading(server: Server, insert: str = "INSERT INTO orders", **details: Any) -> Consumer:
+def loading(server: LineServer, insert: str = "INSERT INTO orders", **details: Any) -> Consumer:
     return Consumer(
         name="TestConsumer",
         kind="event-bus",
         prepare=lambda world: server.heard.clear(),
         start=lambda world: Loader(world, server.port, insert),
-        rows=server.rows,
+        rows=lambda world: rows(server),
         **details,
     )
 
 
-def test_checks_look_closer_where_a_server_was_spoken_to(server: Server) -> None:
+def test_checks_look_closer_where_a_server_was_spoken_to(server: LineServer) -> None:
     result = Conductor(loading(server)).conduct(BY_ID["EB05"])
     assert result.status == "failed"
     assert result.history is not None
@@ -312,7 +271,7 @@ def test_checks_look_closer_where_a_server_was_spoken_to(server: Server) -> None
 
 
 @pytest.mark.apart
-def test_played_by_the_test_itself_it_is_not_held(server: Server) -> None:
+def test_played_by_the_test_itself_it_is_not_held(server: LineServer) -> None:
     run = PlannedRun(run_id="run-A", items=1)
     crash = Deliver((1,), Crash("server INSERT orders", 1))
     schedule = Schedule(runs=(run,), steps=(Write("run-A"), Notify("run-A"), crash))
@@ -323,7 +282,7 @@ def test_played_by_the_test_itself_it_is_not_held(server: Server) -> None:
     assert "nor is what it says to servers" in result.verdict.why
 
 
-def test_rows_that_another_world_left(server: Server) -> None:
+def test_rows_that_another_world_left(server: LineServer) -> None:
     consumer = replace(loading(server), prepare=lambda world: None)
     result = Conductor(consumer).conduct(BY_ID["EB01"])
     assert (result.status, result.verdict is not None) == ("inconclusive", True)
@@ -335,7 +294,7 @@ def test_rows_that_another_world_left(server: Server) -> None:
     assert "TestConsumer.prepare(world) must empty what outlives a world" in result.verdict.why
 
 
-def test_a_mark_that_another_world_left(server: Server, tmp_path: Path) -> None:
+def test_a_mark_that_another_world_left(server: LineServer, tmp_path: Path) -> None:
     """Known from the second world on, or, where another session left it, from the first."""
     mark = tmp_path / "mark"
 
@@ -361,7 +320,7 @@ def test_a_mark_that_another_world_left(server: Server, tmp_path: Path) -> None:
     assert (second.status, second.verdict is not None and why in second.verdict.why) == ("inconclusive", True)
 
 
-def test_a_server_that_looked_at_its_clock_may_be_why(server: Server) -> None:
+def test_a_server_that_looked_at_its_clock_may_be_why(server: LineServer) -> None:
     insert = "INSERT INTO orders now()"
     result = Conductor(loading(server, insert)).conduct(BY_ID["EB05"])
     assert result.status == "inconclusive"
@@ -375,7 +334,7 @@ def test_a_server_that_looked_at_its_clock_may_be_why(server: Server) -> None:
     assert sure.status == "failed"
 
 
-def test_native_files_and_a_server_in_one_turn(server: Server) -> None:
+def test_native_files_and_a_server_in_one_turn(server: LineServer) -> None:
     def work(world: World) -> None:
         natively(world.disk / "a", b"x")
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
