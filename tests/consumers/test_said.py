@@ -17,7 +17,7 @@ def query(sql: str) -> bytes:
 
 def parse(sql: str) -> bytes:
     """Postgres's extended query: Parse, Bind, Describe, Execute, Sync."""
-    text = b"\0" + sql.encode() + b"\0\0\0"
+    text = b"\0" + sql.encode() + b"\0\0\0"  # no name, no types
     return (
         b"P"
         + struct.pack("!I", len(text) + 4)
@@ -71,6 +71,17 @@ def redis(*words: str) -> bytes:
         (redis("MULTI") + redis("SET", "a", "1") + redis("EXEC"), "MULTI", True),
         (b"POST /rows?at=1 HTTP/1.1\r\nHost: x\r\n\r\n{}", "POST /rows", True),
         (b"GET /runs/run-A HTTP/1.1\r\n\r\n", "GET /runs/run-A", False),
+        (b"HEAD /runs/run-A HTTP/1.1\r\n\r\n", "HEAD /runs/run-A", False),
+        (b"OPTIONS * HTTP/1.1\r\n\r\n", "OPTIONS *", False),
+        (b"PUT /r\xff HTTP/1.1\r\n\r\n", "PUT /r\ufffd", True),
+        (query("COMMIT" + " " * (0x41 - 11)), "COMMIT", True),  # its length looks like a letter
+        (parse("SELECT 1 FROM loaded" + " " * (0x4100 - 28)), "SELECT", False),
+        (mysql("COMMIT" + " " * (0x5A - 7)), "COMMIT", True),
+        (struct.pack("<I", 7) + b"\x16COMMIT", "COMMIT", True),
+        (b"P\0\0\0\x22COMMIT\0SELECT 1 FROM loaded\0\0\0", "SELECT", False),  # the name of a prepared statement
+        (query("INSERT INTO f\u00fcr VALUES (1)"), "INSERT f\u00fcr", True),
+        (query("SELECT 1 FROM loaded WHERE note = 'SELECT load_run(1)'"), "SELECT", True),  # who knows what it calls
+        (query("SELECT 1 ; "), "SELECT", False),
         (b"\x17\x03\x03\x00\x05INSERT INTO orders", "send", True),
         (b"B\0\0\0\x10\0s1\0INSERTED\0", "send", True),
         (b"\0" * 100 + b"COMMIT", "send", True),

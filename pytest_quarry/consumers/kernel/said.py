@@ -15,7 +15,7 @@ STATEMENT = re.compile(
     rb"|DECLARE|FETCH|CLOSE|LISTEN|UNLISTEN|NOTIFY|LOCK|DO|VALUES|PREPARE|EXECUTE)\b"
     rb"|(?:(INSERT|REPLACE|MERGE)\b.{0,40}?\bINTO\s+|(UPDATE)\s+(?:ONLY\s+)?|(DELETE)\s+FROM\s+(?:ONLY\s+)?|(COPY|CALL)\s+"
     rb"|(TRUNCATE)\s+(?:TABLE\s+)?|(CREATE|DROP|ALTER)\s.{0,80}?\b(?:TABLE|INDEX|VIEW|TRIGGER|SCHEMA|SEQUENCE|TYPE)\s+"
-    rb"(?:CONCURRENTLY\s+)?(?:IF\s+(?:NOT\s+)?EXISTS\s+)?)([\w.\"\[\]`]+))",
+    rb"(?:CONCURRENTLY\s+)?(?:IF\s+(?:NOT\s+)?EXISTS\s+)?)([\w.\"\[\]`\x80-\xff]+))",
     re.IGNORECASE | re.DOTALL,
 )
 # What changes nothing that outlives the connection. A function that is called by SELECT may do anything, but those that only look.
@@ -123,13 +123,11 @@ def understood(data: bytes) -> Said | None:
 
 
 def _text(data: bytes) -> bytes:
-    """Without what Postgres and MySQL put before a statement, its length for one, which may look like letters."""
+    """Without what Postgres puts before a statement: its length, which may look like letters, and its name."""
     if data[:1] == b"Q":
         return data[5:]
     if data[:1] == b"P":
         return data[data.find(b"\0", 5) + 1 :]
-    if data[3:4] == b"\0" and data[4:5] in (b"\x03", b"\x16"):
-        return data[5:]
     return data
 
 
