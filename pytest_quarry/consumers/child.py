@@ -28,7 +28,18 @@ import pytest
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
 from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
-from pytest_quarry.consumers.hooks import aws, clocks, files, locks, models, names, no_escape, randomness, sqlite
+from pytest_quarry.consumers.hooks import (
+    aws,
+    clocks,
+    files,
+    locks,
+    models,
+    names,
+    no_escape,
+    randomness,
+    servers,
+    sqlite,
+)
 from pytest_quarry.consumers.hooks.aio import answers
 from pytest_quarry.consumers.link import Disconnected, Link
 from pytest_quarry.consumers.protocol import Boundary, Call, Peek, Raised, Returned, Started, Unusable
@@ -273,7 +284,8 @@ def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
         return _raised(error)
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
         return Unusable(consumer.is_generator(value))
-    return Returned(_plain(value), consumer.tasks or (threading.active_count() > threads and clocks.others_work(link)))
+    busy = consumer.tasks or (threading.active_count() > threads and clocks.others_work(link))
+    return Returned(_plain(value), busy, servers.unseen() if unhooked.blind else ())
 
 
 def _linger(consumer: StartedConsumer, link: Link) -> Any:

@@ -32,6 +32,11 @@ from pytest_quarry.consumers.kernel.syscalls import Seen
 from pytest_quarry.consumers.protocol import Boundary
 
 POSSIBLE = MACHINE is not None
+UNHELD = (
+    "what it says to servers ({}): this system does not show its calls (Linux 5.5 or newer is needed, and leave to use seccomp), so it "
+    "was killed before and after its turns, and not between two messages"
+)
+blind = False  # this is a consumer's process, and the kernel shows nothing of it
 FEW = 2  # grants that a thread may still be carrying out while another is at its own
 
 
@@ -53,10 +58,14 @@ def watch(connection: socket.socket) -> socket.socket:
 
 
 def _install(what: Filter, connection: socket.socket) -> None:
+    global blind
     descriptor = what.install()
-    socket.send_fds(connection, [b"u"], [descriptor] if descriptor >= 0 else [])
-    if descriptor >= 0:
-        os.close(descriptor)
+    if descriptor < 0:
+        blind = True
+        connection.sendall(b"u")
+        return
+    socket.send_fds(connection, [b"u"], [descriptor])
+    os.close(descriptor)
 
 
 class Unhooked:

@@ -29,6 +29,7 @@ from pytest_quarry.consumers.protocol import (
     Tear,
     Unusable,
 )
+from pytest_quarry.consumers.unhooked import UNHELD
 from pytest_quarry.consumers.zygote import Nursery, Parent
 from pytest_quarry.simulation.grants import Grants
 from pytest_quarry.simulation.power import PowerLog
@@ -189,6 +190,8 @@ class Drive:
     def _over(self, message: Any, turn: Turn) -> Outcome:
         if isinstance(message, Returned):
             self._busy = message.busy
+            if message.servers:
+                self._recorder.not_exercised[UNHELD.format(", ".join(message.servers))] = None
             return Outcome(True) if self._lingers else self._return(message, turn)
         if isinstance(message, Raised):
             return self._raised(message)

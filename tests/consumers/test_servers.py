@@ -18,8 +18,9 @@ from first_turn import Seen, Work, closer_or_skip, natively, see, tell
 from conftest import LineServer
 from pytest_quarry.checks.catalogue import BY_ID
 from pytest_quarry.checks.conduct import Conductor
+from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.consumers.kernel import descriptors
+from pytest_quarry.consumers.kernel import descriptors, seccomp
 from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Crash, Deliver, Notify, PlannedRun, Restart, Schedule, Write
@@ -342,3 +343,14 @@ def test_native_files_and_a_server_in_one_turn(server: LineServer) -> None:
         (world.disk / "b").write_text("y")
 
     assert closer(work).boundaries == ["open a", "write a", "server COMMIT", "open b", "write b"]
+
+
+def test_where_the_system_shows_nothing(server: LineServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checks say what they can, and what they cannot; nothing waits for what never comes."""
+    monkeypatch.setattr(seccomp, "MACHINE", None)
+    monkeypatch.setattr(unhooked, "POSSIBLE", False)
+    result = Conductor(loading(server)).conduct(BY_ID["EB01"])
+    assert result.status == "passed"
+    (unheld,) = result.not_exercised
+    assert unheld.startswith(f"what it says to servers (127.0.0.1:{server.port}")
+    assert "not between two messages" in unheld

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pytest_quarry.bus.calls import DUMMY_ENVIRONMENT
-from pytest_quarry.consumers.hooks import aws
+from pytest_quarry.consumers.hooks import aws, servers
 from pytest_quarry.consumers.hooks.aio import REMEDY, AwsEscape
 
 __all__ = ["AwsEscape", "closed", "hide_environment", "shut"]
@@ -126,6 +126,8 @@ def _watch() -> None:
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if _closed and event == "socket.connect":
+        servers.note(*arguments)
     if _closed and event in WATCHED:
         for host in WATCHED[event](*arguments):
             refuse(host)

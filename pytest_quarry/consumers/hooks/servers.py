@@ -7,12 +7,42 @@ import os
 import socket
 import stat
 import struct
+import sys
 from collections.abc import Iterable
+from typing import Any
 
 from pytest_quarry.bus import endpoint
 
 # In the kernel's struct tcp_info (linux/tcp.h): how long ago data was sent, and received, in milliseconds.
 TCP_INFO, LAST_SENT, LAST_RECEIVED = getattr(socket, "TCP_INFO", 0), 44, 52
+
+
+# Drivers in C, whose connections no hook of Python sees.
+DRIVERS = (
+    "psycopg2",
+    "psycopg_c",
+    "psycopg_binary",
+    "psycopg.pq.pq_ctypes",
+    "MySQLdb",
+    "_mysql_connector",
+    "pyodbc",
+    "pymssql",
+    "oracledb.thick_impl",
+    "confluent_kafka",
+    "grpc._cython.cygrpc",
+)
+_reached: dict[str, None] = {}
+
+
+def note(connection: Any, address: Any, *_: Any) -> None:
+    """Python code connects to an address."""
+    if isinstance(address, tuple) and connection.type == socket.SOCK_STREAM and address[1] not in endpoint.OPEN:
+        _reached[f"{address[0]}:{address[1]}"] = None
+
+
+def unseen() -> tuple[str, ...]:
+    """Servers that this process reached, and the drivers by which it may have reached others, where the kernel shows neither."""
+    return (*_reached, *(f"by {name}" for name in DRIVERS if name in sys.modules))
 
 
 def waits_for_a_server(descriptors: Iterable[int]) -> bool:
