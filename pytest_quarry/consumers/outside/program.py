@@ -316,7 +316,9 @@ class CommandProcess:
 
     def _end(self) -> int:
         """End the program and all that it started; how many had left its group."""
-        held = self._seen.connections.hold(self._group.processes()) if self._seen is not None and self._group else []
+        held = []
+        if self._seen is not None and self._group is not None and self._seen.connections.places:
+            held = self._seen.connections.hold(self._group.processes())
         group, self._group = self._group, None
         listener, self._listener = self._listener, None
         left = 0
