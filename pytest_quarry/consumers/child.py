@@ -93,6 +93,7 @@ class Hooks:
 
     def begin(self, birth: Birth, connection: socket.socket) -> None:
         """From now on this process is the consumer."""
+        servers.begin()
         self.clock.begin(birth.now)
         self.randomness.begin(birth.seed, birth.incarnation)
         self.home.world._enter_child(self.link, birth.now, birth.world_seed, birth.endpoint)
@@ -285,7 +286,7 @@ def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
         return Unusable(consumer.is_generator(value))
     busy = consumer.tasks or (threading.active_count() > threads and clocks.others_work(link))
-    return Returned(_plain(value), busy, servers.unseen() if unhooked.blind else ())
+    return Returned(_plain(value), busy, unhooked.blind and servers.may_have_been_reached())
 
 
 def _linger(consumer: StartedConsumer, link: Link) -> Any:

@@ -67,6 +67,8 @@ class ConsumerProcess:
         _alive.add(self)
         self._held: Deed | None = None  # what no hook announced, and waits for its answer
         self._torn = False
+        self._asked = math.inf  # when it was told to go on
+        self._slowest = 0.0  # real seconds that it took since then
         self._announced: Boundary | None = None
         self._unhooked: Unhooked | None = None
         self._door: Door | None = None
@@ -100,7 +102,8 @@ class ConsumerProcess:
             self._torn = False
             return protocol.Torn()
         # Looks are counted, not time: a machine that stood still for a while must not accuse anybody.
-        every = LOOK_EVERY_ANSWER if contended and self.servers else LOOK_EVERY
+        # Who waits for a server's lock is known by the answer that does not come: a slow server has shown how slow it is.
+        every = min(max(LOOK_EVERY_ANSWER, self._slowest), LOOK_EVERY) if contended and self.servers else LOOK_EVERY
         slice_seconds = min(every, self._guard)
         looks, idle = math.ceil(self._guard / slice_seconds), 0
         while True:
@@ -110,10 +113,12 @@ class ConsumerProcess:
             if self._printed() > FLOOD_BYTES:
                 raise Hung(f"it wrote more than {FLOOD_BYTES >> 20} MiB to its output", self._where_it_stands())
             if came:
+                self._slowest = max(self._slowest, time.monotonic() - self._asked)
                 break
             looks -= 1
             idle = 0 if group_at_work(self.pid) else idle + 1
             if contended and idle >= IDLE_LOOKS:
+                self._asked = math.inf  # how long that will take says nothing
                 raise Hung("it waits for something that the world cannot see", self._where_it_stands())
             if looks <= 0:
                 raise Hung(f"it did nothing the world could see for {self._guard:g} s", self._where_it_stands())
@@ -131,6 +136,7 @@ class ConsumerProcess:
 
     def send(self, message: Any) -> None:
         """Send one message; a child that is gone is noticed at the next `receive`."""
+        self._asked = time.monotonic()
         if self._held is not None:
             held, self._held = self._held, None
             held.answer(message)

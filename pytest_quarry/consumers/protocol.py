@@ -90,12 +90,12 @@ class Started(NamedTuple):
 class Returned(NamedTuple):
     """The turn is over; `value` is what the consumer returned, where a Lambda's answer matters.
 
-    `busy`: it left threads or tasks at work. `servers`: what it reached, where the kernel does not show it.
+    `busy`: it left threads or tasks at work. `unheld`: it may have spoken to servers, and the kernel does not show it.
     """
 
     value: Any
     busy: bool = False
-    servers: tuple[str, ...] = ()
+    unheld: bool = False
 
 
 class Raised(NamedTuple):

@@ -33,7 +33,7 @@ from pytest_quarry.consumers.protocol import Boundary
 
 POSSIBLE = MACHINE is not None
 UNHELD = (
-    "what it says to servers ({}): this system does not show its calls (Linux 5.5 or newer is needed, and leave to use seccomp), so it "
+    "what it says to servers: this system does not show its calls (Linux 5.5 or newer is needed, and leave to use seccomp), so it "
     "was killed before and after its turns, and not between two messages"
 )
 blind = False  # this is a consumer's process, and the kernel shows nothing of it

@@ -190,8 +190,8 @@ class Drive:
     def _over(self, message: Any, turn: Turn) -> Outcome:
         if isinstance(message, Returned):
             self._busy = message.busy
-            if message.servers:
-                self._recorder.not_exercised[UNHELD.format(", ".join(message.servers))] = None
+            if message.unheld:
+                self._recorder.not_exercised[UNHELD] = None
             return Outcome(True) if self._lingers else self._return(message, turn)
         if isinstance(message, Raised):
             return self._raised(message)

@@ -40,8 +40,8 @@ def at_it(folder: Path, knows: Callable[[Turns], None]) -> Iterator[None]:
         process.join()
 
 
-def waits(folder: Path, knows: Callable[[Turns], None]) -> bool:
-    """Whether this process would have to wait."""
+def waits(folder: Path, knows: Callable[[Turns], None], *, seconds: float = 20) -> bool:
+    """Whether another process would have to wait so long."""
     done = FORK.Event()
 
     def play() -> None:
@@ -52,7 +52,7 @@ def waits(folder: Path, knows: Callable[[Turns], None]) -> bool:
 
     process = FORK.Process(target=play)
     process.start()
-    came = done.wait(0.5)
+    came = done.wait(seconds)
     process.kill()
     process.join()
     return not came
@@ -73,7 +73,7 @@ def test_who_waits_for_whom(
     one: Callable[[Turns], None], other: Callable[[Turns], None], wait: bool, tmp_path: Path
 ) -> None:
     with at_it(tmp_path, one):
-        assert waits(tmp_path, other) == wait
+        assert waits(tmp_path, other, seconds=0.5 if wait else 20) == wait
     assert not waits(tmp_path, other)
 
 
@@ -83,7 +83,7 @@ def test_who_spoke_once_is_not_silent(tmp_path: Path) -> None:
         turns.is_silent()
 
     with at_it(tmp_path, Turns.speaks):
-        assert waits(tmp_path, both)
+        assert waits(tmp_path, both, seconds=0.5)
 
 
 def test_what_is_forked_meanwhile_holds_nothing(tmp_path: Path) -> None:

@@ -168,6 +168,7 @@ def test_rows_that_wait_for_the_consumer(database: str, monkeypatch: pytest.Monk
     consumer = Consumer(name="TestLoader", kind="event-bus", start=start, rows=patient)
     with pytest.raises(ConsumerError, match=r"TestLoader\.rows\(world\) did not come back in 0\.5 s.*SET lock_timeout"):
         Conductor(consumer).conduct(BY_ID["EB01"])
+    monkeypatch.setattr(recorder, "STUCK", 60.0)
     consumer = replace(consumer, rows=lambda world: rows(database), prepare=lambda world: make_tables(database))
     history = simulate(schedule(None), consumer, Play(closer=True))
     assert [row.run_id for row in history.rows] == ["run-A"]

@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from pytest_quarry.checks.catalogue import BY_ID
 from pytest_quarry.checks.conduct import Conductor
 from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.consumers.hooks import no_escape, servers
 from pytest_quarry.consumers.kernel import descriptors, seccomp
 from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.run import simulate
@@ -349,8 +351,21 @@ def test_where_the_system_shows_nothing(server: LineServer, monkeypatch: pytest.
     """The checks say what they can, and what they cannot; nothing waits for what never comes."""
     monkeypatch.setattr(seccomp, "MACHINE", None)
     monkeypatch.setattr(unhooked, "POSSIBLE", False)
-    result = Conductor(loading(server)).conduct(BY_ID["EB01"])
-    assert result.status == "passed"
-    (unheld,) = result.not_exercised
-    assert unheld.startswith(f"what it says to servers (127.0.0.1:{server.port}")
-    assert "not between two messages" in unheld
+    for driver in servers.DRIVERS:
+        monkeypatch.delitem(sys.modules, driver, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as other, no_escape.closed(None):
+        socket.create_connection(other.getsockname()).close()  # the test's own
+    check = BY_ID["EB01"]
+    result = Conductor(loading(server)).conduct(check)
+    assert (result.status, result.not_exercised) == ("passed", (unhooked.UNHELD,))
+    silent = Consumer(name="Silent", kind="event-bus", start=first_to_target, rows=lambda world: world.target.rows())
+    assert Conductor(silent).conduct(check).not_exercised == ()
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    assert Conductor(silent).conduct(check).not_exercised == (unhooked.UNHELD,)
+
+
+def first_to_target(world: World) -> object:
+    def handle(notification: Any) -> None:
+        world.target.upsert({"run_id": notification["run_id"]}, key="run_id")
+
+    return handle

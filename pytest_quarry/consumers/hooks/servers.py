@@ -31,18 +31,25 @@ DRIVERS = (
     "confluent_kafka",
     "grpc._cython.cygrpc",
 )
-_reached: dict[str, None] = {}
+_reached = False
+
+
+def begin() -> None:
+    """This process is the consumer from now on: what its parent reached is not its own."""
+    global _reached
+    _reached = False
 
 
 def note(connection: Any, address: Any, *_: Any) -> None:
     """Python code connects to an address."""
+    global _reached
     if isinstance(address, tuple) and connection.type == socket.SOCK_STREAM and address[1] not in endpoint.OPEN:
-        _reached[f"{address[0]}:{address[1]}"] = None
+        _reached = True
 
 
-def unseen() -> tuple[str, ...]:
-    """Servers that this process reached, and the drivers by which it may have reached others, where the kernel shows neither."""
-    return (*_reached, *(f"by {name}" for name in DRIVERS if name in sys.modules))
+def may_have_been_reached() -> bool:
+    """Whether this process reached a server, or has a driver that may have, where the kernel shows neither."""
+    return _reached or any(name in sys.modules for name in DRIVERS)
 
 
 def waits_for_a_server(descriptors: Iterable[int]) -> bool:
