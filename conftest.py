@@ -74,10 +74,10 @@ def _same_profile() -> Iterator[None]:
 
 
 class LineServer:
-    """Answers each line that it hears with one. Who hangs up is noticed after `slow` seconds."""
+    """Answers each line that it hears with one, after a `pause`. Who hangs up is noticed after `slow` seconds."""
 
     def __init__(self, listener: socket.socket) -> None:
-        self.listener, self.slow = listener, 0.0
+        self.listener, self.slow, self.pause = listener, 0.0, 0.0
         self.heard: list[str] = []
         self.gone = 0
         threading.Thread(target=self._accept, daemon=True).start()
@@ -100,6 +100,7 @@ class LineServer:
             try:
                 for line in lines:
                     self.heard.append(line.decode().strip())
+                    time.sleep(self.pause)
                     connection.sendall(b"done\n")
             except OSError:
                 pass

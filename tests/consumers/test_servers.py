@@ -5,9 +5,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import select
+import selectors
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +46,11 @@ def local_server(tmp_path: Path) -> Iterator[tuple[LineServer, str]]:
         listener.listen()
         yield LineServer(listener), str(tmp_path / "s")
         listener.shutdown(socket.SHUT_RDWR)
+
+
+def refuse(process: int, descriptor: int) -> int:
+    """As in containers without SYS_PTRACE."""
+    raise PermissionError(errno.EPERM, "pidfd_getfd")
 
 
 def said(*lines: str) -> list[bytes]:
@@ -128,11 +136,7 @@ def test_a_process_that_it_forks_speaks_to_a_server(server: LineServer) -> None:
 @pytest.mark.parametrize("reachable", [True, False])
 def test_what_is_no_server(reachable: bool, server: LineServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pair of its own, a server of its own in its folder, datagrams, and the world's AWS."""
-    if not reachable:  # as in containers without SYS_PTRACE
-
-        def refuse(process: int, descriptor: int) -> int:
-            raise PermissionError(errno.EPERM, "pidfd_getfd")
-
+    if not reachable:
         monkeypatch.setattr(descriptors, "descriptor_of", refuse)
 
     def work(world: World) -> None:
@@ -178,6 +182,46 @@ def test_a_file_that_is_sent_by_the_kernel(server: LineServer) -> None:
     assert closer(work).boundaries == ["open a", "write a", "server COMMIT"]
 
 
+def test_waits_for_an_answer_take_real_time(server: LineServer) -> None:
+    """The server takes a moment, and the consumer looks whether it has answered, with a timeout; no virtual time passes."""
+
+    def work(world: World) -> None:
+        began = time.time()
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            for waiting in (selectors.DefaultSelector, selectors.SelectSelector):
+                connection.sendall(b"slowly\n")
+                with waiting() as selector:
+                    selector.register(connection, selectors.EVENT_READ)
+                    assert selector.select(0.01)
+                connection.recv(100)
+            connection.sendall(b"slowly\n")
+            poll = select.poll()
+            poll.register(connection, select.POLLIN)
+            assert poll.poll(10)
+            connection.recv(100)
+        tell(world, round(time.time() - began, 1))
+
+    server.pause = 0.1
+    seen = closer(work)
+    assert seen.boundaries == ["server send"] * 3 + ["target INSERT"]
+    assert seen.told == [0.0]
+
+
+def test_an_answer_that_never_comes_is_not_waited_for_again_and_again(
+    server: LineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(world: World) -> None:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            began = time.time()
+            while time.time() < began + 600:
+                assert not select.select([connection], [], [], 30)[0]
+
+    monkeypatch.setattr(servers, "ANSWER", 0.2)
+    before = time.monotonic()
+    assert closer(work, again=False).boundaries == ["sleep"] * 20
+    assert time.monotonic() - before > 5 * 0.2
+
+
 def test_nobody_answers() -> None:
     def work(world: World) -> None:
         with pytest.raises(ConnectionRefusedError):
@@ -199,8 +243,13 @@ def test_it_is_killed_before_it_says_so(server: LineServer, at: str, heard: list
     assert "COMMIT" not in server.heard[: len(heard) + 1]
 
 
-def test_a_kill_waits_until_the_server_has_noticed(server: LineServer) -> None:
-    server.slow = 0.2
+@pytest.mark.parametrize(("reachable", "slow"), [(True, 0.2), (False, 0.01)])
+def test_a_kill_waits_until_the_server_has_noticed(
+    reachable: bool, slow: float, server: LineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.slow = slow
+    if not reachable:
+        monkeypatch.setattr(descriptors, "descriptor_of", refuse)
 
     def start(world: World) -> object:
         def handle(notification: Any) -> None:
@@ -220,7 +269,13 @@ def test_a_kill_waits_until_the_server_has_noticed(server: LineServer) -> None:
         assert [row.item for row in simulate(plan, consumer, play).rows] == ["0", "1"]
 
 
-def test_where_it_fails_the_connection_is_broken(server: LineServer) -> None:
+@pytest.mark.parametrize("reachable", [True, False])
+def test_where_it_fails_the_connection_is_broken(
+    reachable: bool, server: LineServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not reachable:
+        monkeypatch.setattr(descriptors, "descriptor_of", refuse)
+
     def start(world: World) -> object:
         def handle(notification: Any) -> None:
             with socket.create_connection(("127.0.0.1", server.port)) as connection:

@@ -21,15 +21,14 @@ from typing import Any
 import time_machine
 
 from pytest_quarry.consumers.at_work import children_at_work, threads_at_work
+from pytest_quarry.consumers.hooks import servers
 from pytest_quarry.consumers.hooks.aio import answers
-from pytest_quarry.consumers.hooks.servers import waits_for_a_server
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import Boundary, Sleep
 
 GRACE = 0.01  # real seconds a wait gives the consumer's other threads before virtual time passes
 QUIET = 3  # graces in a row in which they got nowhere: one may be a busy machine's
 MOST_GRACES = 200  # while those threads get somewhere
-SERVER = 1.0  # real seconds for a database server and the like, which answer in real time
 MOST_ANSWERS = 1000  # graces for the world's endpoint, which answers in real time
 MICROSECOND = datetime.timedelta(microseconds=1)
 
@@ -225,8 +224,8 @@ def _ready(
 ) -> Any:
     """What is ready, now or while other threads work; else after a virtual sleep. `real`: something real may come."""
     ready = look(0)
-    if not ready and waits_for_a_server(watched):
-        ready = look(SERVER)
+    if not ready and servers.are_waited_for(watched):
+        ready = servers.answer(look)
     if not ready and (real or _others_alive()):
         for _ in while_others_work(link):
             ready = look(GRACE)

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pytest_quarry.bus import endpoint
 from pytest_quarry.consumers.kernel import memory
 from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate
-from pytest_quarry.consumers.kernel.seccomp import Called, descriptor_of
+from pytest_quarry.consumers.kernel.seccomp import Called, Listener
 
 # The system's own, over which nobody's data goes: names of users, logs, windows.
 OF_THE_SYSTEM = (
@@ -27,6 +27,7 @@ OF_THE_SYSTEM = (
     "/var/run/dbus/",
     "/tmp/.X11-",
 )
+UNSEEN = 0.05  # real seconds for the same where that cannot be seen
 HANG_UP = 1.0  # real seconds that servers have to notice that somebody is gone
 
 
@@ -71,22 +72,33 @@ class Connections:
                 self._sockets.discard(path)
         return path in self._sockets
 
-    def hold(self, processes: Iterable[int]) -> list[socket.socket]:
-        """Those that these processes have open, as ours too: so that it can be seen when a server has let go of them."""
-        held: dict[str, socket.socket] = {}
+    def hold(self, processes: Iterable[int]) -> list[socket.socket | None]:
+        """Those that these processes have open, as ours too, so that it can be seen when a server has let go of them; None for one
+        that the kernel does not let us have."""
+        held: dict[str, socket.socket | None] = {}
         for process in processes if self._sockets else ():
             with contextlib.suppress(OSError):
                 for descriptor in os.listdir(f"/proc/{process}/fd"):
                     path = memory.path_of(process, int(descriptor))
                     if path in self._sockets and path not in held:
-                        held[path] = socket.socket(fileno=descriptor_of(process, int(descriptor)))
+                        held[path] = _ours(process, int(descriptor))
         return list(held.values())
 
 
-def hang_up(held: list[socket.socket]) -> None:
+def _ours(process: int, descriptor: int) -> socket.socket | None:
+    try:
+        with duplicate(process, descriptor) as found:
+            return socket.socket(fileno=os.dup(found))
+    except (OSError, Unreachable):
+        return None
+
+
+def hang_up(held: list[socket.socket | None]) -> None:
     """Who spoke is dead: wait until each server has noticed, and given back what it kept for the connection, its locks too."""
     deadline = time.monotonic() + HANG_UP
-    for connection in held:
+    if None in held:
+        time.sleep(UNSEEN)
+    for connection in filter(None, held):
         with connection, contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_WR)
             while (left := deadline - time.monotonic()) > 0:
@@ -95,14 +107,20 @@ def hang_up(held: list[socket.socket]) -> None:
                     break
 
 
-def cut(tid: int, descriptor: int) -> None:
-    """The connection breaks, in both directions."""
-    with contextlib.suppress(OSError, Unreachable), duplicate(tid, descriptor) as found:
-        connection = socket.socket(fileno=found)
-        try:
-            connection.shutdown(socket.SHUT_RDWR)
-        finally:
-            connection.detach()
+def cut(listener: Listener, called: Called) -> None:
+    """The connection over which a call would send breaks, in both directions."""
+    try:
+        with duplicate(called.tid, called.arguments[0]) as found, contextlib.suppress(OSError):
+            connection = socket.socket(fileno=found)
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            finally:
+                connection.detach()
+    except Unreachable:  # in its place, one of which the other end is closed
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        with ours:
+            listener.replace(called, memory.signed(called.arguments[0]), ours.fileno())
 
 
 def _is_stream(tid: int, descriptor: int) -> bool | None:

@@ -25,7 +25,7 @@ PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG = 38, 1  # linux/prctl.h
 SET_MODE_FILTER, NEW_LISTENER, WAIT_KILLABLE = 1, 1 << 3, 1 << 5  # linux/seccomp.h; the last since Linux 5.19
 ALLOW, NOTIFY, ERRNO = 0x7FFF0000, 0x7FC00000, 0x00050000
 RECV, SEND, ID_VALID, ADDFD = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
-CONTINUE, ADDFD_SEND = 1, 2
+CONTINUE, ADDFD_SETFD, ADDFD_SEND = 1, 1, 2
 LD, JEQ, JSET, RET = 0x20, 0x15, 0x45, 0x06  # linux/bpf_common.h: BPF_LD|BPF_W|BPF_ABS, …
 NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 RESPONSE = struct.Struct("=QqiI")
@@ -291,6 +291,12 @@ class Listener:
             except OSError as error:
                 return error.errno != errno.EINVAL
         return True
+
+    def replace(self, called: Called, number: int, descriptor: int) -> None:
+        """The caller's open file of this number is this one from now on; what it was is closed."""
+        request = DESCRIPTOR.pack(called.id, ADDFD_SETFD, descriptor, number, os.O_CLOEXEC)
+        with self._lock, contextlib.suppress(OSError):  # the kernel cannot, or the caller is gone
+            fcntl.ioctl(self._fd, ADDFD, bytearray(request))
 
     def _respond(self, response: bytes) -> None:
         with self._lock, contextlib.suppress(OSError):  # who called may be gone

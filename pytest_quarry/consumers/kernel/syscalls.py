@@ -172,7 +172,7 @@ class Seen:
             return None
         deed = self._deed(called, f"server {what.words}", (), lambda _: None)
         deed.boundary = deed.boundary._replace(said=what)
-        deed.breaks = lambda: cut(called.tid, called.arguments[0])
+        deed.breaks = lambda: cut(self._listener, called)
         return deed
 
     def _truncate(self, called: Called) -> Deed | None:
