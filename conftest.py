@@ -121,8 +121,9 @@ def postgres() -> Iterator[str]:
     found = [*filter(None, [shutil.which("initdb")]), *sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))]
     if not found or importlib.util.find_spec("psycopg") is None:
         pytest.skip("needs a Postgres server and psycopg, and one of them is not installed")
-    # It refuses to be root's.
-    another = ["runuser", "-u", "nobody", "--"] if os.getuid() == 0 else []
+    # It refuses to be root's. Where this process is killed, it ends too.
+    nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--pdeathsig=INT"]
+    another = nobody if os.getuid() == 0 else []
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="quarry-postgres-", dir="/tmp") as folder:
