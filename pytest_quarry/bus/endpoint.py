@@ -8,9 +8,7 @@ from urllib.parse import urlsplit
 from pytest_quarry.bus.calls import DUMMY_ENVIRONMENT
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody answers there
-
-
-OPEN: set[int] = set()  # the ports of all endpoints that this process knows of
+OPEN_PORTS: set[int] = set()  # of all endpoints that this process knows of
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 from pytest_quarry.bus import arrivals
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
-from pytest_quarry.bus.endpoint import OPEN, Endpoint
+from pytest_quarry.bus.endpoint import OPEN_PORTS, Endpoint
 from pytest_quarry.bus.faults import Apply, FaultPlan, Unanswered, carry_out
 from pytest_quarry.bus.operations import Request, Unknown
 
@@ -60,7 +60,7 @@ class EndpointServer:
         self._connections: dict[socket.socket, threading.Thread] = {}
         self._listener = socket.create_server((HOST, 0), backlog=128)
         self._port = self._listener.getsockname()[1]
-        OPEN.add(self._port)
+        OPEN_PORTS.add(self._port)
         self.endpoint = Endpoint(f"http://{HOST}:{self._port}")
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._accept, name="quarry endpoint", daemon=True)
@@ -73,7 +73,7 @@ class EndpointServer:
         self._wake.close()  # wakes the thread that accepts
         self._thread.join(ENDING)
         self._listener.close()
-        OPEN.discard(self._port)
+        OPEN_PORTS.discard(self._port)
         self._woken.close()
         with self._lock:
             threads = list(self._connections.values())

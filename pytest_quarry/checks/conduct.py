@@ -16,6 +16,7 @@ from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.outside import clock
+from pytest_quarry.consumers.protocol import TO_SERVER
 from pytest_quarry.consumers.zygote import Nursery
 from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import History
@@ -209,7 +210,9 @@ class Conductor:
                 sentence="The consumer no longer goes the way of this schedule: it never came to "
                 + "; ".join(history.unreached)
                 + ".",
-                why=INLINE if inline and (history.unexplained or "server " in "".join(history.unreached)) else "",
+                why=INLINE
+                if inline and (history.unexplained or any(TO_SERVER in at for at in history.unreached))
+                else "",
             )
             return self._result(check, "inconclusive", 1, verdict, schedule, history)
         if verdict is not None and verdict.status == "violated":

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.checks.verdict import Verdict
+from pytest_quarry.consumers.protocol import TO_SERVER
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.schedule import Poll, Schedule, Step, Write
 
@@ -61,7 +62,7 @@ def _cost(history: History) -> tuple[int, int]:
     last = max(entry.step for entry in history.entries if entry.what == "polled" and entry.step < _settling(history))
     labels = [entry.text for entry in history.entries if entry.step == last and entry.what in ("crossed", "failed")]
     listing = sum(label.startswith("s3.List") for label in labels)
-    looked_up = sum(label.startswith("server ") for label in labels)
+    looked_up = sum(label.startswith(TO_SERVER) for label in labels)
     return len(labels) - listing - looked_up, listing
 
 

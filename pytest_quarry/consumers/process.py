@@ -20,7 +20,7 @@ from pytest_quarry.consumers import child, inline, keeper, protocol
 from pytest_quarry.consumers.at_work import group_at_work
 from pytest_quarry.consumers.child import Birth
 from pytest_quarry.consumers.hooks import names
-from pytest_quarry.consumers.kernel.connections import hang_up
+from pytest_quarry.consumers.kernel.connections import Connections, hang_up
 from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import Boundary, Ended
@@ -72,12 +72,15 @@ class ConsumerProcess:
         self._announced: Boundary | None = None
         self._unhooked: Unhooked | None = None
         self._door: Door | None = None
+        self._connections: Connections | None = None  # as either of them sees them
         name_of, ignored = Link(parent.home.directories).name_within, parent.home.consumer.ignored_servers
         if birth.closer and not birth.inline:
             self._unhooked = Unhooked(self._socket, name_of, ignored)
+            self._connections = self._unhooked.connections
             self._poll.register(self._unhooked, select.POLLIN)
         elif not birth.inline:
             self._door = Door(self._socket, self._poll, name_of, ignored)
+            self._connections = self._door.connections
 
     def _begin(self, birth: Birth) -> socket.socket:
         if birth.inline:
@@ -153,22 +156,19 @@ class ConsumerProcess:
     @property
     def servers(self) -> tuple[str, ...]:
         """Those it reached that are not the world's."""
-        looked = self._unhooked or self._door
-        return () if looked is None else tuple(looked.connections.places)
+        return () if self._connections is None else tuple(self._connections.places)
 
     def end_at_once(self) -> None:
         """SIGKILL, from whatever thread; `kill` is still to come."""
-        with contextlib.suppress(OSError):
-            if self.pid:
-                os.killpg(self.pid, signal.SIGKILL)
+        if self.pid:
+            _kill_each([self.pid, *_descendants(self.pid)])
 
     def kill(self) -> None:
         """SIGKILL to the whole process group, and wait for it: afterwards nothing of it runs, and servers know that it is gone."""
         held = []
         if self.pid:
             descendants = _descendants(self.pid)
-            looked = self._unhooked or self._door
-            held = looked.connections.hold([self.pid, *descendants]) if looked is not None else []
+            held = self._connections.hold([self.pid, *descendants]) if self._connections is not None else []
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
             _kill_each(descendants)  # those in a session of their own

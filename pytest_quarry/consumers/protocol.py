@@ -51,6 +51,9 @@ class EndpointCall(NamedTuple):
     """The consumer wants to know where the world's AWS is reached over HTTP."""
 
 
+TO_SERVER = "server "  # how the label of a boundary begins at which something is said to a server
+
+
 class Said(NamedTuple):
     """What goes to a server that is not the world's: a database, a service.
 

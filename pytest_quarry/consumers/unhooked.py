@@ -1,7 +1,8 @@
-"""What a consumer's process does to files without Python: a library in C, a program that it starts.
+"""What a consumer's process does to files without Python, a library in C, a program that it starts; and what it says to servers.
 
 The hooks see what Python does, and cost little. Where a file changed that no hook had announced, the consumer's processes are
-begun with a filter too, and the kernel shows all that changes files; what a hook has announced is let through.
+begun with a filter too, and the kernel shows all that changes files; what a hook has announced is let through. A smaller filter, which is
+always there, shows whom it connects to: at the first server that is not the world's, it is begun with the other one.
 """
 
 from __future__ import annotations
@@ -38,8 +39,6 @@ UNHELD = (
 )
 blind = False  # this is a consumer's process, and the kernel shows nothing of it
 FEW = 2  # grants that a thread may still be carrying out while another is at its own
-
-
 CONNECTING = Filter(reads=False, calls=frozenset(["connect"]))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_quarry.bus import names
 from pytest_quarry.bus.bus import Bus
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
-from pytest_quarry.bus.endpoint import OPEN
+from pytest_quarry.bus.endpoint import OPEN_PORTS
 from pytest_quarry.bus.faults import SLOW, SLOW_SECONDS, Apply, FaultPlan, carry_out
 from pytest_quarry.bus.topology import Topology
 from pytest_quarry.consumers import keeper
@@ -209,7 +209,7 @@ class World:
             return self._served
         if self._link is not None:
             found: Endpoint = self._link.boundary(Boundary("world.endpoint", call=EndpointCall()))
-            OPEN.add(int(found.url.rpartition(":")[2]))
+            OPEN_PORTS.add(int(found.url.rpartition(":")[2]))
             return found
         from pytest_quarry.bus.server import EndpointServer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,12 @@ from first_turn import closer_or_skip, schedule, see
 
 from pytest_quarry.checks.catalogue import BY_ID
 from pytest_quarry.checks.conduct import Conductor
+from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.simulation import recorder
 from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.run import simulate
-from pytest_quarry.simulation.schedule import Crash, Notify, Overlap, PlannedRun, Schedule, Switch, Write
+from pytest_quarry.simulation.schedule import Crash, Notify, Overlap, PlannedRun, Poll, Schedule, Switch, Write
 from pytest_quarry.simulation.world import World
 
 psycopg = pytest.importorskip("psycopg")
@@ -172,6 +174,23 @@ def test_rows_that_wait_for_the_consumer(database: str, monkeypatch: pytest.Monk
     consumer = replace(consumer, rows=lambda world: rows(database), prepare=lambda world: make_tables(database))
     history = simulate(schedule(None), consumer, Play(closer=True))
     assert [row.run_id for row in history.rows] == ["run-A"]
+
+
+@pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed")
+def test_rows_that_wait_for_what_a_program_has_started(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "STUCK", 0.5)
+    statements = "BEGIN;\nTRUNCATE orders;\nINSERT INTO orders VALUES ('run-A');\nCOMMIT;\n"
+    code = f'echo "{statements}" | psql -q {database}; exit'
+
+    def patient(world: World) -> list[dict[str, str]]:
+        with psycopg.connect(database) as connection:
+            return [{"run_id": run_id} for (run_id,) in connection.execute("SELECT run_id FROM orders")]
+
+    command = Command(argv=["bash", "-c", code], kind="poller")
+    consumer = Consumer(name="TestLoader", kind="poller", start=lambda world: None, rows=patient, command=command)
+    plan = Schedule(runs=(PlannedRun(run_id="run-A", items=1),), steps=(Write("run-A"), Poll()))
+    with pytest.raises(ConsumerError, match="did not come back"):
+        simulate(plan, consumer, Play())
 
 
 SUITE = """

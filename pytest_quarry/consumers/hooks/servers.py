@@ -45,7 +45,7 @@ def begin() -> None:
 def note(connection: Any, address: Any, *_: Any) -> None:
     """Python code connects to an address."""
     global _reached
-    if isinstance(address, tuple) and connection.type == socket.SOCK_STREAM and address[1] not in endpoint.OPEN:
+    if isinstance(address, tuple) and connection.type == socket.SOCK_STREAM and address[1] not in endpoint.OPEN_PORTS:
         _reached = True
 
 
@@ -80,7 +80,7 @@ def _is_due(descriptor: int, *, alone: bool) -> bool:
                 return bool(connection.getpeername())
             if connection.family not in (socket.AF_INET, socket.AF_INET6):
                 return False
-            return _port(connection) not in endpoint.OPEN and (alone or _has_asked(connection))
+            return _port(connection) not in endpoint.OPEN_PORTS and (alone or _has_asked(connection))
     return False
 
 

@@ -27,8 +27,8 @@ OF_THE_SYSTEM = (
     "/var/run/dbus/",
     "/tmp/.X11-",
 )
-UNSEEN = 0.05  # real seconds for the same where that cannot be seen
 HANG_UP = 1.0  # real seconds that servers have to notice that somebody is gone
+UNSEEN = 0.05  # real seconds that they are given where it cannot be seen that they have
 
 
 class Connections:
@@ -59,7 +59,7 @@ class Connections:
         """The server at an address; nothing where that is the world's own, or the system's."""
         if isinstance(address, tuple):
             host, port = address
-            return "" if port in endpoint.OPEN else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            return "" if port in endpoint.OPEN_PORTS else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         inside = not address or address.startswith(OF_THE_SYSTEM) or self._name_of(address) is not None
         return "" if inside else str(address)
 

@@ -24,7 +24,7 @@ from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate, reopened
 from pytest_quarry.consumers.kernel.seccomp import CLOCK_REALTIME, WRITING, Called, Listener
 from pytest_quarry.consumers.link import UNLINKED, shown
-from pytest_quarry.consumers.protocol import Blocked, Boundary, Fail, Sleep
+from pytest_quarry.consumers.protocol import TO_SERVER, Blocked, Boundary, Fail, Sleep
 
 AT_REMOVEDIR, AT_SYMLINK_FOLLOW, TIMER_ABSTIME, O_TMPFILE = 0x200, 0x400, 1, 0o20000000
 EXCLUSIVE = os.O_CREAT | os.O_EXCL
@@ -170,7 +170,7 @@ class Seen:
         what = said.understood(_sent(called))
         if what is None:
             return None
-        deed = self._deed(called, f"server {what.words}", (), lambda _: None)
+        deed = self._deed(called, f"{TO_SERVER}{what.words}", (), lambda _: None)
         deed.boundary = deed.boundary._replace(said=what)
         deed.breaks = lambda: cut(self._listener, called)
         return deed

@@ -5,7 +5,9 @@ Whatever it asks of the endpoint, and whatever system call may change a file of 
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import queue
 import re
 import signal
@@ -343,8 +345,10 @@ class CommandProcess:
 
     def end_at_once(self) -> None:
         """SIGKILL, from whatever thread; `kill` is still to come."""
-        if self._group is not None:
-            self._group.signal(signal.SIGKILL)
+        group = self._group
+        for process in group.processes() if group is not None else ():
+            with contextlib.suppress(OSError):
+                os.kill(process, signal.SIGKILL)
 
     def kill(self) -> None:
         """SIGKILL to all of it: afterwards nothing of it runs."""
