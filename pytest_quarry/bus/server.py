@@ -22,9 +22,9 @@ from pytest_quarry.bus import arrivals
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
 from pytest_quarry.bus.endpoint import OPEN_PORTS, Endpoint
 from pytest_quarry.bus.faults import Apply, FaultPlan, Unanswered, carry_out
+from pytest_quarry.bus.gates import Gate, Guest, Peer
 from pytest_quarry.bus.operations import Request, Unknown
 
-Gate = Callable[[str, AwsCall, Apply], AwsAnswer]
 HOST = "127.0.0.1"
 ENDING = 5.0  # real seconds that threads have to end
 LOOK_EVERY = 0.0005
@@ -46,22 +46,23 @@ def planned(plan: FaultPlan) -> Gate:
 
 
 class EndpointServer:
-    """Serves from the moment it is made until it is closed. `gate` may be another at any time.
+    """Serves from the moment it is made until it is closed. `gate` may be another at any time; `guest_at` may know who is at the
+    other end of a connection.
 
-    A gate gets a label, the call, and what applies it; it returns the answer, or raises Unanswered to break the
-    connection. It runs in a thread of the connection, and may hold the call for as long as it likes.
+    A gate returns the answer, or raises Unanswered to break the connection. It runs in a thread of the connection, and may hold the call for as long as it likes.
     """
 
     def __init__(self, apply: Apply, gate: Gate) -> None:
         self.gate = gate
+        self.guest_at: Callable[[Peer], Guest | None] = lambda peer: None
         self._apply = apply
         self._lock = threading.Lock()
         self._busy = 0
         self._connections: dict[socket.socket, threading.Thread] = {}
         self._listener = socket.create_server((HOST, 0), backlog=128)
-        self._port = self._listener.getsockname()[1]
-        OPEN_PORTS.add(self._port)
-        self.endpoint = Endpoint(f"http://{HOST}:{self._port}")
+        self.port = self._listener.getsockname()[1]
+        OPEN_PORTS.add(self.port)
+        self.endpoint = Endpoint(f"http://{HOST}:{self.port}")
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._accept, name="quarry endpoint", daemon=True)
         _servers.add(self)
@@ -73,7 +74,7 @@ class EndpointServer:
         self._wake.close()  # wakes the thread that accepts
         self._thread.join(ENDING)
         self._listener.close()
-        OPEN_PORTS.discard(self._port)
+        OPEN_PORTS.discard(self.port)
         self._woken.close()
         with self._lock:
             threads = list(self._connections.values())
@@ -88,15 +89,16 @@ class EndpointServer:
         When a process was killed, what it had sent still arrives: the world must not go on in the middle of it.
         """
         deadline = time.monotonic() + seconds
-        while self._is_busy():
+        while self.is_busy():
             if time.monotonic() > deadline:
                 return False
             time.sleep(LOOK_EVERY)
         return True
 
-    def _is_busy(self) -> bool:
+    def is_busy(self, *, beside: int = 0) -> bool:
+        """Whether a request, other than so many, is on its way, or its answer."""
         with self._lock:
-            if self._busy:
+            if self._busy > beside:
                 return True
             with selectors.DefaultSelector() as selector:
                 for one in (self._listener, *self._connections):
@@ -112,20 +114,20 @@ class EndpointServer:
                 if any(key.fileobj is self._woken for key, _ in selector.select()):
                     return
                 with contextlib.suppress(OSError):  # the client went away before it was accepted
-                    self._serve(self._listener.accept()[0])
+                    self._serve(*self._listener.accept())
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket, peer: Peer) -> None:
         connection.setblocking(True)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        thread = threading.Thread(target=self._talk, args=(connection,), name="quarry connection", daemon=True)
+        thread = threading.Thread(target=self._talk, args=(connection, peer), name="quarry connection", daemon=True)
         with self._lock:
             self._connections[connection] = thread
         thread.start()
 
-    def _talk(self, connection: socket.socket) -> None:
+    def _talk(self, connection: socket.socket, peer: Peer) -> None:
         try:
             with contextlib.suppress(OSError):
-                _Conversation(connection, (HOST, 0), self)  # type: ignore[arg-type]
+                _Conversation(connection, peer, self)  # type: ignore[arg-type]
         finally:
             _shut(connection)
             with self._lock:
@@ -143,11 +145,12 @@ class EndpointServer:
             with self._lock:
                 self._busy -= 1
 
-    def answer(self, request: Request) -> AwsAnswer:
+    def answer(self, request: Request, guest: Guest | None) -> AwsAnswer:
         """What comes back for a request. Raises Unanswered where nothing does."""
         try:
             call = arrivals.call_of(request)
-            answer = self.gate(describe(call), call, self._apply)
+            gate = self.gate if guest is None else guest.before(self.gate)
+            answer = gate(describe(call), call, self._apply)
         except Unanswered:
             raise
         except Unknown as error:
@@ -178,6 +181,8 @@ class _Conversation(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Any
     disable_nagle_algorithm = True
+    _asked = False
+    _guest: Guest | None = None  # known when somebody has asked
 
     def handle_one_request(self) -> None:
         """Read a request, answer it. Any method will do: which operation it is, is not decided here."""
@@ -185,17 +190,22 @@ class _Conversation(BaseHTTPRequestHandler):
         if not self.raw_requestline:
             self.close_connection = True
             return
-        with self.server.busy():
+        with self.server.busy(), self._asking():
             if not self.parse_request():
                 return
             request = Request(self.command, self.path, tuple(self.headers.items()), self._body())
             try:
-                answer = self.server.answer(request)
+                answer = self.server.answer(request, self._guest)
             except Unanswered:
                 self.close_connection = True
                 _shut(self.connection)
             else:
                 self._send(answer)
+
+    def _asking(self) -> contextlib.AbstractContextManager[None]:
+        if not self._asked:
+            self._asked, self._guest = True, self.server.guest_at(self.client_address)
+        return self._guest.asking() if self._guest is not None else contextlib.nullcontext()
 
     def _body(self) -> bytes:
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():

@@ -15,7 +15,7 @@ AT_WORK = b"RD"  # running or ready to run, waiting for a disk
 
 def children_at_work() -> bool:
     """Whether a child process, or one of its own, is at work."""
-    return any(_is_at_work(f"/proc/{pid}/stat") for pid in _children("self"))
+    return any(_is_at_work(f"/proc/{pid}/stat") for pid in descendants("self"))
 
 
 def threads_at_work() -> bool:
@@ -28,7 +28,7 @@ def threads_at_work() -> bool:
 
 def group_at_work(pid: int) -> bool:
     """Whether a thread of another process, or of one that it started, is at work."""
-    for each in (str(pid), *_children(str(pid))):
+    for each in (pid, *descendants(pid)):
         with contextlib.suppress(OSError):
             if any(_is_at_work(f"/proc/{each}/task/{tid}/stat") for tid in os.listdir(f"/proc/{each}/task")):
                 return True
@@ -40,12 +40,13 @@ def thread_at_work(native_id: int) -> bool:
     return _is_at_work(f"/proc/self/task/{native_id}/stat")
 
 
-def _children(pid: str) -> Iterator[str]:
+def descendants(pid: int | str) -> Iterator[int]:
+    """The living children of a process, and theirs, each after its parent."""
     with contextlib.suppress(OSError):
         for tid in os.listdir(f"/proc/{pid}/task"):
             for child in _read(f"/proc/{pid}/task/{tid}/children").decode().split():
-                yield child
-                yield from _children(child)
+                yield int(child)
+                yield from descendants(child)
 
 
 def _is_at_work(stat: str) -> bool:

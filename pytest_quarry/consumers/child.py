@@ -42,7 +42,7 @@ from pytest_quarry.consumers.hooks import (
 )
 from pytest_quarry.consumers.hooks.aio import answers
 from pytest_quarry.consumers.link import Disconnected, Link
-from pytest_quarry.consumers.protocol import Boundary, Call, Peek, Raised, Returned, Started, Unusable
+from pytest_quarry.consumers.protocol import Boundary, Call, OverHttp, Peek, Raised, Returned, Started, Unusable
 from pytest_quarry.consumers.started_consumer import StartedConsumer
 
 STACK_SIGNAL = signal.SIGUSR2
@@ -80,6 +80,7 @@ class Birth:
     endpoint: Any = None  # of the world, where it is served
     inline: bool = False  # the test's own process is the consumer
     closer: bool = False  # what it does to files without Python is seen too
+    place: int = 0  # where it sees whether a request of its own waits
 
 
 @dataclass
@@ -94,6 +95,7 @@ class Hooks:
     def begin(self, birth: Birth, connection: socket.socket) -> None:
         """From now on this process is the consumer."""
         servers.begin()
+        answers.place = birth.place
         self.clock.begin(birth.now)
         self.randomness.begin(birth.seed, birth.incarnation)
         self.home.world._enter_child(self.link, birth.now, birth.world_seed, birth.endpoint)
@@ -124,7 +126,9 @@ def install(home: Home) -> Hooks:
     no_escape.shut()
     tempfile.tempdir = home.temporary
     aws.route(lambda call: _aws(link, call))
-    answers.announce = lambda call: link.boundary(Boundary(describe(call)))  # carried out by the endpoint
+    answers.announce = lambda call: link.boundary(
+        Boundary(describe(call), call=OverHttp())
+    )  # carried out by the endpoint
     return Hooks(home, link, clock, luck)
 
 

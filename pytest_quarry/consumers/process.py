@@ -13,17 +13,19 @@ import select
 import signal
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_quarry.consumers import child, inline, keeper, protocol
-from pytest_quarry.consumers.at_work import group_at_work
+from pytest_quarry.consumers.arriving import Arriving, Request, have_open
+from pytest_quarry.consumers.at_work import descendants, group_at_work
 from pytest_quarry.consumers.child import Birth
 from pytest_quarry.consumers.hooks import names
 from pytest_quarry.consumers.kernel.connections import Connections, hang_up
 from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.link import Link
-from pytest_quarry.consumers.protocol import Boundary, Ended
+from pytest_quarry.consumers.protocol import Boundary, Ended, EndpointCall, Grant, OverHttp
 from pytest_quarry.consumers.unhooked import Door, Unhooked
 from pytest_quarry.consumers.zygote import Parent
 
@@ -59,13 +61,20 @@ class ConsumerProcess:
         self._parent = parent
         self._guard = FOR_EVER if birth.inline else guard_seconds
         self._output, self._stack = Path(birth.output), Path(birth.stack)
-        self._socket = self._begin(birth)
+        self.arriving = Arriving(expected=birth.endpoint is not None)
+        try:
+            self._socket = self._begin(replace(birth, place=self.arriving.place))
+        except BaseException:
+            self.arriving.close()
+            raise
+        self._asker = os.getppid() if birth.inline else self.pid
         self._poll = select.poll()  # select() cannot take descriptors above 1023
         self._poll.register(self._socket, select.POLLIN)
+        self._poll.register(self.arriving, select.POLLIN)
         if self.pid:  # else the test's own process is the consumer, and not ours to kill
             keeper.remember_group(self.pid)
         _alive.add(self)
-        self._held: Deed | None = None  # what no hook announced, and waits for its answer
+        self._held: Deed | Request | None = None  # what no hook announced, and waits for its answer
         self._torn = False
         self._asked = math.inf  # when it was told to go on
         self._slowest = 0.0  # real seconds that it took since then
@@ -125,10 +134,11 @@ class ConsumerProcess:
                 raise Hung("it waits for something that the world cannot see", self._where_it_stands())
             if looks <= 0:
                 raise Hung(f"it did nothing the world could see for {self._guard:g} s", self._where_it_stands())
-        if self._unhooked is not None:
+        self._held = self.arriving.next(self._gets_on)
+        if self._held is None and self._unhooked is not None:
             self._held = self._unhooked.next()
-            if self._held is not None:
-                return self._held.boundary
+        if self._held is not None:
+            return self._held.boundary.as_seen()
         try:
             message = protocol.receive(self._socket)
         except (EOFError, OSError):
@@ -136,6 +146,11 @@ class ConsumerProcess:
             return Ended(self._reap())
         self._announced = message if isinstance(message, Boundary) else None
         return message
+
+    def _gets_on(self) -> bool:
+        """Whether it is at work, or was, when it is let through the door."""
+        came = self._poll.poll(0)
+        return bool(came and self._door is not None and self._door.answers(came)) or group_at_work(self._asker)
 
     def send(self, message: Any) -> None:
         """Send one message; a child that is gone is noticed at the next `receive`."""
@@ -145,6 +160,10 @@ class ConsumerProcess:
             held.answer(message)
             self._torn = isinstance(message, protocol.Tear)
             return
+        if isinstance(message, Grant) and self._announced is not None:
+            self.arriving.expected |= isinstance(self._announced.call, EndpointCall)
+            if isinstance(self._announced.call, OverHttp):
+                self.arriving.announce(self._announced.label)
         if self._unhooked is not None:
             if self._announced is None:
                 self._unhooked.forget()
@@ -152,6 +171,10 @@ class ConsumerProcess:
                 self._unhooked.grant(self._announced)
         with contextlib.suppress(OSError):
             protocol.send(self._socket, message)
+
+    def has_open(self, socket_name: str) -> bool:
+        """Whether a socket is its own, or that of a process that it has started."""
+        return bool(self._asker) and have_open(self._asker, socket_name)
 
     @property
     def servers(self) -> tuple[str, ...]:
@@ -161,19 +184,20 @@ class ConsumerProcess:
     def end_at_once(self) -> None:
         """SIGKILL, from whatever thread; `kill` is still to come."""
         if self.pid:
-            _kill_each([self.pid, *_descendants(self.pid)])
+            _kill_each([self.pid, *descendants(self.pid)])
 
     def kill(self) -> None:
         """SIGKILL to the whole process group, and wait for it: afterwards nothing of it runs, and servers know that it is gone."""
         held = []
         if self.pid:
-            descendants = _descendants(self.pid)
-            held = self._connections.hold([self.pid, *descendants]) if self._connections is not None else []
+            children = list(descendants(self.pid))
+            held = self._connections.hold([self.pid, *children]) if self._connections is not None else []
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
-            _kill_each(descendants)  # those in a session of their own
+            _kill_each(children)  # those in a session of their own
             self._reap()
         self._held = None
+        self.arriving.close()
         if self._unhooked is not None:
             self._unhooked.close()
             self._unhooked = None
@@ -186,11 +210,11 @@ class ConsumerProcess:
 
     def stop(self) -> None:
         """Let it save its coverage and end by itself, then make sure."""
-        descendants = _descendants(self.pid)  # when it has ended, nothing tells whose they were
+        children = list(descendants(self.pid))  # when it has ended, nothing tells whose they were
         self.send(protocol.Stop())
         self._poll.poll(self._guard * 1000)
         self.kill()
-        _kill_each(descendants)
+        _kill_each(children)
 
     def _printed(self) -> int:
         """Bytes of output so far. Looked at before each message: whether it is too much must not depend on luck."""
@@ -262,16 +286,6 @@ def _kill_each(pids: list[int]) -> None:
     for pid in pids:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
-
-
-def _descendants(pid: int) -> list[int]:
-    """The living children of a process, and theirs, where the system tells (Linux); each after its parent."""
-    found: list[int] = []
-    with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            for child_pid in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():
-                found += [int(child_pid), *_descendants(int(child_pid))]
-    return found
 
 
 def _own_frames(stack: str) -> str:

@@ -7,6 +7,7 @@ first and then waits: it never runs while the world thinks.
 from __future__ import annotations
 
 import pickle
+import re
 import socket
 import struct
 from typing import Any, NamedTuple
@@ -51,6 +52,12 @@ class EndpointCall(NamedTuple):
     """The consumer wants to know where the world's AWS is reached over HTTP."""
 
 
+class OverHttp(NamedTuple):
+    """The AWS call that a boundary announces goes to the endpoint right after it."""
+
+
+RANDOM = "RANDOM"  # in labels, for what would be another one the next time
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")  # of luck
 TO_SERVER = "server "  # how the label of a boundary begins at which something is said to a server
 
 
@@ -77,9 +84,13 @@ class Boundary(NamedTuple):
     paths: tuple[str, ...] = ()
     size: int | None = None
     buffered: bool = False
-    call: AwsCall | Blocked | Sleep | TargetCall | RunCall | EndpointCall | None = None
+    call: AwsCall | Blocked | Sleep | TargetCall | RunCall | EndpointCall | OverHttp | None = None
     own: tuple[str, ...] = ()
     said: Said | None = None
+
+    def as_seen(self) -> Boundary:
+        """Seen from outside: what was drawn where the world does not see it, in Rust or from a file, is drawn anew the next time."""
+        return self._replace(label=UUID.sub(RANDOM, self.label))
 
 
 class Started(NamedTuple):

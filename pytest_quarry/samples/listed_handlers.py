@@ -50,6 +50,7 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
     sound("duckdb", "Rows and mark in one DuckDB transaction.", "sound_duckdb:DuckSuite", needs="duckdb"),
     sound("zipped", "gzip makes a file, a rename puts it into place.", "zipped:ZippedSuite", programs="gzip"),
     sound("service", "Puts each row into a service over HTTP, under its key.", "services:PutsRowsSuite"),
+    sound("signed", "Puts one object per run, by an HTTP client of its own.", "signed:PutsObjectSuite"),
 )
 
 BROKEN_HANDLERS: tuple[Sample, ...] = (
@@ -179,6 +180,12 @@ BROKEN_HANDLERS: tuple[Sample, ...] = (
         "Posts rows to a service over HTTP, then the mark.",
         "services:PostsRowsSuite",
         "EB05 EB20",
+    ),
+    broken(
+        "signed-anew",
+        "Puts an object under a new name, then the mark, by an HTTP client of its own.",
+        "signed:PutsNewObjectSuite",
+        "EB05 EB20 EB21",
     ),
     broken(
         "duckdb-commits-each",

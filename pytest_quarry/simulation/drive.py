@@ -158,6 +158,7 @@ class Drive:
                     return outcome
             elif isinstance(message, Started) and message.command is not None:
                 self._process.kill()
+                self._world.gone(self._process)
                 self._process = self._program(message.command)
             elif isinstance(message, Started):
                 self.takes, self.reconciles = message.takes, message.reconciles
@@ -169,7 +170,8 @@ class Drive:
         command = self._parent.home.consumer.command
         if command is not None:
             return self._program(command)
-        return ConsumerProcess(self._parent, self._birth(), guard_seconds=self._play.limits.seconds)
+        birth, seconds = self._birth(), self._play.limits.seconds
+        return self._world.born(lambda: ConsumerProcess(self._parent, birth, guard_seconds=seconds))
 
     def _program(self, command: Command) -> CommandProcess:
         self.by_a_program = True
@@ -295,6 +297,7 @@ class Drive:
         if self._process is None:
             return
         self._process.kill()
+        self._world.gone(self._process)
         self._world.wait_for_endpoint()
         self._keep_output()
         self._process = None
@@ -334,6 +337,7 @@ class Drive:
                 self._process.stop()
             else:
                 self._process.kill()
+            self._world.gone(self._process)
             self._keep_output()
             self._process = None
 

@@ -17,6 +17,7 @@ from pytest_quarry.bus.endpoint import OPEN_PORTS
 from pytest_quarry.bus.faults import SLOW, SLOW_SECONDS, Apply, FaultPlan, carry_out
 from pytest_quarry.bus.topology import Topology
 from pytest_quarry.consumers import keeper
+from pytest_quarry.consumers.arriving import socket_of
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import Boundary, EndpointCall
 from pytest_quarry.simulation.disk import DiskWatch
@@ -27,8 +28,10 @@ from pytest_quarry.storage import FileStore, QuarryWriter, Storage, StoredRun, r
 if TYPE_CHECKING:
     from pytest_quarry.bus.aws import MockedAws
     from pytest_quarry.bus.endpoint import Endpoint
+    from pytest_quarry.bus.gates import Guest, Peer
     from pytest_quarry.bus.queue import Queue
     from pytest_quarry.bus.server import EndpointServer
+    from pytest_quarry.consumers.process import ConsumerProcess
     from pytest_quarry.storage.moto import MotoStore
 
 SECOND = 1_000_000
@@ -76,6 +79,8 @@ class World:
         self._server: EndpointServer | None = None
         self._served: Endpoint | None = None
         self._moving = threading.RLock()
+        self._births = threading.Lock()
+        self._askers: list[ConsumerProcess] = []
         self._link: Link | None = None
         self._make_directories()
         self.watch = DiskWatch({"disk": self.disk, "tmp": self.tmp, "printed": self.printed})
@@ -209,11 +214,13 @@ class World:
             return self._served
         if self._link is not None:
             found: Endpoint = self._link.boundary(Boundary("world.endpoint", call=EndpointCall()))
+            self._served = found
             OPEN_PORTS.add(int(found.url.rpartition(":")[2]))
             return found
         from pytest_quarry.bus.server import EndpointServer
 
         self._server = EndpointServer(self.aws, self._gate)
+        self._server.guest_at = self._guest_at
         self._served = self._server.endpoint
         return self._served
 
@@ -226,6 +233,31 @@ class World:
         """Wait until what a process that is gone had sent to the endpoint is carried out."""
         if self._server is not None:
             self._server.wait_until_idle()
+
+    def born(self, begin: Callable[[], ConsumerProcess]) -> ConsumerProcess:
+        """Begin a consumer's process: what it sends to the endpoint, from its first moment on, is known as its own."""
+        with self._births:
+            process = begin()
+            process.arriving.is_answering = self._is_answering
+            self._askers.append(process)
+        return process
+
+    def gone(self, process: object) -> None:
+        """That process is dead."""
+        with self._births:
+            self._askers = [other for other in self._askers if other is not process]
+
+    def _is_answering(self) -> bool:
+        """Whether something at the endpoint is on its way, but for what waits for this world."""
+        waiting = sum(len(process.arriving) for process in self._askers)
+        return self._server is not None and self._server.is_busy(beside=waiting)
+
+    def _guest_at(self, peer: Peer) -> Guest | None:
+        """Requests of a consumer are boundaries: they wait in another gate before this world's own."""
+        with self._births:
+            found = socket_of(peer, self._server.port) if self._server is not None and self._askers else ""
+            askers = [process for process in self._askers if found and process.has_open(found)]
+        return askers[0].arriving if askers else None
 
     def _gate(self, label: str, call: AwsCall, apply: Apply) -> AwsAnswer:
         """Calls over HTTP meet the faults that are in force."""

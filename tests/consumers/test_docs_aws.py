@@ -11,7 +11,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), re.DOTALL | re.M
 
 
 def test_the_docs_run(pytester: pytest.Pytester) -> None:
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 3
     for number, block in enumerate(BLOCKS):
         pytester.makepyfile(**{f"test_block_{number}": block})
     result = pytester.runpytest_subprocess("-q", "-W", "error", "-k", "restart")

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_quarry.bus.calls import AwsCall
+from pytest_quarry.consumers.arriving import is_waiting
 from pytest_quarry.consumers.hooks import aws
 
 REMEDY = "give its client endpoint_url=world.endpoint.url, which is answered by this world's mocked AWS"
@@ -32,12 +33,13 @@ class Answers:
 
     def __init__(self) -> None:
         self.announce: Callable[[AwsCall], None] = lambda call: None
+        self.place = 0  # where it is seen whether a call that was not announced waits
         self._asked = 0
         self._bodies: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __bool__(self) -> bool:
         """Whether one is on its way."""
-        return self._asked > 0 or any(not _is_closed(body) for body in self._bodies)
+        return self._asked > 0 or any(not _is_closed(body) for body in self._bodies) or is_waiting(self.place)
 
     async def of(self, call: AwsCall, send: Any, endpoint: Any, request: Any) -> Any:
         """Send a request, and wait for the head of its answer."""

@@ -20,6 +20,7 @@ from typing import Any
 
 import time_machine
 
+from pytest_quarry.consumers.arriving import is_waiting
 from pytest_quarry.consumers.at_work import children_at_work, threads_at_work
 from pytest_quarry.consumers.hooks import servers
 from pytest_quarry.consumers.hooks.aio import answers
@@ -255,7 +256,8 @@ def while_others_work(link: Link) -> Iterator[None]:
             if children_at_work():
                 quiet = 0
                 continue
-            got_on = link.boundaries != boundaries or time.process_time() - computed >= GRACE / 5 or threads_at_work()
+            computes = time.process_time() - computed >= GRACE / 5 or threads_at_work()
+            got_on = link.boundaries != boundaries or computes or is_waiting(answers.place)
         graces += 1
         quiet = 0 if got_on else quiet + 1
         if quiet == QUIET:
@@ -266,7 +268,8 @@ def others_work(link: Link) -> bool:
     """Whether other threads come to boundaries or compute within a moment."""
     boundaries, computed = link.boundaries, time.process_time()
     pause()
-    return link.waiting > 0 or link.boundaries > boundaries or time.process_time() - computed > GRACE / 5
+    asks = link.waiting > 0 or is_waiting(answers.place)
+    return asks or link.boundaries > boundaries or time.process_time() - computed > GRACE / 5
 
 
 def let_work(link: Link) -> None:

@@ -24,7 +24,7 @@ from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate, reopened
 from pytest_quarry.consumers.kernel.seccomp import CLOCK_REALTIME, WRITING, Called, Listener
 from pytest_quarry.consumers.link import UNLINKED, shown
-from pytest_quarry.consumers.protocol import TO_SERVER, Blocked, Boundary, Fail, Sleep
+from pytest_quarry.consumers.protocol import RANDOM, TO_SERVER, Blocked, Boundary, Fail, Sleep
 
 AT_REMOVEDIR, AT_SYMLINK_FOLLOW, TIMER_ABSTIME, O_TMPFILE = 0x200, 0x400, 1, 0o20000000
 EXCLUSIVE = os.O_CREAT | os.O_EXCL
@@ -35,7 +35,6 @@ MADE_UP = re.compile(
 SHORT = 0.01  # seconds; runtimes take naps of their own, Go's of exactly so long, which are nobody's business
 MOST_WRITTEN = 1 << 26
 PRINTED = "printed/"
-RANDOM = "RANDOM"  # in labels, for what would be another one the next time
 MOVING = {"sendfile": 0, "splice": 2}  # the number of the argument that is the file it writes to
 REACHING = ("connect", "sendto", "sendmsg", "sendmmsg")
 MESSAGE = (

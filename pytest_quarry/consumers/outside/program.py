@@ -9,21 +9,21 @@ import contextlib
 import math
 import os
 import queue
-import re
 import signal
 from collections import deque
 from pathlib import Path
 from typing import Any
 
+from pytest_quarry.consumers.arriving import Request
 from pytest_quarry.consumers.child import Birth, Home
 from pytest_quarry.consumers.command import Command, CommandKind, fill
 from pytest_quarry.consumers.consumer import ConsumerError
 from pytest_quarry.consumers.kernel.connections import hang_up
 from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.kernel.seccomp import Called, Listener
-from pytest_quarry.consumers.kernel.syscalls import RANDOM, Seen
+from pytest_quarry.consumers.kernel.syscalls import Seen
 from pytest_quarry.consumers.outside import surroundings, verdicts
-from pytest_quarry.consumers.outside.arriving import Address, Request
+from pytest_quarry.consumers.outside.address import Address
 from pytest_quarry.consumers.outside.clock import WITHOUT, ProgramClock
 from pytest_quarry.consumers.outside.given import Given
 from pytest_quarry.consumers.outside.group import MOST_FILE, Group
@@ -37,8 +37,6 @@ STOPPING = 5.0  # real seconds without a sign of life that a worker has after it
 CONTENDED = 2.5  # and that one has which may wait for a lock of another worker's
 IDLE_RECEIVES = 2
 PRINTED = "stdout"
-# Whoever draws them from a file, as Java does, draws others the next time.
-MADE_UP = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 class _Exited:
@@ -131,7 +129,7 @@ class CommandProcess:
                 continue
             if isinstance(event, (Request, Deed)):
                 self._waiting = event
-                return event.boundary._replace(label=MADE_UP.sub(RANDOM, event.boundary.label))
+                return event.boundary.as_seen()
             if isinstance(event, _Exited):
                 if self._address is not None and self._address.busy:
                     self._events.put(event)  # what it sent before it ended comes first
