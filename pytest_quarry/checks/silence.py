@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pytest_quarry.checks import doubts
 from pytest_quarry.checks.publishing_oracles import said
 from pytest_quarry.checks.verdict import Verdict
+from pytest_quarry.consumers.at_work import threads_of_libraries
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation.history import History, RunView
 
@@ -56,7 +57,8 @@ def _why(history: History, consumer: Consumer) -> str:
     if not any(entry.what == "crossed" and "sns." in entry.text for entry in entries):
         return (
             "It made no call to SNS that the kit can see: publish with boto3 to world.topic_arn, inside publish(run), and wait "
-            "for threads and tasks before it returns. Other programs (`aws sns publish`) and HTTP libraries are not seen."
+            "for threads and tasks before it returns. Other programs (`aws sns publish`) and HTTP libraries are seen at "
+            "world.endpoint.url."
         )
     return "Each call to SNS failed, and it came back as if all were well."
 
@@ -89,7 +91,7 @@ def of_loader(history: History, consumer: Consumer, run_id: str) -> Verdict:
         ended = next(entry.text for entry in history.entries if entry.what == "ended")
         why = (
             f"It ended {ended}, each time: sys.exit, os._exit, a crash, or an exception that is no Exception, such as "
-            "KeyboardInterrupt and asyncio.CancelledError. To refuse a message, raise an Exception."
+            "KeyboardInterrupt and asyncio.CancelledError. To refuse a message, raise an Exception." + _forked()
         )
     elif history.servers and not any(entry.changed for entry in history.entries if entry.what == "crossed"):
         why = f"It changed nothing.{doubts.of_servers(history)} A mark that another world left would be in its way."
@@ -133,7 +135,19 @@ def of_names(history: History, consumer: Consumer, due: Mapping[str, RunView]) -
 
 def _hung(how: str) -> str:
     """It may be slow, where nothing was seen; who goes round in circles has no use for more time."""
-    return f"It did not come back: {how}." + (f" {PATIENCE}" if how.startswith("it did nothing") else "")
+    return f"It did not come back: {how}." + (f" {PATIENCE}" if how.startswith("it did nothing") else "") + _forked()
+
+
+def _forked() -> str:
+    """What the consumer's process may lack: it is a fork of this one."""
+    threads = threads_of_libraries()
+    if not threads:
+        return ""
+    return (
+        f"\nIt is a fork of the test's process, in which a library has threads of its own ({_some(threads)}): they are not in the "
+        "fork, and the library may wait for them for ever, or refuse to work. Use it in the consumer alone, not at import, in "
+        "prepare(world) or in rows(world)."
+    )
 
 
 def _some(names: Iterable[object]) -> str:

@@ -26,6 +26,19 @@ def threads_at_work() -> bool:
     return False
 
 
+def threads_of_libraries() -> list[str]:
+    """The names of threads of this process that libraries in C or Rust began, as far as they name them."""
+    known = {thread.native_id for thread in threading.enumerate()}
+    found: list[str] = []
+    with contextlib.suppress(OSError):
+        own = _read("/proc/self/comm")
+        for tid in os.listdir("/proc/self/task"):
+            name = _read(f"/proc/self/task/{tid}/comm")
+            if int(tid) not in known and name not in (own, b""):
+                found.append(name.decode("utf-8", "replace").strip())
+    return sorted(set(found))
+
+
 def group_at_work(pid: int) -> bool:
     """Whether a thread of another process, or of one that it started, is at work."""
     for each in (pid, *descendants(pid)):

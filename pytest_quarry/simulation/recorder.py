@@ -8,13 +8,14 @@ import shutil
 import sqlite3
 import sqlite3.dbapi2
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from pytest_quarry.bus.delivery import Mailbox
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError, RowsError
 from pytest_quarry.consumers.protocol import Boundary
+from pytest_quarry.simulation import reading
 from pytest_quarry.simulation.history import Entry, Happening, History, Row
 from pytest_quarry.simulation.world import World
 
@@ -194,7 +195,7 @@ class Recorder:
     def _read(self) -> tuple[Row, ...]:
         before = self._world.watch.names
         try:
-            return tuple(sorted(_rows(self._consumer, self._world), key=_order))
+            return tuple(sorted(reading.rows_of(self._consumer, self._world), key=_order))
         finally:
             self._world.watch.look(self._world.now)
             for name in sorted(self._world.watch.names - before):  # a folder goes with all that is in it
@@ -223,32 +224,6 @@ class Recorder:
 
 def _order(row: Row) -> tuple[str, str]:
     return row.run_id, row.item or ""
-
-
-def _rows(consumer: Consumer, world: World) -> Iterator[Row]:
-    found = consumer.rows(world)
-    try:
-        iterator = iter(found)
-    except TypeError:
-        raise ConsumerError(
-            f"{consumer.name}.rows(world) returned {type(found).__name__}, which is not a list of rows. Return every row "
-            "of the target as a mapping with run_id and, where it can, item."
-        ) from None
-    for number, found_row in enumerate(iterator, 1):
-        # sqlite3.Row has keys, but is no Mapping
-        row = dict(found_row) if isinstance(found_row, sqlite3.Row) else found_row
-        if not isinstance(row, Mapping):
-            raise ConsumerError(
-                f"{consumer.name}.rows(world) yielded {row!r} as row {number}, which is not a mapping. Yield mappings with "
-                'run_id and, where it can, item: {"run_id": …, "item": …}.'
-            )
-        if row.get("run_id") is None:
-            raise ConsumerError(
-                f"{consumer.name}.rows(world) yielded row {number} without run_id: it has {', '.join(map(str, row))}. "
-                'Name the run each row belongs to: {"run_id": …, "item": …}.'
-            )
-        item = row.get("item")
-        yield Row(str(row["run_id"]), None if item is None else str(item))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import os
@@ -233,6 +234,12 @@ class World:
         """Wait until what a process that is gone had sent to the endpoint is carried out."""
         if self._server is not None:
             self._server.wait_until_idle()
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Meanwhile its AWS carries nothing out, for whatever thread."""
+        with self._moving:
+            yield
 
     def born(self, begin: Callable[[], ConsumerProcess]) -> ConsumerProcess:
         """Begin a consumer's process: what it sends to the endpoint, from its first moment on, is known as its own."""
