@@ -113,7 +113,7 @@ class EndpointServer:
             while True:
                 if any(key.fileobj is self._woken for key, _ in selector.select()):
                     return
-                with contextlib.suppress(OSError):  # the client went away before it was accepted
+                with self.busy(), contextlib.suppress(OSError):  # the client went away before it was accepted
                     self._serve(*self._listener.accept())
 
     def _serve(self, connection: socket.socket, peer: Peer) -> None:
@@ -185,12 +185,30 @@ class _Conversation(BaseHTTPRequestHandler):
     _guest: Guest | None = None  # known when somebody has asked
 
     def handle_one_request(self) -> None:
-        """Read a request, answer it. Any method will do: which operation it is, is not decided here."""
+        """Read a request, answer it. At no time is it neither still to be read nor counted as one that is answered."""
+        with self.server.busy():
+            if self._has_read_more():
+                self._handle()
+                return
+        self.connection.recv(1, socket.MSG_PEEK)
+        with self.server.busy():
+            self._handle()
+
+    def _has_read_more(self) -> bool:
+        """Whether another request came together with the last one."""
+        self.connection.setblocking(False)
+        try:
+            return bool(self.rfile.peek(1))  # type: ignore[attr-defined]
+        finally:
+            self.connection.setblocking(True)
+
+    def _handle(self) -> None:
+        """Any method will do: which operation it is, is not decided here."""
         self.raw_requestline = self.rfile.readline(65537)
         if not self.raw_requestline:
             self.close_connection = True
             return
-        with self.server.busy(), self._asking():
+        with self._asking():
             if not self.parse_request():
                 return
             request = Request(self.command, self.path, tuple(self.headers.items()), self._body())

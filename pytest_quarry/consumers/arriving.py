@@ -19,7 +19,10 @@ from pytest_quarry.consumers.protocol import Boundary, Fail, Grant
 
 SETTLING = 0.0002  # real seconds between looks at a consumer that may be about to ask for more …
 QUIET = 2  # … at so many of which, one after another, none of its threads gets on: they may take turns
-MOST_SETTLING = 100
+MOST_COMPUTED = (
+    0.03  # processor's seconds it has meanwhile: who computes is not waited for, who waits for a processor is
+)
+MOST_SETTLING = 5_000
 PLACES = 4096  # for processes at one time
 MOST_COUNTED = 255
 # For each process how many of its requests wait: it was forked from this one, or from one that was, and sees the numbers change.
@@ -76,8 +79,8 @@ class Waiting:
         with self._lock:
             if self._closed:
                 raise Unanswered("reset", applied=False)
+            self._hear(request)  # first, or it would be counted before anybody could answer it
             self._waiting.add(request)
-            self._hear(request)
         try:
             return request.wait()
         finally:
@@ -88,8 +91,9 @@ class Waiting:
 
     def drop(self) -> None:
         """Who waits is gone, and is answered no more."""
-        for request in list(self._waiting):
-            request.answer(None)
+        with self._lock:
+            for request in list(self._waiting):
+                request.answer(None)
 
     def close(self) -> None:
         """Nobody is answered any more."""
@@ -157,17 +161,12 @@ class Arriving:
             self._queued.append(request)
             os.write(self._wake, b"r")
 
-    def next(self, is_at_work: Callable[[], bool]) -> Request | None:
+    def next(self, is_at_work: Callable[[], bool], computed: Callable[[], float]) -> Request | None:
         """The request that is to be answered next, if there is one. Of those that several threads send at once it is the same one
-        each time, whichever came first."""
+        each time, whichever came first. `computed`: the processor's seconds that the consumer has had."""
         if not self.expected:
             return None
-        quiet = 0
-        for _ in range(MOST_SETTLING):
-            quiet = 0 if is_at_work() or self.is_answering() else quiet + 1
-            if quiet == QUIET:
-                break
-            time.sleep(SETTLING)
+        self._settle(is_at_work, computed)
         with self._lock:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._ready, PLACES)
@@ -178,6 +177,14 @@ class Arriving:
             if self._queued:
                 os.write(self._wake, b"r")
         return found
+
+    def _settle(self, is_at_work: Callable[[], bool], computed: Callable[[], float]) -> None:
+        enough, quiet = computed() + MOST_COMPUTED, 0
+        for _ in range(MOST_SETTLING):
+            quiet = 0 if is_at_work() or self.is_answering() else quiet + 1
+            if quiet == QUIET or computed() > enough:
+                return
+            time.sleep(SETTLING)
 
     def close(self) -> None:
         """The process is dead, and nobody is answered any more."""

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterator
 
 AT_WORK = b"RD"  # running or ready to run, waiting for a disk
+UTIME, STIME = 11, 12  # of what follows the name in a stat, counted from 0: proc(5)
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def children_at_work() -> bool:
@@ -46,6 +48,15 @@ def group_at_work(pid: int) -> bool:
             if any(_is_at_work(f"/proc/{each}/task/{tid}/stat") for tid in os.listdir(f"/proc/{each}/task")):
                 return True
     return False
+
+
+def group_computed(pid: int) -> float:
+    """The processor's seconds that another process has had, and those that it started and are alive."""
+    found = 0
+    for each in (pid, *descendants(pid)):
+        fields = _read(f"/proc/{each}/stat").rpartition(b")")[2].split()
+        found += sum(map(int, fields[UTIME : STIME + 1]))
+    return found / TICKS
 
 
 def thread_at_work(native_id: int) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 
 from pytest_quarry.consumers import child, inline, keeper, protocol
 from pytest_quarry.consumers.arriving import Arriving, Request, have_open
-from pytest_quarry.consumers.at_work import descendants, group_at_work
+from pytest_quarry.consumers.at_work import descendants, group_at_work, group_computed
 from pytest_quarry.consumers.child import Birth
 from pytest_quarry.consumers.hooks import names
 from pytest_quarry.consumers.kernel.connections import Connections, hang_up
@@ -134,7 +134,7 @@ class ConsumerProcess:
                 raise Hung("it waits for something that the world cannot see", self._where_it_stands())
             if looks <= 0:
                 raise Hung(f"it did nothing the world could see for {self._guard:g} s", self._where_it_stands())
-        self._held = self.arriving.next(self._gets_on)
+        self._held = self.arriving.next(self._gets_on, lambda: group_computed(self._asker))
         if self._held is None and self._unhooked is not None:
             self._held = self._unhooked.next()
         if self._held is not None:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_quarry.consumers import keeper
+from pytest_quarry.consumers.at_work import TICKS
 
 MARKER = "QUARRY_PROGRAM"
 MOST_FILE = 256 << 20  # bytes of one file: a program that fills the disk is ended by a signal (SIGXFSZ)
 LEAST_SHARE = 0.1
-TICKS = os.sysconf("SC_CLK_TCK")
 GONE = 1.0  # real seconds that killed processes have to be gone
 
 
