@@ -27,12 +27,18 @@ PLACES = 4096  # for processes at one time
 MOST_COUNTED = 255
 # For each process how many of its requests wait: it was forked from this one, or from one that was, and sees the numbers change.
 _counts = mmap.mmap(-1, PLACES)
+_returning = mmap.mmap(-1, PLACES)  # and for each whether its main thread is about to say that its turn is over
 _free = list(range(PLACES - 1, 0, -1))
 
 
 def is_waiting(place: int) -> bool:
     """In the consumer's process: whether a request of it waits for the world, which answers in its own time."""
     return _counts[place] > 0
+
+
+def returns(place: int, yes: bool) -> None:
+    """In the consumer's process: whether its main thread is about to say that its turn is over, before others go on."""
+    _returning[place] = yes
 
 
 class Request:
@@ -121,6 +127,11 @@ class Arriving:
     def __len__(self) -> int:
         return len(self._requests)
 
+    @property
+    def is_returning(self) -> bool:
+        """Whether its main thread is about to say that the turn is over."""
+        return _returning[self.place] > 0
+
     def fileno(self) -> int:
         """Readable when a request waits."""
         return self._ready
@@ -161,12 +172,9 @@ class Arriving:
             self._queued.append(request)
             os.write(self._wake, b"r")
 
-    def next(self, is_at_work: Callable[[], bool], computed: Callable[[], float]) -> Request | None:
+    def next(self) -> Request | None:
         """The request that is to be answered next, if there is one. Of those that several threads send at once it is the same one
-        each time, whichever came first. `computed`: the processor's seconds that the consumer has had."""
-        if not self.expected:
-            return None
-        self._settle(is_at_work, computed)
+        each time, whichever came first."""
         with self._lock:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._ready, PLACES)
@@ -178,7 +186,9 @@ class Arriving:
                 os.write(self._wake, b"r")
         return found
 
-    def _settle(self, is_at_work: Callable[[], bool], computed: Callable[[], float]) -> None:
+    def settle(self, is_at_work: Callable[[], bool], computed: Callable[[], float]) -> None:
+        """Wait until nothing of the consumer gets on: then all has come that it asks for at once. `computed`: the processor's seconds
+        that it has had."""
         enough, quiet = computed() + MOST_COMPUTED, 0
         for _ in range(MOST_SETTLING):
             quiet = 0 if is_at_work() or self.is_answering() else quiet + 1
@@ -192,7 +202,7 @@ class Arriving:
             return
         self._requests.close()
         with self._lock:
-            _counts[self.place] = 0
+            _counts[self.place] = _returning[self.place] = 0
             _free.append(self.place)
             self.place = 0
         os.close(self._ready)

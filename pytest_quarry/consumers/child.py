@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 import pytest
 
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
-from pytest_quarry.consumers import unhooked
+from pytest_quarry.consumers import arriving, unhooked
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import (
     aws,
@@ -281,6 +281,7 @@ def _quits_debugger(error: Exception) -> bool:
 
 def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
     threads = threading.active_count()
+    arriving.returns(answers.place, False)
     try:
         value = consumer.do(command)
     except Exception as error:
@@ -289,12 +290,14 @@ def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
         return _raised(error)
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
         return Unusable(consumer.is_generator(value))
+    arriving.returns(answers.place, True)
     busy = consumer.tasks or (threading.active_count() > threads and clocks.others_work(link))
     return Returned(_plain(value), busy, unhooked.blind and servers.may_have_been_reached())
 
 
 def _linger(consumer: StartedConsumer, link: Link) -> Any:
     """The turn is over, and what it left to threads and tasks goes on."""
+    arriving.returns(answers.place, False)
     clocks.let_work(link)
     with contextlib.suppress(Exception):
         consumer.finish_tasks()

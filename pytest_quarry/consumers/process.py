@@ -25,7 +25,7 @@ from pytest_quarry.consumers.hooks import names
 from pytest_quarry.consumers.kernel.connections import Connections, hang_up
 from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.link import Link
-from pytest_quarry.consumers.protocol import Boundary, Ended, EndpointCall, Grant, OverHttp
+from pytest_quarry.consumers.protocol import Boundary, Ended, EndpointCall, Grant, OverHttp, Returned
 from pytest_quarry.consumers.unhooked import Door, Unhooked
 from pytest_quarry.consumers.zygote import Parent
 
@@ -134,7 +134,7 @@ class ConsumerProcess:
                 raise Hung("it waits for something that the world cannot see", self._where_it_stands())
             if looks <= 0:
                 raise Hung(f"it did nothing the world could see for {self._guard:g} s", self._where_it_stands())
-        self._held = self.arriving.next(self._gets_on, lambda: group_computed(self._asker))
+        self._held = self._request() if self.arriving.expected else None
         if self._held is None and self._unhooked is not None:
             self._held = self._unhooked.next()
         if self._held is not None:
@@ -145,12 +145,26 @@ class ConsumerProcess:
             self._await_its_end()
             return Ended(self._reap())
         self._announced = message if isinstance(message, Boundary) else None
+        if isinstance(message, Returned) and len(self.arriving):
+            return message._replace(busy=True)  # what it left to others is not done
         return message
+
+    def _request(self) -> Request | None:
+        """What it asks for over HTTP, unless it speaks: what is left to other threads goes on when the main thread waits for them, or
+        after its turn."""
+        self.arriving.settle(self._gets_on, lambda: group_computed(self._asker))
+        return None if self._speaks(self._poll.poll(0)) else self.arriving.next()
+
+    def _speaks(self, came: list[tuple[int, int]]) -> bool:
+        """Whether a message came over its link."""
+        return any(descriptor == self._socket.fileno() for descriptor, _ in came)
 
     def _gets_on(self) -> bool:
         """Whether it is at work, or was, when it is let through the door."""
         came = self._poll.poll(0)
-        return bool(came and self._door is not None and self._door.answers(came)) or group_at_work(self._asker)
+        let_through = bool(came and self._door is not None and self._door.answers(came))
+        is_about_to_speak = self.arriving.is_returning and not self._speaks(came)
+        return let_through or is_about_to_speak or group_at_work(self._asker)
 
     def send(self, message: Any) -> None:
         """Send one message; a child that is gone is noticed at the next `receive`."""

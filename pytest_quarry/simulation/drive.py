@@ -40,6 +40,7 @@ from pytest_quarry.simulation.turn import Going, Outcome, Turn
 from pytest_quarry.simulation.world import DIRECTORIES, EPOCH, SECOND, World
 
 CPU_MARGIN = 60
+MOST_LINGERING = 3  # times that what was left to threads may stand still, and go on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,9 @@ class Drive:
 
     def linger(self, turn: Turn) -> Going[None]:
         """The turn was acknowledged; what it left to threads and tasks goes on."""
-        if self._process is not None and self._busy:
+        for _ in range(MOST_LINGERING):
+            if self._process is None or not self._busy:
+                return
             self._busy = False
             self._process.send(Call("linger", now=self._world.now))
             self._lingers = True

@@ -4,6 +4,7 @@ for the world, as a call of boto3 does."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import http.client
 import subprocess
@@ -258,6 +259,35 @@ def test_what_a_thread_asks_after_its_turn_is_still_carried_out() -> None:
 
     seen = see_it(work)
     assert seen.files == {"one": "1", "two": "1", "three": "1"}
+
+
+def test_who_asks_without_end_keeps_nobody_from_returning() -> None:
+    def work(world: World) -> None:
+        def ask_for_ever() -> None:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                while True:
+                    ask(world, "HEAD", "nothing")
+
+        assert world.endpoint
+        threading.Thread(target=ask_for_ever, daemon=True).start()
+        tell(world, 1, 2, 3)
+
+    seen = see_it(work, again=False)
+    assert seen.told == [1, 2, 3]
+    assert seen.happenings[-2:] == ["returned return", "acknowledged run-A (#1)"]
+
+
+def test_what_is_left_to_a_thread_can_be_lost_with_its_process() -> None:
+    """It returns before its upload is done: who kills it then loses the run, and is told so."""
+
+    def work(world: World) -> None:
+        assert world.endpoint
+        threading.Thread(target=ask, args=(world, "PUT", "one", b"1")).start()
+
+    seen = see_it(work, again=False)
+    done = [entry.what for entry in seen.turn if entry.what == "returned" or entry.text == f"{PUT}one"]
+    assert done == ["returned", "crossed"]
+    assert see_it(work, Crash("return", 1), again=False).files == {}
 
 
 def test_a_worker_that_is_killed_while_its_threads_ask_leaves_nobody_waiting() -> None:

@@ -268,8 +268,7 @@ def others_work(link: Link) -> bool:
     """Whether other threads come to boundaries or compute within a moment."""
     boundaries, computed = link.boundaries, time.process_time()
     pause()
-    asks = link.waiting > 0 or is_waiting(answers.place)
-    return asks or link.boundaries > boundaries or time.process_time() - computed > GRACE / 5
+    return link.waiting > 0 or link.boundaries > boundaries or time.process_time() - computed > GRACE / 5
 
 
 def let_work(link: Link) -> None:
