@@ -19,15 +19,13 @@ from pytest_quarry.consumers.protocol import Boundary, Fail, Grant
 
 SETTLING = 0.0002  # real seconds between looks at a consumer that may be about to ask for more …
 QUIET = 2  # … at so many of which, one after another, none of its threads gets on: they may take turns
-MOST_COMPUTED = (
-    0.03  # processor's seconds it has meanwhile: who computes is not waited for, who waits for a processor is
-)
+MOST_COMPUTED = 0.03  # seconds of a processor: who computes is not waited for, but who waits for a processor
 MOST_SETTLING = 5_000
-PLACES = 4096  # for processes at one time
+PLACES = 4096  # for processes at one time; the first is nobody's
 MOST_COUNTED = 255
-# For each process how many of its requests wait: it was forked from this one, or from one that was, and sees the numbers change.
-_counts = mmap.mmap(-1, PLACES)
-_returning = mmap.mmap(-1, PLACES)  # and for each whether its main thread is about to say that its turn is over
+# A byte for each process, which both sides see: it was forked from this one, or from one that was.
+_counts = mmap.mmap(-1, PLACES)  # how many of its requests wait
+_returning = mmap.mmap(-1, PLACES)  # whether its main thread is about to say that its turn is over
 _free = list(range(PLACES - 1, 0, -1))
 
 
@@ -164,7 +162,7 @@ class Arriving:
     def _count(self, more: int) -> None:
         with self._lock:
             self._asking += more
-            if self.place:  # the first is nobody's
+            if self.place:
                 _counts[self.place] = min(self._asking, MOST_COUNTED)
 
     def _hear(self, request: Request) -> None:

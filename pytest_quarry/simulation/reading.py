@@ -25,18 +25,19 @@ from pytest_quarry.simulation.history import Row
 from pytest_quarry.simulation.world import World
 
 NOT_FORKED = ("polars", "deltalake", "lance", "datafusion", "obstore", "daft", "grpc")  # modules of such libraries
-# What has read something in a fork and left no such threads there: it may read in this process.
-_harmless: weakref.WeakSet[Any] = weakref.WeakSet()
+# The suites, by id, whose `rows` have read something in a fork and left no such threads there: they may read in this process.
+_harmless: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 def rows_of(consumer: Consumer, world: World) -> tuple[Row, ...]:
     """The rows now, in any order. Raises ConsumerError where they are none, and what the hook raises."""
-    hook = getattr(consumer.rows, "__func__", consumer.rows)
-    if hook in _harmless or not any(name in sys.modules for name in NOT_FORKED):
+    suite = getattr(consumer.rows, "__self__", consumer.rows)
+    if _harmless.get(id(suite)) is suite or not any(name in sys.modules for name in NOT_FORKED):
         return tuple(_checked(consumer, world))
     found, threads = _apart(consumer, world)
     if found and not threads:
-        _harmless.add(hook)
+        with contextlib.suppress(TypeError):  # nothing can refer to it weakly: it is asked in forks on and on
+            _harmless[id(suite)] = suite
     return found
 
 

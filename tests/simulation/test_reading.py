@@ -47,6 +47,7 @@ class Asked:
     """A suite's `rows`, that notes in which processes it was asked."""
 
     def __init__(self, folder: Path, also: Callable[[], object] = lambda: None) -> None:
+        folder.mkdir(exist_ok=True)
         self.pids, self.also = folder / "pids", also
 
     def rows(self, world: World) -> list[dict[str, Any]]:
@@ -86,6 +87,14 @@ def test_what_begins_none_is_asked_here_from_the_first_rows_on(tmp_path: Path) -
     assert set(asked.processes[first:]) == {os.getpid()}
     load(asked.rows)
     assert set(asked.processes[first:]) == {os.getpid()}
+
+
+def test_another_suite_with_the_same_rows_is_another(tmp_path: Path) -> None:
+    """A base class has the method; what it uses is up to each suite."""
+    load(Asked(tmp_path / "none").rows)
+    asked = Asked(tmp_path / "some", begin_a_thread)
+    load(asked.rows)
+    assert os.getpid() not in asked.processes
 
 
 def test_where_no_such_library_is_there_it_is_asked_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
