@@ -49,7 +49,8 @@ class EndpointServer:
     """Serves from the moment it is made until it is closed. `gate` may be another at any time; `guest_at` may know who is at the
     other end of a connection.
 
-    A gate returns the answer, or raises Unanswered to break the connection. It runs in a thread of the connection, and may hold the call for as long as it likes.
+    A gate returns the answer, or raises Unanswered to break the connection. It runs in a thread of the connection, and may
+    hold the call for as long as it likes.
     """
 
     def __init__(self, apply: Apply, gate: Gate) -> None:

@@ -34,7 +34,7 @@ def is_waiting(place: int) -> bool:
     return _counts[place] > 0
 
 
-def returns(place: int, yes: bool) -> None:
+def set_returning(place: int, yes: bool) -> None:
     """In the consumer's process: whether its main thread is about to say that its turn is over, before others go on."""
     _returning[place] = yes
 

@@ -126,9 +126,7 @@ def install(home: Home) -> Hooks:
     no_escape.shut()
     tempfile.tempdir = home.temporary
     aws.route(lambda call: _aws(link, call))
-    answers.announce = lambda call: link.boundary(
-        Boundary(describe(call), call=OverHttp())
-    )  # carried out by the endpoint
+    answers.announce = lambda call: link.boundary(Boundary(describe(call), call=OverHttp()))
     return Hooks(home, link, clock, luck)
 
 
@@ -281,7 +279,7 @@ def _quits_debugger(error: Exception) -> bool:
 
 def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
     threads = threading.active_count()
-    arriving.returns(answers.place, False)
+    arriving.set_returning(answers.place, False)
     try:
         value = consumer.do(command)
     except Exception as error:
@@ -290,14 +288,14 @@ def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
         return _raised(error)
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
         return Unusable(consumer.is_generator(value))
-    arriving.returns(answers.place, True)
+    arriving.set_returning(answers.place, True)
     busy = consumer.tasks or (threading.active_count() > threads and clocks.others_work(link))
     return Returned(_plain(value), busy, unhooked.blind and servers.may_have_been_reached())
 
 
 def _linger(consumer: StartedConsumer, link: Link) -> Any:
     """The turn is over, and what it left to threads and tasks goes on."""
-    arriving.returns(answers.place, False)
+    arriving.set_returning(answers.place, False)
     clocks.let_work(link)
     with contextlib.suppress(Exception):
         consumer.finish_tasks()

@@ -7,6 +7,8 @@ import asyncio
 import contextlib
 import ctypes
 import http.client
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -321,14 +323,10 @@ def test_a_connection_of_nobody_s_is_the_world_s(monkeypatch: pytest.MonkeyPatch
 
 def test_a_client_that_comes_by_ipv6_is_known() -> None:
     """Java's sockets do: such an address holds one of IPv4."""
-    import socket
-
     server = EndpointServer(lambda call: None, lambda *_: None)  # type: ignore[arg-type, return-value]
     try:
         with socket.socket(socket.AF_INET6) as client:
             client.connect(("::ffff:127.0.0.1", server.port))
-            import os
-
             found = arriving.socket_of(("127.0.0.1", client.getsockname()[1]), server.port)
             assert found == f"socket:[{os.fstat(client.fileno()).st_ino}]"
             assert arriving.have_open(os.getpid(), found)
@@ -337,8 +335,7 @@ def test_a_client_that_comes_by_ipv6_is_known() -> None:
         server.close()
 
 
-def test_reads_closer(tmp_path: object) -> None:
-    """Looked at closer, nothing of it changes."""
+def test_looked_at_closer_nothing_of_it_changes() -> None:
     plan = schedule(None)
     one = consumer(load, rows=rows)
     assert simulate(plan, one, Play(closer=True)) == simulate(plan, one)
