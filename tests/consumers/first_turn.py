@@ -21,13 +21,12 @@ from pytest_quarry.consumers.zygote import Nursery
 from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import Entry, History
 from pytest_quarry.simulation.run import simulate
-from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, PlannedRun, Schedule, Write
+from pytest_quarry.simulation.schedule import Break, Crash, Deliver, Notify, PlannedRun, Schedule, Write
 from pytest_quarry.simulation.world import EPOCH, SECOND, World
 
 closer_or_skip = pytest.mark.skipif(not unhooked.POSSIBLE, reason="this system does not show its calls")
 Work = Callable[[World], Any]
 SCHEDULE = Schedule(runs=(PlannedRun(run_id="run-A", items=1),), steps=(Write("run-A"), Notify("run-A"), Deliver((1,))))
-DELIVERY = 3
 # Redelivery comes after a visibility timeout of 30 s.
 END_OF_FIRST_TURN = EPOCH / SECOND + 20
 
@@ -37,11 +36,12 @@ class Seen:
     """What the world saw."""
 
     history: History
+    delivery: int = len(SCHEDULE.steps)
 
     @property
     def turn(self) -> tuple[Entry, ...]:
         """What happened in the first turn, the start of the consumer included."""
-        return tuple(entry for entry in self.history.entries if entry.step == DELIVERY)
+        return tuple(entry for entry in self.history.entries if entry.step == self.delivery)
 
     @property
     def boundaries(self) -> list[str]:
@@ -122,6 +122,7 @@ def see(
     work: Work,
     *,
     crash: Crash | None = None,
+    fault: Break | None = None,
     limits: Limits | None = None,
     fine: bool = True,
     again: bool = True,
@@ -133,8 +134,8 @@ def see(
     And `again`, forked from a zygote and not from this process: it must see no difference. `closer`: what it does to files without
     Python is seen too.
     """
-    plan, one, play = schedule(crash), consumer(work, **details), Play(limits=limits or Limits(), closer=closer)
-    seen = Seen(simulate(plan, one, play))
+    plan, one, play = schedule(crash, fault), consumer(work, **details), Play(limits=limits or Limits(), closer=closer)
+    seen = Seen(simulate(plan, one, play), len(plan.steps))
     with contextlib.closing(Nursery()) as nursery:
         if again:
             other = simulate(plan, one, replace(play, nursery=nursery))
@@ -146,9 +147,10 @@ def see(
     return seen
 
 
-def schedule(crash: Crash | None) -> Schedule:
-    """One run, delivered once, perhaps killed at it."""
-    return replace(SCHEDULE, steps=(*SCHEDULE.steps[:-1], Deliver((1,), crash)))
+def schedule(crash: Crash | None, fault: Break | None = None) -> Schedule:
+    """One run, delivered once, perhaps killed at it, perhaps with something that fails meanwhile."""
+    faults = () if fault is None else (fault,)
+    return replace(SCHEDULE, steps=(*SCHEDULE.steps[:-1], *faults, Deliver((1,), crash)))
 
 
 def crashes(seen: Seen) -> list[tuple[Entry, Crash]]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from first_turn import Seen, Work, crashes, see, tell
 
-from pytest_quarry.simulation.schedule import Crash
+from pytest_quarry.simulation.schedule import Break, Crash
 from pytest_quarry.simulation.world import World
 
 
@@ -337,3 +337,48 @@ def test_sqlalchemy_orm() -> None:
     assert stored(seen) == [1, 2]
     assert stored(see_sqlite(orm, Crash("sqlite COMMIT t.db"))) == []
     assert stored(see_sqlite(orm, Crash("return"))) == [1, 2]
+
+
+def fails_at(label: str, error: str, work: Work) -> list[Any]:
+    """What the consumer tells when a statement fails."""
+    return see_sqlite(work, fault=Break(f"sqlite {label} ", error, times=1)).told
+
+
+def ending(words: str, mode: str) -> Work:
+    """Whether the transaction goes on when these words, which commit it, fail."""
+
+    def work(world: World) -> None:
+        connection = connect(world.disk / "t.db", isolation_level=None)
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO loaded (n) VALUES (1)")
+        try:
+            connection.execute(words) if words.isupper() else getattr(connection, words)()
+        except sqlite3.OperationalError as error:
+            tell(world, [str(error), getattr(error, "sqlite_errorname", ""), connection.in_transaction])
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("COMMIT")
+
+    return work
+
+
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+@pytest.mark.parametrize("words", ["COMMIT", "END", "commit"])
+def test_a_disk_that_fails_ends_the_transaction(words: str, mode: str) -> None:
+    """As SQLite does when the disk fails under a COMMIT: what it had is taken back, and another may begin."""
+    assert fails_at(words.upper(), "EIO", ending(words, mode)) == [["disk I/O error", "SQLITE_IOERR", False]]
+
+
+def test_a_full_disk_is_told_as_sqlite_does() -> None:
+    told = fails_at("COMMIT", "ENOSPC", ending("COMMIT", "wal"))
+    assert told == [["database or disk is full", "SQLITE_FULL", False]]
+
+
+def test_a_database_that_cannot_be_opened_is_told_as_sqlite_does() -> None:
+    def work(world: World) -> None:
+        try:
+            connect(world.disk / "t.db")
+        except sqlite3.OperationalError as error:
+            tell(world, [str(error), getattr(error, "sqlite_errorname", "")])
+
+    assert fails_at("connect", "EIO", work) == [["unable to open database file", "SQLITE_CANTOPEN"]]

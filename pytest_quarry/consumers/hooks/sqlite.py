@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from pytest_quarry.consumers.hooks.sqlite_locks import patient
+from pytest_quarry.consumers.hooks.sqlite_locks import opening, patient
 from pytest_quarry.consumers.link import Disconnected, Link, shown
 from pytest_quarry.consumers.protocol import Boundary
 
@@ -74,7 +74,9 @@ def _traced(factory: type, below: type, link: Link, clock_of: _Clock) -> type:
         def __init__(self, database: Any, *arguments: Any, **keywords: Any) -> None:
             name = _world_name(link, database)
             if name is not None:
-                link.boundary(Boundary(f"sqlite connect {shown(name)}", tuple(name + tail for tail in FAMILY)))
+                paths = tuple(name + tail for tail in FAMILY)
+                with opening():
+                    link.boundary(Boundary(f"sqlite connect {shown(name)}", paths))
             super().__init__(database, *arguments, **keywords)
             clock_of.install(self)
             self._consumer_trace: Any = None
@@ -97,8 +99,8 @@ def _traced(factory: type, below: type, link: Link, clock_of: _Clock) -> type:
                     return
                 try:
                     link.boundary(Boundary(f"sqlite {_words(statement)} {short}", paths))
-                except (Exception, Disconnected):  # SQLite swallows it
-                    connection.interrupt()
+                except (Exception, Disconnected) as error:  # SQLite swallows it
+                    connection.fails(error, statement)
 
             super().set_trace_callback(trace)
 

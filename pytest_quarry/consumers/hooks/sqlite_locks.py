@@ -6,6 +6,8 @@ busy_timeout`) ends on the world's clock. Both classes stand below a consumer's 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +20,10 @@ from pytest_quarry.consumers.protocol import Blocked
 BUSY = 5  # sqlite3.h: SQLITE_BUSY
 BUSY_SNAPSHOT = 517  # … with an extended code: what it read is out of date, and waiting does not help
 BUSY_TIMEOUT = re.compile(r"\s*PRAGMA\s+busy_timeout\s*(?:=\s*|\(\s*)(\d+)", re.IGNORECASE)
+# What SQLite says of a disk that fails: (code, name, words).
+IOERR = (10, "SQLITE_IOERR", "disk I/O error")
+FULL = (13, "SQLITE_FULL", "database or disk is full")
+CANTOPEN = (14, "SQLITE_CANTOPEN", "unable to open database file")
 BEGINS = re.compile(r"\s*(?:BEGIN|SAVEPOINT)\b", re.IGNORECASE)
 COMMITS = re.compile(r"\s*(?:COMMIT|END)\b", re.IGNORECASE)
 LEGACY = -1  # sqlite3.LEGACY_TRANSACTION_CONTROL, from Python 3.12 on
@@ -34,6 +40,8 @@ def patient(link: Link, name_of: Callable[[Any], str | None]) -> type[sqlite3.Co
             self._reads = (
                 False  # it holds a lock already: SQLite does not wait for a second one, lest two wait for ever
             )
+            self._failed: sqlite3.OperationalError | None = None
+            self._commits = False  # … what failed
             super().__init__(database, *arguments, **keywords)
             if self._world_name is not None:
                 super().execute("PRAGMA busy_timeout = 0")
@@ -41,10 +49,13 @@ def patient(link: Link, name_of: Callable[[Any], str | None]) -> type[sqlite3.Co
         def _patiently(self, work: Callable[[], Any], *, commits: bool = False, begins: bool = False) -> Any:
             waiting: Iterator[None] | None = None
             until = 0
+            self._failed = None  # of a statement that was executed past here
             while True:
                 try:
                     found = work()
                 except sqlite3.OperationalError as error:
+                    if self._failed is not None:
+                        raise self._failure() from None
                     if link.inside or not _is_busy(error) or (self._reads and not commits):
                         raise
                     if waiting is None:
@@ -56,6 +67,22 @@ def patient(link: Link, name_of: Callable[[Any], str | None]) -> type[sqlite3.Co
                     self._reads = self.in_transaction and (self._reads or not begins)
                     return found
                 next(waiting)
+
+        def fails(self, error: BaseException, statement: str) -> None:
+            """What SQLite is about to do fails, as it does where the disk does."""
+            if isinstance(error, OSError):
+                self._failed = _told(FULL if error.errno == errno.ENOSPC else IOERR)
+                self._commits = bool(COMMITS.match(statement))
+            self.interrupt()
+
+        def _failure(self) -> sqlite3.OperationalError:
+            # SQLite takes back the transaction whose COMMIT meets such an error; one that is interrupted it lets go on.
+            failed, self._failed = self._failed, None
+            assert failed is not None
+            if self._commits and self.in_transaction:
+                with link.aside():
+                    super().rollback()
+            return failed
 
         def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
             if self._world_name is None:
@@ -151,6 +178,22 @@ def _patient_cursor(factory: type) -> type:
     if issubclass(_PatientCursor, factory):
         return _PatientCursor
     return type(factory.__name__, (factory, _PatientCursor), {"__module__": factory.__module__})
+
+
+@contextlib.contextmanager
+def opening() -> Iterator[None]:
+    """A disk that fails meanwhile is a database that cannot be opened."""
+    try:
+        yield
+    except OSError:
+        raise _told(CANTOPEN) from None
+
+
+def _told(what: tuple[int, str, str]) -> sqlite3.OperationalError:
+    code, name, words = what
+    error = sqlite3.OperationalError(words)
+    error.sqlite_errorcode, error.sqlite_errorname = code, name
+    return error
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:
