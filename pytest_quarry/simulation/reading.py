@@ -8,11 +8,13 @@ them there.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
 import signal
 import sqlite3
 import sys
+import traceback
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping
@@ -33,12 +35,40 @@ def rows_of(consumer: Consumer, world: World) -> tuple[Row, ...]:
     """The rows now, in any order. Raises ConsumerError where they are none, and what the hook raises."""
     suite = getattr(consumer.rows, "__self__", consumer.rows)
     if _harmless.get(id(suite)) is suite or not any(name in sys.modules for name in NOT_FORKED):
-        return tuple(_checked(consumer, world))
+        with _let_go():
+            return tuple(_checked(consumer, world))
     found, threads = _apart(consumer, world)
     if found and not threads:
         with contextlib.suppress(TypeError):  # nothing can refer to it weakly: it is asked in forks on and on
             _harmless[id(suite)] = suite
     return found
+
+
+@contextlib.contextmanager
+def _let_go() -> Iterator[None]:
+    """What was opened meanwhile, and not closed, is closed as soon as nothing refers to it.
+
+    sqlite3's connections refer to themselves, in Python 3.11: one that `rows` made is there until the collector comes. Were it
+    the last of a database in WAL mode, which its consumer has left, the files would change then, in the middle of something else.
+    """
+    before = _opened()
+    try:
+        yield
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
+    finally:
+        for generation in (1, 2):
+            if _opened() > before:
+                gc.collect(generation)
+
+
+def _opened() -> int:
+    """How many files, sockets and such this process has open; 0 where the system does not tell."""
+    try:
+        return len(os.listdir("/dev/fd"))
+    except OSError:
+        return 0
 
 
 def _apart(consumer: Consumer, world: World) -> tuple[tuple[Row, ...], list[str]]:

@@ -21,6 +21,9 @@ from pytest_quarry.simulation.world import World
 
 STUCK = 5.0  # real seconds that `rows` has while the consumer stands still
 
+# Where `rows` keeps a connection to SQLite, these are in use; else the last that closes a database removes them.
+SHARED = ("-wal", "-shm")
+
 
 class Recorder:
     """The history of one execution, in the making.
@@ -199,7 +202,8 @@ class Recorder:
         finally:
             self._world.watch.look(self._world.now)
             for name in sorted(self._world.watch.names - before):  # a folder goes with all that is in it
-                _remove(self._world.root / name)
+                if not name.endswith(SHARED):
+                    _remove(self._world.root / name)
             self._world.watch.look(self._world.now)
 
     def read_or_none(self) -> tuple[Row, ...] | None:

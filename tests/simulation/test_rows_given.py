@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -139,3 +140,57 @@ def test_what_rows_leaves_behind_is_removed_and_what_was_there_is_not() -> None:
     history = found(rows, prepare=prepare, start=start)
     assert "boundary ['kept']" in [entry.text for entry in history.entries]
     assert history.rows == (Row("['own']"),)
+
+
+class TestConnectionsLeftOpen:
+    """As a suite has them whose `rows` are `sqlite3.connect(…).execute(…)`, in Python 3.11: they refer to themselves."""
+
+    def start(self, world: World) -> Callable[[Any], None]:
+        def handle(notification: Any) -> None:
+            with closing(sqlite3.connect(world.disk / "t.db")) as database, database:
+                database.execute("PRAGMA journal_mode = wal")
+                database.execute("CREATE TABLE IF NOT EXISTS loaded (run_id, item)")
+                database.execute("INSERT INTO loaded VALUES ('run-A', 'A')")
+
+        return handle
+
+    @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="only Linux tells which files are open")
+    @pytest.mark.parametrize("kept_by_a_frame", [False, True])
+    def test_none_is_open_when_the_world_goes_on(self, kept_by_a_frame: bool) -> None:
+        left: list[str] = []
+
+        def rows(world: World) -> Any:
+            left.extend(each for each in open_files() if "t.db" in each)
+            connection = sqlite3.connect(world.disk / "t.db")
+            ring: list[Any] = [connection]
+            ring.append(ring)
+            found = connection.execute("SELECT run_id, item FROM loaded")
+            if not kept_by_a_frame:
+                del connection
+            return [{"run_id": run_id, "item": item} for run_id, item in found]
+
+        history = found(rows, start=self.start, prepare=lambda world: (world.disk / "t.db").touch())
+        assert history.rows
+        assert not left
+
+    def test_one_that_the_suite_keeps_stays_open(self) -> None:
+        kept: dict[Any, sqlite3.Connection] = {}
+
+        def rows(world: World) -> Any:
+            if world.disk not in kept:
+                kept[world.disk] = sqlite3.connect(world.disk / "t.db")
+            found = kept[world.disk].execute("SELECT run_id, item FROM loaded")
+            return [{"run_id": run_id, "item": item} for run_id, item in found]
+
+        assert found(rows, start=self.start, prepare=lambda world: (world.disk / "t.db").touch()).rows
+        for connection in kept.values():
+            connection.close()
+
+
+def open_files() -> list[str]:
+    """What this process has open."""
+    found = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return found
