@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from first_turn import SCHEDULE, consumer, leftovers, tell
+from first_turn import SCHEDULE, consumer, leftovers, see, tell
 
 from pytest_quarry import EventBusConformance
 from pytest_quarry.checks.catalogue import BY_ID
@@ -304,3 +304,25 @@ def test_nothing_is_left_when_a_check_is_over() -> None:
     (result,) = conducted(Deep, "EB01")
     assert result.status == "passed"
     assert children() == before
+
+
+def test_the_collector_comes_at_the_same_time_whatever_it_was_forked_from() -> None:
+    """What a consumer does not close is closed then, which may change files."""
+
+    def work(world: World) -> None:
+        class Leaked:
+            def __init__(self) -> None:
+                self.itself = self
+
+            def __del__(self) -> None:
+                collected.append(1)
+
+        collected: list[int] = []
+        for number in range(3_000):
+            Leaked()
+            if collected:
+                tell(world, number)
+                break
+
+    seen = see(work)
+    assert len(seen.told) == 1
