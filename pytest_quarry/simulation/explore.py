@@ -104,12 +104,25 @@ def torn_writes(schedule: Schedule, history: History, sized: frozenset[str]) -> 
 
 
 def data_sized(histories: Sequence[History]) -> frozenset[str]:
-    """The labels of writes whose size differs with the data, over executions with more and with less of it."""
+    """The labels of writes whose size differs with the data: in an execution with more or less of it there is one of no such size.
+
+    A file of records may have a header too: two sizes, but the same in each execution.
+    """
+    sized: set[str] = set()
+    for one, other in itertools.permutations(map(_sizes, histories), 2):
+        sized.update(
+            label
+            for label, sizes in one.items()
+            if label in other and any(min(abs(size - its) for its in other[label]) >= DATA_SIZED for size in sizes)
+        )
+    return frozenset(sized)
+
+
+def _sizes(history: History) -> dict[str, set[int]]:
     sizes: defaultdict[str, set[int]] = defaultdict(set)
-    for history in histories:
-        for entry in _writes(history.entries):
-            sizes[entry.text].add(entry.size or 0)
-    return frozenset(label for label, found in sizes.items() if max(found) - min(found) >= DATA_SIZED)
+    for entry in _writes(history.entries):
+        sizes[entry.text].add(entry.size or 0)
+    return sizes
 
 
 def _writes(entries: Sequence[Entry]) -> Iterator[Entry]:

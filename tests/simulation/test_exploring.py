@@ -118,6 +118,16 @@ def test_a_write_grows_with_the_data_when_it_grows_by_more_than_digits() -> None
     assert data_sized([*histories, History(entries=more)]) == {"grows"}
 
 
+def test_a_header_and_records_do_not_grow_with_the_data() -> None:
+    """Each is written whole, of the same size whatever the data: nothing of them is ever cut."""
+
+    def wrote(*sizes: int) -> History:
+        return History(entries=tuple(happened("crossed", "write marks", 2, 1, size=size) for size in sizes))
+
+    assert not data_sized([wrote(64, 32), wrote(64, 32, 32)])
+    assert data_sized([wrote(64, 32), wrote(64, 40)]) == {"write marks"}
+
+
 def test_durable_work_is_what_changed_something_under_any_random_name() -> None:
     entries = (
         happened("crossed", "open tmpa1b2_3z8", 2, 1, changed=True),
