@@ -258,7 +258,7 @@ class Drive:
         if isinstance(boundary.call, Sleep) and turn.wakes is not None:
             boundary = boundary._replace(call=Sleep(max(0, turn.wakes - self._world.now) / SECOND))
         turn.wakes = None
-        self._process.send(self._grants.answer(boundary))
+        self._process.send(self._grants.answer(boundary, turn))
         return None
 
     def _crash(self, boundary: Boundary, crash: Crash | None) -> Outcome:

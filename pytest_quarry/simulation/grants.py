@@ -11,8 +11,12 @@ from pytest_quarry.bus.faults import SLOW, SLOW_SECONDS, Fault, Unanswered, carr
 from pytest_quarry.consumers.protocol import Boundary, EndpointCall, Fail, Grant, RunCall, Sleep, TargetCall
 from pytest_quarry.simulation.recorder import Recorder
 from pytest_quarry.simulation.trouble import Trouble, has_no_effect
+from pytest_quarry.simulation.turn import Turn
 from pytest_quarry.simulation.world import World
 
+# Failures in one turn after which what is broken works again: no outage lasts for ever, and who tries until it is over is sound.
+# Who gives up does so much sooner; botocore makes up to ten attempts of a call.
+TRIES = 200
 BOUNDARY_SECONDS = 0.001  # virtual time one boundary takes, so that no two instants are the same
 
 
@@ -21,10 +25,22 @@ class Grants:
 
     def __init__(self, world: World, recorder: Recorder, trouble: Trouble, worker: int) -> None:
         self._world, self._recorder, self._trouble, self._worker = world, recorder, trouble, worker
+        self._failures = 0
         self.execute: Callable[[str], Any] | None = None
 
-    def answer(self, boundary: Boundary) -> Grant | Fail:
+    def answer(self, boundary: Boundary, turn: Turn) -> Grant | Fail:
         """Let the consumer cross, or let the operation fail as the schedule says."""
+        if turn.failures >= TRIES:
+            turn.failures = 0
+            self._trouble.heal()
+            self._recorder.record("healed", f"what was broken, as it tries on: {TRIES} times by now")
+        before = self._failures
+        try:
+            return self._answer(boundary)
+        finally:
+            turn.failures += self._failures - before
+
+    def _answer(self, boundary: Boundary) -> Grant | Fail:
         failure = self._trouble.at(boundary)
         if failure is not None:
             return self._fail(boundary, failure)
@@ -66,6 +82,7 @@ class Grants:
         return Grant(world.now, value)
 
     def _fail(self, boundary: Boundary, number: int) -> Fail:
+        self._failures += 1
         self._world.advance(BOUNDARY_SECONDS)
         self._recorder.record("failed", f"{boundary.label}: {os.strerror(number)}")
         self._recorder.expect(())
@@ -74,6 +91,7 @@ class Grants:
     def _refuse(self, boundary: Boundary, fault: Fault) -> Grant | Fail:
         """The AWS call has no effect: the service says no, or nothing comes back."""
         assert isinstance(boundary.call, AwsCall)
+        self._failures += 1
         self._world.advance(BOUNDARY_SECONDS)
         self._recorder.expect(())
         try:
@@ -91,6 +109,7 @@ class Grants:
         try:
             return carry_out(fault, call, self._world.aws)
         except Unanswered as lost:
+            self._failures += 1
             self._recorder.look(observe=False)  # the effect belongs to the call
             self._recorder.record("failed", f"{boundary.label}: done, and its answer lost ({lost.how})")
             return Fail(self._world.now, f"aws-{lost.how}", boundary.label)

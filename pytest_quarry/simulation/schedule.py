@@ -166,7 +166,7 @@ class Wait:
 class Break:
     """From here on boundaries whose label contains `at` (with `*` for anything between) fail: `times` times (0: until healed), after the first `skip`.
 
-    All is healed at the end of the schedule, but not what is `lasting`. Errors of files and databases: EIO, ENOENT,
+    All is healed at the end of the schedule, and for who tries 200 times in one turn, but not what is `lasting`. Errors of files and databases: EIO, ENOENT,
     EACCES, ENOSPC, EROFS; of what goes to another server, each of them breaks the connection. Of AWS calls whose URL or body contains `containing`: 503, 500, 404, throttle; reset and timeout
     (no effect, no answer); lost and dropped (an effect, no answer: a timeout, a broken connection); cut (half of the
     body arrives); twice (it takes effect again); of listings: lag (without what is newer than this step), pieces (two

@@ -20,6 +20,7 @@ class Turn:
     crash: Crash | None = None
     crossed: Counter[str] = field(default_factory=Counter)
     boundaries: int = 0
+    failures: int = 0  # of operations that the schedule breaks
     reached: bool = False
     retry: bool = False  # somebody else went on: what waits for a lock may try again
     wakes: int | None = None  # the virtual time (µs) at which its sleep ends, where another worker is at work meanwhile

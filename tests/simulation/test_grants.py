@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pytest_quarry.simulation.grants import Grants
 from pytest_quarry.simulation.recorder import Recorder
 from pytest_quarry.simulation.schedule import Break
 from pytest_quarry.simulation.trouble import Trouble
+from pytest_quarry.simulation.turn import Turn
 from pytest_quarry.simulation.world import EPOCH, World
 
 MS, SECOND = 1_000, 1_000_000
@@ -33,9 +34,10 @@ class Desk:
     trouble: Trouble
     grants: Grants
     reads: list[int]
+    turn: Turn = field(default_factory=Turn)
 
     def answer(self, label: str, call: Any = None, **details: Any) -> Grant | Fail:
-        return self.grants.answer(Boundary(label, call=call, **details))
+        return self.grants.answer(Boundary(label, call=call, **details), self.turn)
 
     @property
     def told(self) -> list[str]:

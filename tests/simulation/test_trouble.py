@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -47,6 +48,32 @@ class TestBreaks:
         assert words(history, "failed") == [f"write a: {os.strerror(getattr(errno, error))}"]
         assert len(words(history, "raised")) == 1
         assert not history.unreached
+
+    def test_no_outage_lasts_for_ever(self) -> None:
+        """Who tries until it works gets through; what is lasting never works again."""
+
+        def work(world: World) -> None:
+            for attempt in range(300):
+                with contextlib.suppress(OSError):
+                    (world.disk / "a").write_text(str(attempt))
+                    break
+                time.sleep(5)
+
+        history = play(work, Break("write a", "EIO"), Poll(), Poll())
+        assert len(words(history, "failed")) == 200
+        assert words(history, "healed")[:1] == ["what was broken, as it tries on: 200 times by now"]
+        history = play(work, Break("write a", "EIO", lasting=True), Poll())
+        assert len(words(history, "failed")) % 300 == 0
+
+    def test_an_outage_lasts_for_as_many_turns_as_the_schedule_says(self) -> None:
+        def work(world: World) -> None:
+            for _ in range(75):  # each time it writes, and once more as it closes
+                with contextlib.suppress(OSError):
+                    (world.disk / "a").write_text("x")
+
+        history = play(work, Break("write a", "EIO"), Poll(), Poll(), Heal(), Poll())
+        assert len(words(history, "failed")) == 300
+        assert "what was broken" in words(history, "healed")
 
     def test_nothing_of_a_failed_write_is_there(self) -> None:
         def work(world: World) -> None:
