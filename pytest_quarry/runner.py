@@ -105,7 +105,7 @@ def conductor(suite: Conformance, config: Any, progress: Progress | None = None)
     is_too_late, is_over = budget.is_used_up, budget.next_share()
     watch = Progress(config, "").watch if progress is None else progress.watch
     return Conductor(
-        suite.consumer(),
+        suite._quarry_consumer(),
         seed=config.getoption("--quarry-seed") or 0,
         limits=limits,
         is_over=is_over,

@@ -104,6 +104,19 @@ class Conformance:
         self._quarry_node = request.node
         type(self)._quarry_latest = self
 
+    def _quarry_consumer(self) -> Consumer:
+        """The same as `consumer()`, also where a suite has something else under such a name, which it is told."""
+        for name in ("kind", "consumer"):
+            ours = (
+                vars(base)[name] for base in type(self).__mro__ if base.__module__ == __name__ and name in vars(base)
+            )
+            if inspect.getattr_static(self, name) is not next(ours):
+                raise ConsumerError(
+                    f"{type(self).__name__}.{name} hides what every suite has under that name. Call it something else, my_{name} for "
+                    "one; for another kind of consumer derive from EventBusConformance, PollerConformance or PublisherConformance."
+                )
+        return self.consumer()
+
     def consumer(self) -> Consumer:
         """This suite's hooks and declarations as a value. Raises ConsumerError naming what is wrong with them."""
         name = type(self).__name__

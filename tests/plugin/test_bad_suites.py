@@ -179,6 +179,8 @@ ATTRIBUTES = {
     'known_failures = {"PO01": "x"}': "known_failures names 'PO01', which is a check for other consumers. The checks of this suite are EB01, *",
     'known_failures = {"EB05": ""}': "known_failures[[]'EB05'] is ''; give the reason in words.",
     'known_failures = {"EB05": None}': "known_failures[[]'EB05'] is None; give the reason in words.",
+    'kind = "list"': "kind hides what every suite has under that name. Call it something else, my_kind for one; *",
+    'consumer = "Atomic"': "consumer hides what every suite has under that name. Call it something else, my_consumer for one; *",
     'known_failures = ["EB05"]': "known_failures is [[]'EB05']; it must be a mapping like *",
 }
 
