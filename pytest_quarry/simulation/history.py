@@ -165,7 +165,7 @@ class History:
         if len(mine.entries) != len(theirs.entries):
             longer = max(mine.entries, theirs.entries, key=len)
             return Difference(both - 1, f"after that only one of them goes on, with “{_words(longer[both])}”")
-        return None if mine == theirs else Difference(both - 1, "the rows at the end differ")
+        return None if mine == theirs else Difference(both - 1, _how_in_the_end(mine, theirs))
 
     def _with_sizes_of(self, other: History) -> History:
         """Writes that differ by the digits of a number count as alike: a library's file has some of its own."""
@@ -215,6 +215,16 @@ def _how(mine: Entry, theirs: Entry) -> str:
     if mine.time != theirs.time:
         return f"“{_words(mine)}” comes {mine.time:g} s after the beginning in one, {theirs.time:g} s in the other"
     return f"“{_words(mine)}” leaves something else behind in one than in the other: on disk, in AWS or in the target"
+
+
+def _how_in_the_end(mine: History, theirs: History) -> str:
+    """What differs between two executions of which all that happened is alike."""
+    if mine.rows != theirs.rows:
+        return "the rows at the end differ"
+    if mine.unexplained != theirs.unexplained:
+        one, other = (", ".join(history.unexplained) or "nothing" for history in (mine, theirs))
+        return f"what changed, and no operation explains, is {one} in one, {other} in the other"
+    return "what the world found out at the end differs"
 
 
 def _words(entry: Entry) -> str:

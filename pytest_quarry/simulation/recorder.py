@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import sqlite3.dbapi2
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -19,10 +21,16 @@ from pytest_quarry.simulation import reading
 from pytest_quarry.simulation.history import Entry, Happening, History, Row
 from pytest_quarry.simulation.world import World
 
+MOST_WAITED = (
+    30.0  # real seconds of one world that it may wait for a lock, and not get it, while the consumer stands still
+)
 STUCK = 5.0  # real seconds that `rows` has while the consumer stands still
 
 # Where `rows` keeps a connection to SQLite, these are in use; else the last that closes a database removes them.
 SHARED = ("-wal", "-shm")
+
+# SQLite's, of a transaction over several databases, beside the first of them: its name ends with luck.
+SUPER_JOURNAL = re.compile(r"-mj[0-9A-F]{9}$")
 
 
 class Recorder:
@@ -48,6 +56,7 @@ class Recorder:
         self._explained: tuple[str, ...] = ()
         self._below = True
         self._families: set[str] = set()
+        self._waited = 0.0  # real seconds
         self._storage_watched = False
         self._own: set[str] = set()
         self._states: dict[Any, int] = {}
@@ -125,6 +134,7 @@ class Recorder:
         self._families.clear()
 
     def _is_explained(self, name: str) -> bool:
+        name = SUPER_JOURNAL.sub("", name)
         return (
             self.blind
             or self._world.watch.is_special(name)
@@ -141,6 +151,7 @@ class Recorder:
         """The rows now, if they differ from the last that were seen; None too where they cannot be read now."""
         if self.state == self._observed_state:
             return None
+        began = time.monotonic()
         try:
             with _impatient_sqlite(), self._released():
                 rows = self._read()
@@ -148,7 +159,14 @@ class Recorder:
             return None
         except ConsumerError:
             raise
-        except Exception:  # a table not made yet, a database locked by the transaction that is under way
+        except Exception as error:  # a table not made yet, a database locked by the transaction that is under way
+            self._waited += time.monotonic() - began
+            if self._waited > MOST_WAITED:
+                raise ConsumerError(
+                    f"{self._consumer.name}.rows(world) took {self._waited:.0f} s in all, where the consumer stood still in the middle of a "
+                    f"turn, to raise {type(error).__name__}: {error}. It waits for a lock that the consumer holds. Let it not wait, by "
+                    "sqlite3.connect(…, timeout=0) for one; rows that cannot be read now are read later."
+                ) from None
             return None
         self._observed_state = self.state
         if rows == self.rows:

@@ -9,7 +9,7 @@ from sqlite3 import connect
 from typing import Any
 
 import pytest
-from first_turn import Seen, Work, crashes, see, tell
+from first_turn import Seen, Work, closer_or_skip, crashes, see, tell
 
 from pytest_quarry.simulation.schedule import Break, Crash
 from pytest_quarry.simulation.world import World
@@ -20,7 +20,7 @@ def rows(world: World) -> list[dict[str, Any]]:
     found = world.target.rows()
     if not (world.disk / "t.db").exists():
         return found
-    connection = connect(world.disk / "t.db")
+    connection = connect(world.disk / "t.db", timeout=0)
     try:
         stored = connection.execute("SELECT n FROM loaded ORDER BY n").fetchall()
     except sqlite3.OperationalError:
@@ -67,6 +67,18 @@ def many(world: World) -> None:
     connection = connect(world.disk / "t.db")
     connection.cursor().executemany("INSERT OR IGNORE INTO loaded (n) VALUES (?)", [(1,), (2,), (3,)])
     connection.commit()
+
+
+def attached(world: World) -> None:
+    """One transaction over two files; SQLite makes a third, under a name of luck, until it is committed."""
+    connection = connect(world.disk / "t.db", isolation_level=None)
+    connection.execute("ATTACH ? AS other", [str(world.disk / "other.db")])
+    connection.execute("CREATE TABLE other.marks (n)")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("INSERT INTO loaded (n) VALUES (1)")
+    connection.execute("INSERT INTO other.marks VALUES (1)")
+    connection.execute("COMMIT")
+    connection.close()
 
 
 def script(world: World) -> None:
@@ -382,3 +394,8 @@ def test_a_database_that_cannot_be_opened_is_told_as_sqlite_does() -> None:
             tell(world, [str(error), getattr(error, "sqlite_errorname", "")])
 
     assert fails_at("connect", "EIO", work) == [["unable to open database file", "SQLITE_CANTOPEN"]]
+
+
+@closer_or_skip
+def test_a_transaction_over_two_files_is_explained() -> None:
+    assert see_sqlite(attached, closer=True).history.unexplained == ()

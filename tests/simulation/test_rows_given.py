@@ -7,12 +7,14 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from sqlite3 import connect
 from typing import Any
 
 import pytest
 from loaders import loader
 
 from pytest_quarry.consumers.consumer import ConsumerError
+from pytest_quarry.simulation import recorder
 from pytest_quarry.simulation.history import History, Row
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Schedule, Write
@@ -185,6 +187,31 @@ class TestConnectionsLeftOpen:
         assert found(rows, start=self.start, prepare=lambda world: (world.disk / "t.db").touch()).rows
         for connection in kept.values():
             connection.close()
+
+
+def test_rows_that_wait_for_the_consumer_are_told_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here sqlite3.connect is called by another name than the one under which the kit makes it impatient."""
+    monkeypatch.setattr(recorder, "MOST_WAITED", 0.3)
+
+    def start(world: World) -> Callable[[Any], None]:
+        def handle(notification: Any) -> None:
+            with closing(sqlite3.connect(world.disk / "t.db", isolation_level=None)) as database:
+                database.execute("BEGIN EXCLUSIVE")
+                for number in range(5):
+                    (world.disk / str(number)).touch()
+                database.execute("COMMIT")
+
+        return handle
+
+    def rows(world: World) -> Any:
+        with closing(connect(world.disk / "t.db", timeout=0.1)) as database:
+            return database.execute("SELECT run_id FROM loaded").fetchall()
+
+    said = refused(rows, start=start, prepare=lambda world: (world.disk / "t.db").touch())
+    assert (
+        "to raise OperationalError: database is locked. It waits for a lock that the consumer holds. Let it not wait"
+        in said
+    )
 
 
 def open_files() -> list[str]:
