@@ -73,6 +73,7 @@ class Unhooked:
     def __init__(self, connection: socket.socket, name_of: Callable[[str], str | None], ignored: Sequence[str]) -> None:
         self._deeds: queue.SimpleQueue[Deed] = queue.SimpleQueue()
         self._granted: deque[Boundary] = deque(maxlen=FEW)
+        self._own: tuple[str, ...] = ()
         self._ready, self._wake = os.pipe2(os.O_CLOEXEC)
         self._listener = Listener(self._hear, reads=False)
         self._seen = Seen(self._listener, name_of, reads=False, network=True, ignored=ignored)
@@ -98,6 +99,8 @@ class Unhooked:
             os.write(self._wake, b"d")
 
     def _is_announced(self, deed: Boundary) -> bool:
+        if deed.paths and all(name.startswith(self._own) for name in deed.paths):
+            return True
         return any(announces(granted, deed) for granted in list(self._granted))
 
     def next(self) -> Deed | None:
@@ -110,7 +113,8 @@ class Unhooked:
         return deed
 
     def grant(self, boundary: Boundary) -> None:
-        """A hook announced this, and may do it now."""
+        """A hook announced this, and may do it now; for files that are its `own` the team answers from then on."""
+        self._own += boundary.own
         if boundary.paths:
             self._granted.append(boundary)
 

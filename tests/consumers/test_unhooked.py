@@ -47,6 +47,21 @@ def test_a_program_that_it_starts() -> None:
     assert seen.history.unexplained == ()
 
 
+def test_files_for_which_the_team_answers() -> None:
+    """From the boundary on, in them and in what begins with their names; they are looked at no closer than before."""
+
+    def work(world: World) -> None:
+        natively(world.disk / "o.db", b"1")
+        world.boundary("loads", world.disk / "o.db")
+        natively(world.disk / "o.db", b"12")
+        natively(world.disk / "o.db.wal", b"3")
+        natively(world.disk / "other", b"4")
+
+    seen = closer(work)
+    assert seen.boundaries == ["open o.db", "write o.db", "boundary loads", "open other", "write other"]
+    assert seen.history.unexplained == ()
+
+
 def test_a_process_that_it_forks() -> None:
     def work(world: World) -> None:
         pid = os.fork()
