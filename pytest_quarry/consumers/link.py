@@ -19,6 +19,7 @@ from pytest_quarry.consumers.at_work import thread_at_work
 from pytest_quarry.consumers.protocol import Boundary, Fail, Grant, Tear, Torn
 
 real_get_ident = threading.get_ident
+real_native_id = threading.get_native_id  # the thread's; gevent gives each greenlet an identity of its own
 real_readlink = os.readlink
 real_fspath = os.fspath
 real_utime = os.utime
@@ -61,8 +62,7 @@ class Link:
     waiting: int = 0  # threads on their way to a boundary
     _lock: Any = field(default_factory=threading.RLock)
     _inside: set[int] = field(default_factory=set)
-    _main: int = field(default_factory=real_get_ident)
-    _main_native: int = field(default_factory=threading.get_native_id)
+    _main: int = field(default_factory=real_native_id)
     _yielding: int = 0
     _asking: int = 0  # the main thread waits for the world: for leave, or for its next turn
     _holds: bool = True
@@ -71,7 +71,7 @@ class Link:
     def begin(self, connection: socket.socket, now: int, *, reads: bool, inline: bool) -> None:
         """From now on what this process does is the consumer's, and reported."""
         self.socket, self.now, self.reads, self.inline = connection, now, reads, inline
-        self._main, self._main_native = real_get_ident(), threading.get_native_id()
+        self._main = real_native_id()
         self.enabled = True
 
     @property
@@ -79,10 +79,14 @@ class Link:
         """Whether the calling thread is in the kit's own code, whose operations are not the consumer's."""
         return not self.enabled or real_get_ident() in self._inside
 
+    @property
+    def _on_main(self) -> bool:
+        return real_native_id() == self._main
+
     @contextlib.contextmanager
     def yields(self) -> Iterator[None]:
         """Meanwhile the main thread waits: the others' turn."""
-        main = real_get_ident() == self._main and not self._only_starts
+        main = self._on_main and not self._only_starts
         self._yielding += main
         try:
             yield
@@ -94,7 +98,7 @@ class Link:
 
         @functools.wraps(start)
         def starting(*arguments: Any, **keywords: Any) -> Any:
-            if real_get_ident() != self._main:
+            if not self._on_main:
                 return start(*arguments, **keywords)
             self._only_starts = True
             try:
@@ -120,7 +124,7 @@ class Link:
         Other threads get on while the main thread waits: so their order is no luck, however busy the machine is. Where it
         waits in a way that is not seen, they go on after a while, and need not wait any more.
         """
-        if real_get_ident() == self._main:
+        if self._on_main:
             return
         silent, seen = 0.0, self.boundaries
         while self._holds and not self._yielding:
@@ -129,7 +133,7 @@ class Link:
                 silent, seen = 0.0, self.boundaries
                 continue
             with self.aside():
-                silent += moment / BUSY if thread_at_work(self._main_native) else moment
+                silent += moment / BUSY if thread_at_work(self._main) else moment
             if silent >= MOST_SILENT:
                 self._holds = False
 
@@ -145,8 +149,7 @@ class Link:
 
     def exchange(self, message: Any) -> Any:
         """Send a message and wait for the answer; exits when the world is gone."""
-        me = real_get_ident()
-        main = me == self._main
+        me, main = real_get_ident(), self._on_main
         mask = real_mask(signal.SIG_BLOCK, ())
         self._asking += main
         try:

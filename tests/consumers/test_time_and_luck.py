@@ -10,6 +10,8 @@ import os
 import queue
 import random
 import secrets
+import select
+import socket
 import subprocess
 import tempfile
 import threading
@@ -21,6 +23,7 @@ from time import monotonic, sleep
 from time import time as imported_time
 
 import pytest
+import trio
 from first_turn import Work, see, tell
 
 from pytest_quarry.consumers import link
@@ -449,3 +452,89 @@ def test_two_wait_in_vain_and_only_those_who_hold_the_lock_may() -> None:
         tell(world, notes)
 
     assert see(work).told == [[False, False]]
+
+
+def in_epoll(reader: socket.socket) -> Callable[[float], object]:
+    epoll = select.epoll()
+    epoll.register(reader, select.EPOLLIN)
+    return epoll.poll
+
+
+def in_poll(reader: socket.socket) -> Callable[[float], object]:
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    return lambda seconds: poll.poll(seconds * 1000)
+
+
+def in_select(reader: socket.socket) -> Callable[[float], object]:
+    return lambda seconds: select.select([reader], [], [], seconds)[0]
+
+
+WAITS = [in_poll, in_select, *([in_epoll] if hasattr(select, "epoll") else [])]
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_who_waits_for_what_does_not_come_waits_in_virtual_time(
+    wait: Callable[[socket.socket], Callable[[float], object]],
+) -> None:
+    def work(world: World) -> None:
+        reader, writer = socket.socketpair()
+        ready, deadline = wait(reader), monotonic() + 100
+        assert took(lambda: ready(30)) == 30
+        while (left := deadline - monotonic()) > 0:
+            assert not ready(left)
+        writer.send(b"x")
+        assert took(lambda: ready(30) or 1 / 0) == 0
+
+    see(work)
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_who_waits_for_a_thread_of_its_own_lets_it_get_on(
+    monkeypatch: pytest.MonkeyPatch, wait: Callable[[socket.socket], Callable[[float], object]]
+) -> None:
+    """At once, and not only when the main thread has been silent for long."""
+    monkeypatch.setattr(link, "MOST_SILENT", 60.0)
+
+    def work(world: World) -> None:
+        reader, writer = socket.socketpair()
+        ready = wait(reader)
+
+        def load() -> None:
+            (world.disk / "a").touch()
+            writer.send(b"x")
+
+        threading.Thread(target=load).start()
+        assert ready(30)
+        (world.disk / "b").touch()
+
+    assert see(work).boundaries == ["open a", "open b"]
+
+
+def test_greenlets_of_the_main_thread_are_no_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gevent gives each an identity of its own, as soon as it has been told to patch threads."""
+    monkeypatch.setattr(link, "MOST_SILENT", 60.0)
+
+    def work(world: World) -> None:
+        link.real_get_ident = lambda: 1
+        (world.disk / "a").touch()
+
+    assert see(work, again=False).boundaries == ["open a"]
+
+
+def test_trio() -> None:
+    async def work(world: World) -> None:
+        async def sleeps() -> None:
+            await trio.sleep(20)
+            (world.disk / "slept").touch()
+
+        with trio.fail_after(100):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(sleeps)
+                nursery.start_soon(trio.to_thread.run_sync, (world.disk / "in a thread").touch)
+        with trio.move_on_after(300):
+            await trio.sleep_forever()
+
+    seen = see(lambda world: tell(world, took(lambda: trio.run(work, world))))
+    assert [label for label in seen.boundaries if label != "sleep"][:2] == ["open in a thread", "open slept"]
+    assert seen.told == [320]

@@ -31,6 +31,7 @@ GRACE = 0.01  # real seconds a wait gives the consumer's other threads before vi
 QUIET = 3  # graces in a row in which they got nowhere: one may be a busy machine's
 MOST_GRACES = 200  # while those threads get somewhere
 MOST_ANSWERS = 1000  # graces for the world's endpoint, which answers in real time
+FOR_EVER = 86_400  # seconds that trio waits where there is nothing to wait for but what is ready
 MICROSECOND = datetime.timedelta(microseconds=1)
 
 
@@ -99,11 +100,30 @@ def install(link: Link, clock: VirtualClock) -> dict[int, Any]:
         replacements[id(getattr(time, name))] = replacement
         setattr(time, name, replacement)
     _install_waits(link, sleep)
-    for name, waiting in (("select", _virtual_plain_select), ("poll", _virtual_poll)):
-        original = getattr(select, name)
-        replacements[id(original)] = waiting(original, link, sleep)
-        setattr(select, name, replacements[id(original)])
+    for name, waiting in (("select", _virtual_plain_select), ("poll", _virtual_poll), ("epoll", _virtual_epoll)):
+        original = getattr(select, name, None)
+        if original is not None:
+            replacements[id(original)] = waiting(original, link, sleep)
+            setattr(select, name, replacements[id(original)])
+    _install_trio(link, sleep)
     return replacements
+
+
+def _install_trio(link: Link, sleep: Callable[[float], None]) -> None:
+    """trio keeps `select.epoll` where nobody finds it; one that is imported later has ours."""
+    manager = getattr(sys.modules.get("trio._core._io_epoll"), "EpollIOManager", None)
+    if manager is None or _real_epoll is None:
+        return
+    real_events = manager.get_events
+
+    def get_events(self: Any, timeout: float) -> Any:
+        if timeout <= 0 or timeout >= FOR_EVER or link.inside or not isinstance(self._epoll, _real_epoll):
+            return real_events(self, timeout)
+        watched = list(self._registered)
+        # More than the one by which its own threads wake it: something real may come.
+        return _ready(lambda seconds: real_events(self, seconds), timeout, watched, len(watched) > 1, link, sleep)
+
+    manager.get_events = link.yielding(get_events)
 
 
 def _spare_subprocess() -> None:
@@ -188,7 +208,7 @@ def _virtual_plain_select(real_select: Any, link: Link, sleep: Callable[[float],
 
         return _ready(look, timeout, watched, bool(watched), link, sleep) or ([], [], [])
 
-    return select
+    return link.yielding(select)
 
 
 def _virtual_poll(real_poll: Any, link: Link, sleep: Callable[[float], None]) -> Any:
@@ -212,7 +232,46 @@ def _virtual_poll(real_poll: Any, link: Link, sleep: Callable[[float], None]) ->
             look = self._real.poll
             return _ready(lambda seconds: look(seconds * 1000), timeout / 1000, self._watched, True, link, sleep)
 
+    Poll.poll = link.yielding(Poll.poll)  # type: ignore[method-assign]
     return Poll
+
+
+def _virtual_epoll(real_epoll: Any, link: Link, sleep: Callable[[float], None]) -> Any:
+    class Epoll:
+        """What `select.epoll()` gives, waiting in virtual time."""
+
+        fromfd = staticmethod(real_epoll.fromfd)
+
+        def __init__(self, *arguments: Any, **keywords: Any) -> None:
+            self._real = real_epoll(*arguments, **keywords)
+            self._watched: set[int] = set()
+
+        def register(self, fd: Any, *events: Any, **named: Any) -> None:
+            self._real.register(fd, *events, **named)
+            self._watched.add(fd if isinstance(fd, int) else fd.fileno())
+
+        def unregister(self, fd: Any) -> None:
+            self._real.unregister(fd)
+            self._watched.discard(fd if isinstance(fd, int) else fd.fileno())
+
+        def __enter__(self) -> Any:
+            self._real.__enter__()
+            return self
+
+        def __exit__(self, *error: Any) -> None:
+            self._real.__exit__(*error)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._real, name)
+
+        def poll(self, timeout: float | None = None, maxevents: int = -1) -> Any:
+            if timeout is None or timeout <= 0 or timeout >= FOR_EVER or link.inside:
+                return self._real.poll(timeout, maxevents)
+            look = self._real.poll
+            return _ready(lambda seconds: look(seconds, maxevents), timeout, self._watched, True, link, sleep)
+
+    Epoll.poll = link.yielding(Epoll.poll)  # type: ignore[method-assign]
+    return Epoll
 
 
 def _ready(
@@ -284,6 +343,7 @@ def pause() -> None:
 
 
 _real_sleep = time.sleep
+_real_epoll = getattr(select, "epoll", None)
 _real_monotonic_ns = time.monotonic_ns
 
 

@@ -36,7 +36,7 @@ def originals() -> dict[int, Any]:
         (builtins, ("open",)),
         (sqlite3, ("connect",)),
         (fcntl, ("flock", "lockf")),
-        (select, ("select", "poll")),
+        (select, ("select", "poll", "epoll")),
     )
     found = {}
     for module, attributes in names:
