@@ -50,6 +50,13 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
     sound("duckdb", "Rows and mark in one DuckDB transaction.", "sound_duckdb:DuckSuite", needs="duckdb"),
     sound("zipped", "gzip makes a file, a rename puts it into place.", "zipped:ZippedSuite", programs="gzip"),
     sound("service", "Puts each row into a service over HTTP, under its key.", "services:PutsRowsSuite"),
+    sound("marks-of-one-size", "Rows by rename, then a mark of 32 bytes.", "sound_files:MarksOfOneSizeSuite"),
+    sound("commits-in-else", "BEGIN and COMMIT by hand, in WAL mode.", "failing_disks:CommitsInElseSuite"),
+    sound(
+        "tries-until-it-works",
+        "A loop around one transaction that ends when it works.",
+        "failing_disks:TriesUntilItWorksSuite",
+    ),
     sound("signed", "Puts one object per run, by an HTTP client of its own.", "signed:PutsObjectSuite"),
 )
 
@@ -59,6 +66,12 @@ BROKEN_HANDLERS: tuple[Sample, ...] = (
         "Does not deduplicate at all.",
         "broken_handlers:InsertsAlwaysSuite",
         "EB01 EB03 EB05",
+    ),
+    broken(
+        "commits-again",
+        "Tries a COMMIT again that failed, when nothing is left to commit.",
+        "failing_disks:CommitsAgainSuite",
+        "EB06 EB20 EB21",
     ),
     broken(
         "remembers-in-memory",
