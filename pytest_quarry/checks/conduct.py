@@ -332,6 +332,8 @@ class Conductor:
             oracle="",
             sentence=f"The consumer is not deterministic: “{verdict.sentence}” in one execution of this schedule, and not in "
             "another.",
+            why="Not each execution asks rows(world) at the same places. Does it only read? What it makes there, a table or a folder, the "
+            "consumer then finds.",
         )
         return self._result(check, "inconclusive", tried, doubt, schedule, history)
 

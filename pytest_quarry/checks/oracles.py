@@ -15,6 +15,7 @@ from pytest_quarry.checks.check import CheckRaised
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.simulation.history import Entry, History, Row, RunView
 
+ENDS_A_TURN = ("killed", "acknowledged", "returned", "raised", "ended", "hung")
 Oracle = Callable[[History, bool], Iterator[Verdict]]
 
 
@@ -96,7 +97,7 @@ def _why_lost(history: History, view: RunView) -> tuple[str, tuple[int, ...]]:
         return "After the damage at step {0} the consumer neither recovered nor said so at every turn.", (damaged[-1],)
     there, gone = _taken_out(history, view)
     if gone is not None:
-        how = _taken_out_by(history.entries[there], history.entries[gone])
+        how = _taken_out_by(history.entries[there], history.entries[gone], history.entries[gone + 1 :])
         return f"It was in the target at step {{0}}; step {{1}} took it out again{how}.", (there, gone)
     if dead:
         return "Every delivery failed, so at step {0} the message went to the dead-letter queue.", (dead[-1],)
@@ -136,9 +137,12 @@ def _taken_out(history: History, view: RunView) -> tuple[int, int | None]:
     return there, gone
 
 
-def _taken_out_by(there: Entry, gone: Entry) -> str:
+def _taken_out_by(there: Entry, gone: Entry, later: Iterable[Entry]) -> str:
     if gone.what == "killed":
         return ", as it was not synced"
+    ends = (entry.what for entry in later if entry.worker == gone.worker and entry.what in ENDS_A_TURN)
+    if next(ends, "") == "killed":
+        return ", and was killed before it was there again"
     if there.worker != gone.worker:
         return f": worker {gone.worker} wrote what it had made of an older state"
     return ", and nothing put it back"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 
 from pytest_quarry.checks import doubts
 from pytest_quarry.checks.publishing_oracles import said
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.at_work import threads_of_libraries
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.simulation.history import History, RunView
+from pytest_quarry.simulation.history import Entry, History, RunView
 
 PATIENCE = "If it is only slow, give it more real seconds, by --quarry-guard or quarry_guard."
 
@@ -93,11 +94,16 @@ def of_loader(history: History, consumer: Consumer, run_id: str) -> Verdict:
             f"It ended {ended}, each time: sys.exit, os._exit, a crash, or an exception that is no Exception, such as "
             "KeyboardInterrupt and asyncio.CancelledError. To refuse a message, raise an Exception." + _forked()
         )
+    elif database := _uncommitted(history):
+        why = (
+            f"It wrote to {database} and never committed, so that SQLite took it back. Call connection.commit(), or write "
+            "within `with connection:`."
+        )
     elif history.servers and not any(entry.changed for entry in history.entries if entry.what == "crossed"):
         why = f"It changed nothing.{doubts.of_servers(history)} A mark that another world left would be in its way."
-    elif not any(entry.changed for entry in history.entries if entry.what == "crossed"):
+    elif not any(entry.changed for entry in _in_turns(history)):
         why = (
-            "It changed nothing: no file under world.disk, no database there, no AWS call, no world.target. Does it write "
+            "It changed nothing in its turns: no file under world.disk, no database there, no AWS call, no world.target. Does it write "
             "elsewhere (a relative path is one in the folder that pytest was started in), follow a "
             f"wrong path or layout (here {consumer.layout!r}), leave its work to a thread or task and return before it is done, or take only other sources than {', '.join(consumer.sources)} "
             f"or other categories than {', '.join(consumer.categories)}?"
@@ -107,6 +113,21 @@ def of_loader(history: History, consumer: Consumer, run_id: str) -> Verdict:
     return _doubt(
         f"The consumer did nothing where something was due: {run_id} was {turn}, undisturbed, and no row came.", why
     )
+
+
+def _in_turns(history: History) -> Iterator[Entry]:
+    """What it did when it was told or polled, and not what its start did."""
+    entries = itertools.dropwhile(lambda entry: entry.what not in ("delivered", "polled"), history.entries)
+    return (entry for entry in entries if entry.what == "crossed")
+
+
+def _uncommitted(history: History) -> str:
+    """The database of a transaction in which it wrote, where it never ended one; else nothing."""
+    said = [entry.text.split() for entry in _in_turns(history) if entry.text.startswith("sqlite ")]
+    verbs = {words[1] for words in said}
+    if "BEGIN" not in verbs or verbs & {"COMMIT", "END"}:
+        return ""
+    return next((words[-1] for words in said if words[1] in ("INSERT", "REPLACE", "UPDATE", "DELETE")), "")
 
 
 def of_names(history: History, consumer: Consumer, due: Mapping[str, RunView]) -> Verdict | None:

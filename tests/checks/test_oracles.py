@@ -104,6 +104,20 @@ class TestNoLoss:
             "It was in the target at step {0}; step {1} took it out again: worker 1 wrote what it had made of an older state."
         )
 
+    def test_says_that_who_took_it_out_was_killed_before_it_was_there_again(self) -> None:
+        found = history(
+            WROTE,
+            entry("crossed", worker=1, rows=rows(*ITEMS)),
+            entry("crossed", worker=2, rows=rows("i1", run_id="run-B")),
+            entry("acknowledged", messages=(1,), worker=1),
+            entry("killed", worker=2),
+        )
+        why = violated(found, "L").why
+        assert (
+            why
+            == "It was in the target at step {0}; step {1} took it out again, and was killed before it was there again."
+        )
+
     def test_says_what_a_loss_of_power_took(self) -> None:
         found = history(WROTE, entry("crossed", rows=rows(*ITEMS)), entry("killed", rows=()))
         assert "took it out again, as it was not synced" in violated(found, "L").why

@@ -247,7 +247,7 @@ IDLE = {
     ),
     "it does nothing": (
         suite("    def start(self, world): return lambda notification: None"),
-        ["The consumer did nothing*", "It changed nothing: no file under world.disk, no database there*"],
+        ["The consumer did nothing*", "It changed nothing in its turns: no file under world.disk, no database there*"],
     ),
     "it hangs": (
         suite(
@@ -285,6 +285,13 @@ IDLE = {
         [
             "The rows are of no run that exists: TestOrders.rows(world) names '1', '2', '3'; what was loaded*",
             "is 'run-A'.",
+        ],
+    ),
+    "it never commits": (
+        SOUND.replace("with self.database:", "if True:"),
+        [
+            "The consumer did nothing*",
+            "It wrote to orders.sqlite and never committed, so that SQLite took it back. Call connection.commit(), or*",
         ],
     ),
     "rows reads something else": (
