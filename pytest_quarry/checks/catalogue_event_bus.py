@@ -51,7 +51,8 @@ EVENT_BUS_CHECKS: tuple[Check, ...] = (
         severity="critical",
         kinds=BUS,
         schedules=crashes.everywhere,
-        fix="Mark a run as processed after its rows are durable, never before; best in the same transaction.",
+        fix="Mark a run as processed after its rows are durable, never before; best in the same transaction. A file that is written in "
+        "place can be cut: write another and rename it.",
     ),
     Check(
         id="EB05",

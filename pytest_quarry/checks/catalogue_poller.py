@@ -28,7 +28,8 @@ POLLER_CHECKS: tuple[Check, ...] = (
         severity="critical",
         kinds=POLLER,
         schedules=crashes.everywhere,
-        fix="Write the checkpoint after the rows, to a temporary file that is renamed over it: in place it can be cut.",
+        fix="Write the checkpoint after the rows: in their transaction, or to a temporary file that is renamed over it; in place a file "
+        "can be cut.",
     ),
     Check(
         id="PO03",
