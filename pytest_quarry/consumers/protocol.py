@@ -57,7 +57,11 @@ class OverHttp(NamedTuple):
 
 
 RANDOM = "RANDOM"  # in labels, for what would be another one the next time
-UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")  # of luck
+DRAWN = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"  # UUIDs of luck
+    r"|(?<![^/ ])\.tmp[0-9A-Za-z]{6}(?![^/ ])"  # Rust's temporary files
+    r"|(?<![^/ ])[01]{24}[0-9a-f]{26}(?=\.)"  # Lance's files of data
+)
 TO_SERVER = "server "  # how the label of a boundary begins at which something is said to a server
 
 
@@ -90,7 +94,7 @@ class Boundary(NamedTuple):
 
     def as_seen(self) -> Boundary:
         """Seen from outside: what was drawn where the world does not see it, in Rust or from a file, is drawn anew the next time."""
-        return self._replace(label=UUID.sub(RANDOM, self.label))
+        return self._replace(label=DRAWN.sub(RANDOM, self.label))
 
 
 class Started(NamedTuple):

@@ -47,6 +47,70 @@ def test_a_program_that_it_starts() -> None:
     assert seen.history.unexplained == ()
 
 
+def test_names_that_a_library_draws_are_no_others_the_next_time() -> None:
+    def work(world: World) -> None:
+        for name in (
+            ".tmpAW3iz3",
+            "111011000110001010101000bbe51c41679396bf087f25f957.lance",
+            "x.tmpAW3iz3",
+            ".tmpAW3iz",
+        ):
+            natively(world.disk / name, b"")
+
+    names = [label.removeprefix("open ") for label in closer(work).boundaries if label.startswith("open")]
+    assert names == ["RANDOM", "RANDOM.lance", "x.tmpAW3iz3", ".tmpAW3iz"]
+
+
+def test_threads_that_were_begun_in_the_fork(pytester: pytest.Pytester) -> None:
+    """As lancedb has one, by os.register_at_fork: it is there before the kernel shows anything."""
+    pytester.makepyfile(
+        """
+        import ctypes, os, queue, threading
+        from pytest_quarry import EventBusConformance
+
+        libc = ctypes.CDLL(None)
+
+        class Background:
+            def begin(self):
+                self.jobs = queue.Queue()
+                threading.Thread(target=self.work, daemon=True).start()
+
+            def work(self):
+                while True:
+                    job, done = self.jobs.get()
+                    job()
+                    done.set()
+
+            def do(self, job):
+                done = threading.Event()
+                self.jobs.put((job, done))
+                done.wait()
+
+        background = Background()
+        os.register_at_fork(after_in_child=background.begin)
+
+        def append(path, data):
+            descriptor = libc.open(os.fsencode(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            libc.write(descriptor, data, len(data))
+            libc.close(descriptor)
+
+        class TestAppends(EventBusConformance):
+            def start(self, world):
+                def handle(notification):
+                    if notification["event_type"] == "run_completed" and notification["outcome"] == "success":
+                        row = notification["run_id"].encode() + b"\\n"
+                        background.do(lambda: append(world.disk / "rows", row))
+                return handle
+
+            def rows(self, world):
+                file = world.disk / "rows"
+                return [{"run_id": line} for line in file.read_text().split()] if file.exists() else []
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:randomly", "-p", "no:cacheprovider", "-k", "crash_duplicates")
+    result.stdout.fnmatch_lines(["*open rows*", "*write rows*+1 row of run-A*", "*write rows*+1 row of run-A*"])
+
+
 def test_files_for_which_the_team_answers() -> None:
     """From the boundary on, in them and in what begins with their names; they are looked at no closer than before."""
 

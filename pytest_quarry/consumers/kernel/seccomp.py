@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG = 38, 1  # linux/prctl.h
 SET_MODE_FILTER, NEW_LISTENER, WAIT_KILLABLE = 1, 1 << 3, 1 << 5  # linux/seccomp.h; the last since Linux 5.19
+ALL_THREADS = 1 | 1 << 4  # … TSYNC and TSYNC_ESRCH, with a listener since Linux 5.7
 ALLOW, NOTIFY, ERRNO = 0x7FFF0000, 0x7FC00000, 0x00050000
 RECV, SEND, ID_VALID, ADDFD = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
 CONTINUE, ADDFD_SETFD, ADDFD_SEND = 1, 1, 2
@@ -190,9 +191,11 @@ class Filter:
             return -1
         LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         number, program = MACHINE.seccomp, ctypes.byref(self._program)
-        listener = int(LIBC.syscall(number, SET_MODE_FILTER, NEW_LISTENER | WAIT_KILLABLE, program))
-        if listener < 0:
-            listener = int(LIBC.syscall(number, SET_MODE_FILTER, NEW_LISTENER, program))
+        # A library may have begun threads in the fork, by os.register_at_fork.
+        for besides in (WAIT_KILLABLE | ALL_THREADS, WAIT_KILLABLE, 0):
+            listener = int(LIBC.syscall(number, SET_MODE_FILTER, NEW_LISTENER | besides, program))
+            if listener >= 0:
+                break
         return listener
 
 
