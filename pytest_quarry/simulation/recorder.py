@@ -10,6 +10,7 @@ import sqlite3
 import sqlite3.dbapi2
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -208,10 +209,16 @@ class Recorder:
             raise
         except Exception as error:
             raise ConsumerError(
-                f"{self._consumer.name}.rows(world) raised {type(error).__name__}: {error}. It must read what the target "
+                f"{self._consumer.name}.rows(world) raised {type(error).__name__}: {error}{_where(error, self._consumer.rows)}. It must read what the target "
                 "holds whenever it is asked, also when nothing has been loaded: create tables in prepare(world) or "
-                "start(world), and return [] where there is no target yet."
+                "start(world), and return [] where there is no target yet." + self._torn()
             ) from error
+
+    def _torn(self) -> str:
+        killed = [entry.text for entry in self.entries if entry.what == "killed"]
+        if not killed:
+            return ""
+        return f" Here the consumer had been killed {killed[-1]}: where that leaves what nobody can read, return what can still be read."
 
     def _read(self) -> tuple[Row, ...]:
         before = self._world.watch.names
@@ -242,6 +249,14 @@ class Recorder:
             asked=tuple(self.asked),
             **details,
         )
+
+
+def _where(error: BaseException, rows: Any) -> str:
+    """The line of the suite's that raised it."""
+    code = getattr(getattr(rows, "__func__", rows), "__code__", None)
+    frames = traceback.extract_tb(error.__traceback__)
+    mine = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
+    return f" ({os.path.basename(mine[-1].filename)}:{mine[-1].lineno})" if mine else ""
 
 
 def _order(row: Row) -> tuple[str, str]:

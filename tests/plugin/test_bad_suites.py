@@ -118,11 +118,11 @@ HOOKS = {
     ),
     "TestRowsRaise": (
         "def rows(self, world): raise LookupError('no such table')",
-        "TestRowsRaise.rows(world) raised LookupError: no such table. It must read what the target holds whenever it is*",
+        "TestRowsRaise.rows(world) raised LookupError: no such table (test_*.py:*). It must read what the target holds whenever it is*",
     ),
     "TestRowsRaiseLate": (
         "def rows(self, world):\n        yield {'run_id': 'run-A'}\n        raise LookupError('gone')",
-        "TestRowsRaiseLate.rows(world) raised LookupError: gone. It must read*",
+        "TestRowsRaiseLate.rows(world) raised LookupError: gone (test_*.py:*). It must read*",
     ),
     "TestHandleTakesNothing": (
         "def start(self, world):\n        class Mine:\n            def handle(self): pass\n        return Mine()",

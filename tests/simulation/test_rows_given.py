@@ -17,7 +17,7 @@ from pytest_quarry.consumers.consumer import ConsumerError
 from pytest_quarry.simulation import recorder
 from pytest_quarry.simulation.history import History, Row
 from pytest_quarry.simulation.run import simulate
-from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Schedule, Write
+from pytest_quarry.simulation.schedule import ANY, Crash, Deliver, Notify, PlannedRun, Schedule, Write
 from pytest_quarry.simulation.world import World
 
 STEPS = (Write("run-A"), Notify("run-A"), Deliver((1,)))
@@ -81,11 +81,25 @@ def test_what_raises_to_the_end() -> None:
     def rows(world: World) -> list[dict[str, Any]]:
         raise KeyError("no table")
 
+    line = rows.__code__.co_firstlineno + 1
     assert refused(rows) == (
-        "TestLoader.rows(world) raised KeyError: 'no table'. It must read what the target holds whenever it is asked, also "
+        f"TestLoader.rows(world) raised KeyError: 'no table' (test_rows_given.py:{line}). It must read what the target holds whenever it is asked, also "
         "when nothing has been loaded: create tables in prepare(world) or start(world), and return [] where there is no "
         "target yet."
     )
+
+
+def test_what_raises_after_a_kill() -> None:
+    """The consumer may have left what nobody can read; where, is told."""
+
+    def rows(world: World) -> list[dict[str, Any]]:
+        raise ValueError("torn")
+
+    schedule = Schedule(runs=(PlannedRun(run_id="run-A", items=1),), steps=(*STEPS[:-1], Deliver((1,), Crash(ANY, 1))))
+    with pytest.raises(
+        ConsumerError, match="Here the consumer had been killed before target UPSERT: where that leaves what nobody"
+    ):
+        simulate(schedule, loader(rows=rows))
 
 
 def test_a_database_that_is_locked_is_not_waited_for() -> None:
