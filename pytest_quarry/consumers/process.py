@@ -84,7 +84,7 @@ class ConsumerProcess:
         self._connections: Connections | None = None  # as either of them sees them
         name_of, ignored = Link(parent.home.directories).name_within, parent.home.consumer.ignored_servers
         if birth.closer and not birth.inline:
-            self._unhooked = Unhooked(self._socket, name_of, ignored)
+            self._unhooked = Unhooked(self._socket, name_of, ignored, self.pid)
             self._connections = self._unhooked.connections
             self._poll.register(self._unhooked, select.POLLIN)
         elif not birth.inline:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import struct
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -109,6 +112,31 @@ def test_threads_that_were_begun_in_the_fork(pytester: pytest.Pytester) -> None:
     )
     result = pytester.runpytest_subprocess("-p", "no:randomly", "-p", "no:cacheprovider", "-k", "crash_duplicates")
     result.stdout.fnmatch_lines(["*open rows*", "*write rows*+1 row of run-A*", "*write rows*+1 row of run-A*"])
+
+
+LIBC = ctypes.CDLL(None)
+A_MINUTE, IN_MICROSECONDS = struct.pack("qq", 60, 0), struct.pack("qq", 59, 1_000_000)
+SLEEPS: dict[str, Callable[[], object]] = {
+    "sleep": lambda: LIBC.sleep(60),
+    "usleep": lambda: LIBC.usleep(60_000_000),
+    "poll": lambda: LIBC.poll(None, 0, 60_000),
+    "ppoll": lambda: LIBC.ppoll(None, 0, A_MINUTE, None),
+    "select": lambda: LIBC.select(0, None, None, None, ctypes.create_string_buffer(IN_MICROSECONDS)),
+    "pselect": lambda: LIBC.pselect(0, None, None, None, A_MINUTE, None),
+}
+
+
+@pytest.mark.parametrize("how", SLEEPS)
+def test_a_library_in_c_that_sleeps(how: str) -> None:
+    """As Berkeley DB does between two looks at a lock, and SQLite's busy handler in a library that is not Python's."""
+
+    def work(world: World) -> None:
+        natively(world.disk / "a", b"data")
+        SLEEPS[how]()
+        natively(world.disk / "b", b"data")
+
+    before, after = [entry.time for entry in closer(work).turn if entry.text in ("write a", "open b")]
+    assert 60 <= after - before < 61
 
 
 def test_files_for_which_the_team_answers() -> None:

@@ -115,12 +115,17 @@ class TestHowItGoesOn:
         said = list(map(int, play(python(code), Poll(), Poll(), Poll()).output.split()))
         assert said == sorted(set(said))
 
-    @pytest.mark.parametrize("waiting", ["pass", "select.select([], [], [], 0.05)"])
-    def test_a_loop_with_a_deadline_ends(self, waiting: str) -> None:
+    @pytest.mark.parametrize(
+        ("waiting", "sleeps"),
+        [("pass", 0), ("held.acquire(timeout=0.05)", 0), ("select.select([], [], [], 0.05)", 8)],
+    )
+    def test_a_loop_with_a_deadline_ends(self, waiting: str, sleeps: int) -> None:
+        """Whether its waits are seen, as those for no file at all are, or not."""
         code = (
-            f"import time, select\nend = time.time() + 0.4\nwhile time.time() < end: {waiting}\nopen('a', 'w').close()"
+            f"import time, select, threading\nheld = threading.Lock()\nheld.acquire()\nend = time.time() + 0.4\n"
+            f"while time.time() < end: {waiting}\nopen('a', 'w').close()"
         )
-        assert first_turn(play(python(once(code)))) == ["open once", "open a"]
+        assert first_turn(play(python(once(code)))) == ["open once", *["sleep"] * sleeps, "open a"]
 
     @NODE
     def test_a_timer_takes_real_time_and_whole_seconds_of_it_count(self) -> None:

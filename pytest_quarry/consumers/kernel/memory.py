@@ -130,10 +130,10 @@ def gathered(tid: int, address: int, count: int) -> bytes:
     return b"".join(read(tid, base, length) for base, length in struct.iter_unpack("@PN", vectors) if length)
 
 
-def seconds(tid: int, address: int) -> float:
-    """A timespec of its memory."""
-    whole, nanoseconds = struct.unpack("=qq", read(tid, address, 16))
-    return float(whole + nanoseconds / 1e9)
+def seconds(tid: int, address: int, parts: float = 1e9) -> float:
+    """A timespec of its memory, or a timeval, whose second has a million parts."""
+    whole, part = struct.unpack("=qq", read(tid, address, 16))
+    return float(whole + part / parts)
 
 
 def address(tid: int, at: int, size: int) -> tuple[str, int] | str | None:

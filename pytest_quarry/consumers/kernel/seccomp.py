@@ -53,6 +53,7 @@ _X86_64 = {
     "renameat2": 316, "link": 86, "linkat": 265, "symlink": 88, "symlinkat": 266, "unlink": 87, "unlinkat": 263,
     "mkdir": 83, "mkdirat": 258, "rmdir": 84, "truncate": 76, "ftruncate": 77, "flock": 73, "nanosleep": 35,
     "clock_nanosleep": 230, "connect": 42, "sendto": 44, "sendmsg": 46, "sendmmsg": 307, "io_uring_setup": 425, "getrandom": 318,
+    "poll": 7, "ppoll": 271, "select": 23, "pselect6": 270,
 }  # fmt: skip
 _AARCH64 = {
     "futex": 98, "clock_gettime": 113, "gettimeofday": 169, "execve": 221, "execveat": 281,
@@ -60,6 +61,7 @@ _AARCH64 = {
     "copy_file_range": 285, "fsync": 82, "fdatasync": 83, "renameat": 38, "renameat2": 276, "linkat": 37,
     "symlinkat": 36, "unlinkat": 35, "mkdirat": 34, "truncate": 45, "ftruncate": 46, "flock": 32, "nanosleep": 101,
     "clock_nanosleep": 115, "connect": 203, "sendto": 206, "sendmsg": 211, "sendmmsg": 269, "io_uring_setup": 425, "getrandom": 278,
+    "ppoll": 73, "pselect6": 72,
 }  # fmt: skip
 MACHINES = {
     "x86_64": Machine(0xC000003E, 317, 434, 438, _X86_64),
@@ -77,12 +79,17 @@ HIGH = 500  # a number that no other open file of a process gets, as the lowest 
 # Of these only the calls of which an argument has one of these bits: those that wait up to a moment of the wall clock.
 FUTEX_CLOCK_REALTIME = 256  # linux/futex.h
 MASKED = {"futex": (1, FUTEX_CLOCK_REALTIME)}
-# Of these only the calls of which an argument is one of these: those that read the wall clock.
+# Of these only the calls of which an argument is one of these: those that read the wall clock, and those that wait for no file at all.
 CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI = 0, 5, 11  # linux/time.h
-CHOSEN = {"clock_gettime": (0, (CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI))}
+CHOSEN = {
+    "clock_gettime": (0, (CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI)),
+    **dict.fromkeys(("poll", "ppoll"), (1, (0,))),
+    **dict.fromkeys(("select", "pselect6"), (0, (0,))),
+}
 
 
-# What changes files or goes to a server, and what hides that: enough for a process of which the rest is seen from within.
+# What changes files or goes to a server, what hides that, and a library's sleeps: enough for a process of which the rest is seen
+# from within.
 CHANGING = frozenset(
     [
         "open",
@@ -119,6 +126,12 @@ CHANGING = frozenset(
         "sendto",
         "sendmsg",
         "sendmmsg",
+        "nanosleep",
+        "clock_nanosleep",
+        "poll",
+        "ppoll",
+        "select",
+        "pselect6",
     ]
 )
 

@@ -9,30 +9,29 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import math
 import os
 import re
 import stat
 import struct
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pytest_quarry.consumers.kernel import memory, said
+from pytest_quarry.consumers.kernel import memory, said, sleeping
 from pytest_quarry.consumers.kernel.connections import Connections, cut
 from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate, reopened
-from pytest_quarry.consumers.kernel.seccomp import CLOCK_REALTIME, WRITING, Called, Listener
+from pytest_quarry.consumers.kernel.seccomp import WRITING, Called, Listener
 from pytest_quarry.consumers.link import UNLINKED, shown
 from pytest_quarry.consumers.protocol import RANDOM, TO_SERVER, Blocked, Boundary, Fail, Sleep
 
-AT_REMOVEDIR, AT_SYMLINK_FOLLOW, TIMER_ABSTIME, O_TMPFILE = 0x200, 0x400, 1, 0o20000000
+AT_REMOVEDIR, AT_SYMLINK_FOLLOW, O_TMPFILE = 0x200, 0x400, 0o20000000
 EXCLUSIVE = os.O_CREAT | os.O_EXCL
 NUMBER = re.compile(r"\d{2,}")
 MADE_UP = re.compile(
     r"(?<!\d)(?!20\d{6}(?!\d))\d{7,}"
 )  # as Go's and Java's names of temporary files have them; no dates
 SHORT = 0.01  # seconds; runtimes take naps of their own, Go's of exactly so long, which are nobody's business
+LIBRARY = 0.2  # seconds; what waits for a process naps for less, and in real time
 MOST_WRITTEN = 1 << 26
 PRINTED = "printed/"
 MOVING = {"sendfile": 0, "splice": 2}  # the number of the argument that is the file it writes to
@@ -44,20 +43,21 @@ MESSAGE = (
 
 class Seen:
     """Finds out what a call is about. `name_of` gives the world's name of a path, or None for what is not the world's; `until`
-    the seconds to a moment of the wall clock."""
+    the seconds to a moment of the wall clock; `sleeper` the thread whose sleeps are the world's, where not all are."""
 
     def __init__(
         self,
         listener: Listener,
         name_of: Callable[[str], str | None],
         *,
-        until: Callable[[float], float] = lambda moment: moment - time.time(),
+        until: Callable[[float], float] = sleeping.until,
         reads: bool,
         network: bool,
         ignored: Sequence[str] = (),
+        sleeper: int | None = None,
     ) -> None:
         self._listener, self._name_of, self._reads, self._network = listener, name_of, reads, network
-        self._until = until
+        self._until, self._sleeper = until, sleeper
         self.connections = Connections(name_of, ignored)
         self._processes: set[int] = set()
         self._made_up: set[str] = set()  # numbers in the names of files that only it may make
@@ -290,22 +290,13 @@ class Seen:
         return deed
 
     def _sleep(self, called: Called) -> Deed | None:
-        by_clock = called.name == "clock_nanosleep"
-        wanted = memory.seconds(called.tid, called.arguments[2 if by_clock else 0])
-        if by_clock and called.arguments[1] & TIMER_ABSTIME:
-            number = memory.signed(called.arguments[0])
-            ours = self._until(wanted) if number == CLOCK_REALTIME else wanted - time.clock_gettime(number)
-            wanted = _asked(ours)
-        if wanted <= SHORT:
+        if self._sleeper is not None and called.tid != self._sleeper:
+            return None
+        wanted = sleeping.wanted(called, self._until)
+        if wanted <= (SHORT if self._sleeper is None else LIBRARY):
             return None
         call = Sleep(round(wanted, 2))
         return Deed(Boundary("sleep", call=call), called, self._listener, lambda _: 0)
-
-
-def _asked(left: float) -> float:
-    """How long a sleep was to be of which so much is left: saying so took a moment, a busy machine a longer one."""
-    grid = 0.1 if left > 0.2 else 0.01
-    return math.ceil(left / grid - 1e-6) * grid
 
 
 GIVEN = -1  # what `act` returns when the caller has been answered already
@@ -332,7 +323,7 @@ REPORTERS = {
     **dict.fromkeys(("rename", "renameat", "renameat2", "link", "linkat"), "two_names"),
     **dict.fromkeys(("unlink", "unlinkat", "mkdir", "mkdirat", "rmdir"), "one_name"),
     **dict.fromkeys(("symlink", "symlinkat"), "symlink"),
-    **dict.fromkeys(("nanosleep", "clock_nanosleep"), "sleep"),
+    **dict.fromkeys(("nanosleep", "clock_nanosleep", "poll", "ppoll", "select", "pselect6"), "sleep"),
     **dict.fromkeys(("sendto", "sendmsg", "sendmmsg"), "send"),
     "connect": "connect",
     "flock": "lock",
