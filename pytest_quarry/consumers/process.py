@@ -25,7 +25,7 @@ from pytest_quarry.consumers.hooks import names
 from pytest_quarry.consumers.kernel.connections import Connections, hang_up
 from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.link import Link
-from pytest_quarry.consumers.protocol import Boundary, Ended, EndpointCall, Grant, OverHttp, Returned
+from pytest_quarry.consumers.protocol import Boundary, Call, Ended, EndpointCall, Grant, OverHttp, Returned
 from pytest_quarry.consumers.unhooked import Door, Unhooked
 from pytest_quarry.consumers.zygote import Parent
 
@@ -38,6 +38,8 @@ HERE = os.path.dirname(__file__)
 BELOW = os.path.join(HERE, "started_consumer.py")  # takes the turns
 START = os.path.join(HERE, "child.py")  # calls `start`, in _start
 IDLE_LOOKS = 4
+# So many times the guard, and no fewer real seconds, it may wait in one turn: libraries in C try again in real time.
+GUARDS, LEAST = 30, 60.0
 LOOK_EVERY_ANSWER = 0.06  # real seconds between those at one that spoke to a server while another worker stands still
 LOOK_EVERY = 0.25  # real seconds between looks at a process that says nothing
 
@@ -77,6 +79,7 @@ class ConsumerProcess:
         self._held: Deed | Request | None = None  # what no hook announced, and waits for its answer
         self._torn = False
         self._asked = math.inf  # when it was told to go on
+        self._silent = 0.0  # real seconds of this turn, as far as it went by without a sign of life
         self._slowest = 0.0  # real seconds that it took since then
         self._announced: Boundary | None = None
         self._unhooked: Unhooked | None = None
@@ -129,11 +132,17 @@ class ConsumerProcess:
                 break
             looks -= 1
             idle = 0 if group_at_work(self.pid) else idle + 1
+            self._silent += slice_seconds if idle else 0
             if contended and idle >= IDLE_LOOKS:
                 self._asked = math.inf  # how long that will take says nothing
                 raise Hung("it waits for something that the world cannot see", self._where_it_stands())
             if looks <= 0:
                 raise Hung(f"it did nothing the world could see for {self._guard:g} s", self._where_it_stands())
+            if self._silent > max(GUARDS * self._guard, LEAST):
+                words = (
+                    f"again and again in one turn, for {self._silent:.0f} s in all, it did nothing the world could see"
+                )
+                raise Hung(words, self._where_it_stands())
         self._held = self._request() if self.arriving.expected else None
         if self._held is None and self._unhooked is not None:
             self._held = self._unhooked.next()
@@ -169,6 +178,8 @@ class ConsumerProcess:
     def send(self, message: Any) -> None:
         """Send one message; a child that is gone is noticed at the next `receive`."""
         self._asked = time.monotonic()
+        if isinstance(message, Call):
+            self._silent = 0.0
         if self._held is not None:
             held, self._held = self._held, None
             held.answer(message)

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
+import re
 import resource
 import shutil
 import signal
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,24 @@ def test_an_endless_loop_over_boundaries_is_ended_by_their_number(work: Work, la
     seen = misbehave(work)
     assert ending(seen) == f"hung it crossed 200 boundaries in one turn, the last at {last}"
     assert f"in {work.__name__}" in seen.history.stack
+
+
+def test_an_endless_loop_that_waits_in_c_is_ended_by_the_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In real time, each time for less than the guard: there is an operation, and another."""
+    monkeypatch.setattr(process, "LEAST", 2.0)
+    monkeypatch.setattr(process, "GUARDS", 1)
+
+    def looks_now_and_then(world: World) -> None:
+        libc = ctypes.CDLL(None)
+        while True:
+            (world.disk / "a").write_text("x")
+            libc.usleep(300_000)
+
+    seen = misbehave(looks_now_and_then, replace(SHORT, seconds=2), again=False)
+    assert re.fullmatch(
+        "hung again and again in one turn, for [23] s in all, it did nothing the world could see", ending(seen)
+    )
+    assert "in looks_now_and_then" in seen.history.stack
 
 
 def waits_for_ever(world: World) -> None:
