@@ -343,7 +343,7 @@ def pause() -> None:
 
 
 _real_sleep = time.sleep
-_real_epoll = getattr(select, "epoll", None)
+_real_epoll: Any = getattr(select, "epoll", None)
 _real_monotonic_ns = time.monotonic_ns
 
 
