@@ -9,7 +9,6 @@ import bdb
 import contextlib
 import ctypes
 import faulthandler
-import gc
 import inspect
 import io
 import logging
@@ -95,8 +94,6 @@ class Hooks:
 
     def begin(self, birth: Birth, connection: socket.socket) -> None:
         """From now on this process is the consumer."""
-        if not birth.inline:
-            gc.collect()  # or it would be due at another time in a fork of a zygote than in one of the test's process
         servers.begin()
         answers.place = birth.place
         self.clock.begin(birth.now)

@@ -60,7 +60,7 @@ def _let_go() -> Iterator[None]:
     sqlite3's connections refer to themselves, in Python 3.11: one that `rows` made is there until the collector comes. Were it
     the last of a database in WAL mode, which its consumer has left, the files would change then, in the middle of something else.
     """
-    before = _opened()
+    free = _lowest_free()
     try:
         yield
     except BaseException as error:
@@ -68,16 +68,15 @@ def _let_go() -> Iterator[None]:
         raise
     finally:
         for generation in (1, 2):
-            if _opened() > before:
+            if _lowest_free() > free:
                 gc.collect(generation)
 
 
-def _opened() -> int:
-    """How many files, sockets and such this process has open; 0 where the system does not tell."""
-    try:
-        return len(os.listdir("/dev/fd"))
-    except OSError:
-        return 0
+def _lowest_free() -> int:
+    """The number that the next file gets which is opened: a higher one, while one is open that was opened before."""
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    os.close(descriptor)
+    return descriptor
 
 
 def _apart(consumer: Consumer, world: World) -> tuple[tuple[Row, ...], list[str]]:
