@@ -9,6 +9,7 @@ import bdb
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import inspect
 import io
 import logging
@@ -243,9 +244,12 @@ def _aws(link: Link, call: AwsCall) -> AwsAnswer:
 
 def _serve(hooks: Hooks) -> None:
     link = hooks.link
+    if not link.inline:
+        gc.disable()  # it would come at another moment in each execution, and close what a consumer left open
     consumer = _start(hooks.home, link)
     if consumer is None:
         return
+    _collect(link)
     message: Any = Started(consumer.takes, callable(consumer.reconcile), consumer.command)
     while True:
         command = link.exchange(message)
@@ -258,6 +262,12 @@ def _serve(hooks: Hooks) -> None:
         else:
             _save_coverage()
             return
+
+
+def _collect(link: Link) -> None:
+    """Let go of what nothing refers to: where a turn ends, and not whenever the collector would be due."""
+    if not link.inline:
+        gc.collect()
 
 
 def _start(home: Home, link: Link) -> StartedConsumer | None:
@@ -285,7 +295,11 @@ def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
     except Exception as error:
         if link.inline and _quits_debugger(error):
             raise
-        return _raised(error)
+        raised = _raised(error)
+        del error
+        _collect(link)
+        return raised
+    _collect(link)
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
         return Unusable(consumer.is_generator(value))
     arriving.set_returning(answers.place, True)

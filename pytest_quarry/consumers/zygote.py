@@ -39,13 +39,7 @@ class Here:
 
         `strangers` are the descriptors of this process that lead to other consumers.
         """
-
-        def become() -> NoReturn:
-            hooks = child.install(self.home)
-            _collect()
-            child.run(hooks, birth, connection)
-
-        return _fork(self.home, become, strangers)
+        return _fork(self.home, lambda: child.run(child.install(self.home), birth, connection), strangers)
 
     def reap(self, pid: int) -> int:
         """The exit code of a process that was killed or has ended."""
@@ -175,22 +169,15 @@ def _serve(home: Home, control: socket.socket) -> NoReturn:
 def _bear(hooks: child.Hooks, birth: Birth, control: socket.socket) -> int:
     _, (descriptor,), _, _ = socket.recv_fds(control, 1, 1)
     models.learn()
-    connection = socket.socket(fileno=descriptor)
-    _collect()
     pid = os.fork()
     if pid == 0:
         os.setpgid(0, 0)
         control.close()
-        child.run(hooks, birth, connection)
+        child.run(hooks, birth, socket.socket(fileno=descriptor))
     with contextlib.suppress(OSError):
         os.setpgid(pid, pid)
-    connection.close()
+    os.close(descriptor)
     return pid
-
-
-def _collect() -> None:
-    """From here on the garbage collector is due at the same time in each start, whatever it is a fork of."""
-    gc.collect()  # all generations: only that empties the lists of free objects
 
 
 class Nursery:

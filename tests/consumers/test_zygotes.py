@@ -306,8 +306,9 @@ def test_nothing_is_left_when_a_check_is_over() -> None:
     assert children() == before
 
 
-def test_the_collector_comes_at_the_same_time_whatever_it_was_forked_from() -> None:
-    """What a consumer does not close is closed then, which may change files."""
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_collector_comes_where_a_turn_ends(fails: bool) -> None:
+    """And not in the middle: what a consumer does not close is closed then, which may change files."""
 
     def work(world: World) -> None:
         class Leaked:
@@ -315,14 +316,17 @@ def test_the_collector_comes_at_the_same_time_whatever_it_was_forked_from() -> N
                 self.itself = self
 
             def __del__(self) -> None:
-                collected.append(1)
+                if not collected:
+                    collected.append(1)
+                    (world.disk / "collected").touch()
 
         collected: list[int] = []
-        for number in range(3_000):
+        for _ in range(3_000):
             Leaked()
-            if collected:
-                tell(world, number)
-                break
+        (world.disk / "done").touch()
+        if fails:
+            raise OSError("as it may")
 
-    seen = see(work)
-    assert len(seen.told) == 1
+    seen = see(work, fine=False)
+    assert seen.boundaries == ["open done", "open collected"]
+    assert ("raised OSError: as it may" in seen.happenings) == fails
