@@ -91,7 +91,7 @@ def clear(options: argparse.Namespace) -> None:
     samples = [sample for sample in SAMPLES if sample.sound and sample.name.startswith(tuple(options.only))]
     if options.in_process:
         samples = [sample for sample in samples if not sample.name.startswith("outside-")]
-    for name in options.again:
+    for name in {sample.name for sample in SAMPLES if sample.sound} & set(options.again):
         SOUNDNESS.add(name, lambda old: {})
     pairs = [(sample, seed) for seed in range(int(first), int(end)) for sample in samples]
     for sample, seed in part(pairs, options.shard):
