@@ -79,8 +79,8 @@ class ConsumerProcess:
         self._held: Deed | Request | None = None  # what no hook announced, and waits for its answer
         self._torn = False
         self._asked = math.inf  # when it was told to go on
-        self._silent = 0.0  # real seconds of this turn, as far as it went by without a sign of life
         self._slowest = 0.0  # real seconds that it took since then
+        self._silent = 0.0  # real seconds of this turn in which it only waited
         self._announced: Boundary | None = None
         self._unhooked: Unhooked | None = None
         self._door: Door | None = None

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_quarry.samples.handlers import (
     INSERT,
-    KEYED_TABLES,
-    UPSERT,
     Notification,
     OneTransaction,
     OrderLoader,
@@ -18,6 +16,7 @@ from pytest_quarry.samples.handlers import (
     values,
 )
 from pytest_quarry.samples.reading import Storage
+from pytest_quarry.samples.sound_handlers import Upserts, UpsertsSuite
 
 if TYPE_CHECKING:
     from pytest_quarry.simulation.world import World
@@ -58,25 +57,22 @@ class CommitsInElseSuite(SqliteHandlerSuite):
         return [{"run_id": run_id, "item": item} for run_id, item in found]
 
 
-class TriesUntilItWorks(OrderLoader):
+class TriesUntilItWorks(Upserts):
     """Upserts in one transaction, tried again every five seconds until the database takes it."""
 
     def load(self, run_id: str, notification: Notification) -> None:
-        items = self.items(notification)
         while True:
             try:
-                with self.database:
-                    self.database.executemany(UPSERT, values(items))
+                super().load(run_id, notification)
                 return
             except sqlite3.OperationalError:
                 time.sleep(5)
 
 
-class TriesUntilItWorksSuite(SqliteHandlerSuite):
+class TriesUntilItWorksSuite(UpsertsSuite):
     """A loop around a transaction, without an end of its own."""
 
     loader = TriesUntilItWorks
-    tables = KEYED_TABLES
 
 
 class CommitsAgain(OneTransaction):

@@ -25,7 +25,7 @@ class Grants:
 
     def __init__(self, world: World, recorder: Recorder, trouble: Trouble, worker: int) -> None:
         self._world, self._recorder, self._trouble, self._worker = world, recorder, trouble, worker
-        self._failures = 0
+        self._turn = Turn()
         self.execute: Callable[[str], Any] | None = None
 
     def answer(self, boundary: Boundary, turn: Turn) -> Grant | Fail:
@@ -34,11 +34,8 @@ class Grants:
             turn.failures = 0
             self._trouble.heal()
             self._recorder.record("healed", f"what was broken, as it tries on: {TRIES} times by now")
-        before = self._failures
-        try:
-            return self._answer(boundary)
-        finally:
-            turn.failures += self._failures - before
+        self._turn = turn
+        return self._answer(boundary)
 
     def _answer(self, boundary: Boundary) -> Grant | Fail:
         failure = self._trouble.at(boundary)
@@ -82,7 +79,7 @@ class Grants:
         return Grant(world.now, value)
 
     def _fail(self, boundary: Boundary, number: int) -> Fail:
-        self._failures += 1
+        self._turn.failures += 1
         self._world.advance(BOUNDARY_SECONDS)
         self._recorder.record("failed", f"{boundary.label}: {os.strerror(number)}")
         self._recorder.expect(())
@@ -91,7 +88,7 @@ class Grants:
     def _refuse(self, boundary: Boundary, fault: Fault) -> Grant | Fail:
         """The AWS call has no effect: the service says no, or nothing comes back."""
         assert isinstance(boundary.call, AwsCall)
-        self._failures += 1
+        self._turn.failures += 1
         self._world.advance(BOUNDARY_SECONDS)
         self._recorder.expect(())
         try:
@@ -109,7 +106,7 @@ class Grants:
         try:
             return carry_out(fault, call, self._world.aws)
         except Unanswered as lost:
-            self._failures += 1
+            self._turn.failures += 1
             self._recorder.look(observe=False)  # the effect belongs to the call
             self._recorder.record("failed", f"{boundary.label}: done, and its answer lost ({lost.how})")
             return Fail(self._world.now, f"aws-{lost.how}", boundary.label)

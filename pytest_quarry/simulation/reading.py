@@ -26,16 +26,8 @@ from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.simulation.history import Row
 from pytest_quarry.simulation.world import World
 
-NOT_FORKED = (
-    "polars",
-    "deltalake",
-    "lance",
-    "lancedb",
-    "datafusion",
-    "obstore",
-    "daft",
-    "grpc",
-)  # modules of such libraries
+# Modules of such libraries.
+NOT_FORKED = ("polars", "deltalake", "lance", "lancedb", "datafusion", "obstore", "daft", "grpc")
 # The suites, by id, whose `rows` have read something in a fork and left no such threads there: they may read in this process.
 _harmless: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 

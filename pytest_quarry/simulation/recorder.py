@@ -22,14 +22,10 @@ from pytest_quarry.simulation import reading
 from pytest_quarry.simulation.history import Entry, Happening, History, Row
 from pytest_quarry.simulation.world import World
 
-MOST_WAITED = (
-    30.0  # real seconds of one world that it may wait for a lock, and not get it, while the consumer stands still
-)
-STUCK = 5.0  # real seconds that `rows` has while the consumer stands still
-
+STUCK = 5.0  # real seconds that `rows` has while the consumer stands still, where there are servers …
+MOST_WAITED = 30.0  # … and in one world for all that it could not read then: it waited for a lock
 # Where `rows` keeps a connection to SQLite, these are in use; else the last that closes a database removes them.
 SHARED = ("-wal", "-shm")
-
 # SQLite's, of a transaction over several databases, beside the first of them: its name ends with luck.
 SUPER_JOURNAL = re.compile(r"-mj[0-9A-F]{9}$")
 
@@ -57,7 +53,7 @@ class Recorder:
         self._explained: tuple[str, ...] = ()
         self._below = True
         self._families: set[str] = set()
-        self._waited = 0.0  # real seconds
+        self._waited = 0.0  # real seconds, for rows that could not be read
         self._storage_watched = False
         self._own: set[str] = set()
         self._states: dict[Any, int] = {}
