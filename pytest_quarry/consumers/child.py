@@ -22,6 +22,7 @@ import tempfile
 import threading
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -98,7 +99,7 @@ class Hooks:
         servers.begin()
         answers.place = birth.place
         self.clock.begin(birth.now)
-        self.randomness.begin(birth.seed, birth.incarnation)
+        self.randomness.begin(birth.seed, birth.incarnation, Path(birth.stack).parent)
         self.home.world._enter_child(self.link, birth.now, birth.world_seed, birth.endpoint)
         os.register_at_fork(after_in_child=lambda: _grandchild(self.link))
         self.link.on_time = self._move

@@ -1,9 +1,10 @@
-"""Handlers and what they do when the disk fails under a commit: begin anew, try on, or commit once more what is no more."""
+"""Handlers and what they do when the disk fails: begin anew, try on, wait a while, or commit once more what is no more."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,44 @@ class TriesUntilItWorksSuite(UpsertsSuite):
     """A loop around a transaction, without an end of its own."""
 
     loader = TriesUntilItWorks
+
+
+class Recent:
+    """What happened less than so many seconds ago."""
+
+    def __init__(self, seconds: float, timer: Callable[[], float] = time.monotonic) -> None:
+        self.seconds, self.timer = seconds, timer
+        self.times: dict[str, float] = {}
+
+    def add(self, key: str) -> None:
+        """It happened now."""
+        self.times[key] = self.timer()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.times and self.timer() - self.times[key] < self.seconds
+
+
+class LeavesAlone(Upserts):
+    """A run that has failed is left alone for a while: its message comes again."""
+
+    def __init__(self, database: Path, storage: Storage) -> None:
+        super().__init__(database, storage)
+        self.failed = Recent(45)
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        if run_id in self.failed:
+            raise RuntimeError(f"{run_id} failed less than {self.failed.seconds} s ago")
+        try:
+            super().load(run_id, notification)
+        except Exception:
+            self.failed.add(run_id)
+            raise
+
+
+class LeavesAloneSuite(UpsertsSuite):
+    """A memory of failures, by a clock that is a default argument."""
+
+    loader = LeavesAlone
 
 
 class CommitsAgain(OneTransaction):

@@ -16,6 +16,11 @@ SOUND_TOGETHER: tuple[Sample, ...] = (
         "sound_together:LooksInsideSuite",
     ),
     sound(
+        "names-its-process",
+        "A file with the id of the process that loads; of a dead process it is taken over.",
+        "sound_together:NamesItsProcessSuite",
+    ),
+    sound(
         "poller-stands-by",
         "Takes a lock when it starts; a second poller waits until the first is gone.",
         "sound_together:StandsBySuite",

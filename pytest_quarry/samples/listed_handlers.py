@@ -57,6 +57,7 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
         "A loop around one transaction that ends when it works.",
         "failing_disks:TriesUntilItWorksSuite",
     ),
+    sound("leaves-alone", "Tries a run that failed no sooner than 45 s later.", "failing_disks:LeavesAloneSuite"),
     sound("signed", "Puts one object per run, by an HTTP client of its own.", "signed:PutsObjectSuite"),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -83,4 +84,61 @@ class StandsBySuite(SqlitePollerSuite):
     """One poller at work, others standing by."""
 
     poller = StandsBy
+    tables = UNKEYED_TABLES
+
+
+class RunsAlready(RuntimeError):
+    """Another process, which is alive, works; this message is to come again."""
+
+
+class NamesItsProcess(OneTransaction):
+    """Looks and loads while a file names its process; that of a process that is gone is no obstacle."""
+
+    def __init__(self, database: Path, storage: Storage) -> None:
+        super().__init__(database, storage)
+        self.file = database.with_suffix(".pid")
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        self.take()
+        try:
+            super().load(run_id, notification)
+        finally:
+            self.file.unlink()
+
+    def take(self) -> None:
+        """Put the file into place whole, or raise RunsAlready."""
+        mine = self.file.with_name(f"{os.getpid()}.mine")
+        mine.write_text(str(os.getpid()))
+        try:
+            os.link(mine, self.file)
+        except FileExistsError:
+            self.make_way(int(self.file.read_text()))
+            os.link(mine, self.file)
+        finally:
+            mine.unlink()
+
+    def make_way(self, holder: int) -> None:
+        """Remove the file of a process that is gone; only while nobody else does, or it might be somebody's who is not."""
+        with open(self.file.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.is_gone(holder) and self.file.read_text() == str(holder):
+                self.file.unlink()
+                return
+        raise RunsAlready(f"process {holder} has {self.file.name}")
+
+    def is_gone(self, holder: int) -> bool:
+        """Whether no such process is there; what this one has left there, where it failed, is no obstacle either."""
+        if holder == os.getpid():
+            return True
+        try:
+            os.kill(holder, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+
+class NamesItsProcessSuite(SqliteHandlerSuite):
+    """A file with a process's id, taken over from the dead alone."""
+
+    loader = NamesItsProcess
     tables = UNKEYED_TABLES

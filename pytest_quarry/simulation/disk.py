@@ -39,6 +39,11 @@ class DiskWatch:
         """Whether it is a socket or a pipe: a way to other processes, which holds nothing."""
         return self._contents.get(name) == SPECIAL
 
+    def are_one(self, name: str, other: str) -> bool:
+        """Whether two names are hard links to one file, as of the last look."""
+        first, second = self._signatures.get(name, UNKNOWN), self._signatures.get(other, UNKNOWN)
+        return first[2] == second[2] > 0
+
     def look(self, now: int, *, thorough: bool = False) -> set[str]:
         """The names that appeared, vanished or changed since the last look; their mtimes become `now` (µs).
 

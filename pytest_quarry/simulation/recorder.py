@@ -137,8 +137,13 @@ class Recorder:
             or self._world.watch.is_special(name)
             or name in self._families
             or name.startswith(tuple(self._own))
-            or any(name == path or (self._below and name.startswith(path + "/")) for path in self._explained)
+            or any(self._covers(path, name) for path in self._explained)
         )
+
+    def _covers(self, path: str, name: str) -> bool:
+        """Whether what changes `path` changes `name`: itself, what is below it, another name of the same file."""
+        below = self._below and name.startswith(path + "/")
+        return name == path or below or self._world.watch.are_one(name, path)
 
     def _number(self) -> int:
         key = (self._disk_state, self._world.versions, self._mailbox.state, self._said)

@@ -402,3 +402,14 @@ def test_times_that_the_consumer_sets_stay() -> None:
         assert abs((world.disk / "a").stat().st_mtime - time.time()) < 1
 
     see(work)
+
+
+def test_what_is_written_under_one_name_of_a_file_explains_its_other_names() -> None:
+    def work(world: World) -> None:
+        (world.disk / "a").write_text("1")
+        os.link(world.disk / "a", world.disk / "b")
+        (world.disk / "a").write_text("2")
+
+    seen = see(work)
+    assert seen.files["b"] == "2"
+    assert not seen.history.unexplained

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import datetime
+import functools
 import multiprocessing
 import os
 import queue
 import random
+import sched
 import secrets
 import select
 import socket
@@ -18,6 +20,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime as imported_datetime
 from time import monotonic, sleep
 from time import time as imported_time
@@ -54,6 +57,73 @@ def test_the_world_itself_knows_what_time_it_is() -> None:
         tell(world, round(world.time - before), round(world.now / SECOND - time.time()))
 
     assert see(work).told == [0, 100]
+
+
+def _by_default(slept: float, sleep: Callable[[float], None] = time.sleep) -> None:
+    sleep(slept)
+
+
+def _by_keyword(slept: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    sleep(slept)
+
+
+def _closed_over(sleep: Callable[[float], None]) -> Callable[[float], None]:
+    return lambda seconds: sleep(seconds)
+
+
+class _Holds:
+    sleep = time.sleep
+    static = staticmethod(time.sleep)
+
+
+@dataclass
+class _Made:
+    sleep: Callable[[float], None] = time.sleep
+    began: float = field(default_factory=time.monotonic)
+
+
+class _Slotted:
+    __slots__ = ("sleep",)
+
+    def __init__(self) -> None:
+        self.sleep = time.sleep
+
+
+MADE, SLOTTED, MAPPING, LIST = _Made(), _Slotted(), {"name": time.sleep}, [time.sleep]
+BOUND = functools.partial(_by_keyword, sleep=time.sleep)
+ARGUMENT = functools.partial(map, time.sleep)
+HELD: dict[str, Callable[[float], object]] = {
+    "a default": _by_default,
+    "a keyword's default": _by_keyword,
+    "a closure": _closed_over(time.sleep),
+    "a class": lambda seconds: _Holds.sleep(seconds),
+    "an object of a class": lambda seconds: _Holds().sleep(seconds),
+    "a static method": lambda seconds: _Holds().static(seconds),
+    "a data class": lambda seconds: _Made().sleep(seconds),
+    "a partial": functools.partial(time.sleep),
+    "a partial's keyword": lambda seconds: BOUND(seconds),
+    "a partial's argument": lambda seconds: list(ARGUMENT([seconds])),
+    "a scheduler": lambda seconds: (scheduler := sched.scheduler()).enter(seconds, 1, print) and scheduler.run(),
+    "an object made before": lambda seconds: MADE.sleep(seconds),
+    "an object with slots": lambda seconds: SLOTTED.sleep(seconds),
+    "a mapping": lambda seconds: MAPPING["name"](seconds),
+    "a list": lambda seconds: LIST[0](seconds),
+}
+
+
+@pytest.mark.parametrize("where", HELD)
+def test_sleeps_take_no_time_wherever_they_are_held(where: str) -> None:
+    def work(world: World) -> None:
+        tell(world, took(lambda: HELD[where](100)))
+
+    assert see(work).told == [100]
+
+
+def test_a_factory_that_is_a_clock_shows_the_worlds() -> None:
+    def work(world: World) -> None:
+        tell(world, round(_Made().began - time.monotonic()))
+
+    assert see(work).told == [0]
 
 
 def test_every_clock_shows_the_worlds_time() -> None:

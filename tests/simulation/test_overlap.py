@@ -140,6 +140,25 @@ class TestSwitches:
 
         assert said(meet(first, says(*"1234"), Switch(f"boundary {met}"))) == expected.split(",")
 
+    @pytest.mark.parametrize(("killed", "expected"), [(False, "1 begins,2 alive,1 ends"), (True, "1 begins,2 dead")])
+    def test_a_process_is_alive_until_it_is_killed(self, killed: bool, expected: str) -> None:
+        def first(world: World) -> None:
+            (world.disk / "first.pid").write_text(str(os.getpid()))
+            world.boundary("begins")
+            world.boundary("ends")
+
+        def second(world: World) -> None:
+            try:
+                os.kill(int((world.disk / "first.pid").read_text()), 0)
+            except ProcessLookupError:
+                world.boundary("dead")
+            else:
+                world.boundary("alive")
+
+        switches = () if killed else (Switch("boundary ends"),)
+        history = meet(first, second, *switches, crash=Crash("boundary ends") if killed else None)
+        assert said(history)[:3] == expected.split(",")
+
     def test_who_comes_after_one_that_was_killed_before_its_sleep_is_awake(self) -> None:
         def handle(world: World, run_id: str) -> None:
             with open(world.disk / "a.lock", "w") as file:
