@@ -92,6 +92,8 @@ class _Slotted:
 MADE, SLOTTED, MAPPING, LIST = _Made(), _Slotted(), {"name": time.sleep}, [time.sleep]
 BOUND = functools.partial(_by_keyword, sleep=time.sleep)
 ARGUMENT = functools.partial(map, time.sleep)
+# Looked up where they are used: what this mapping holds would be swapped too.
+# ruff: noqa: PLW0108
 HELD: dict[str, Callable[[float], object]] = {
     "a default": _by_default,
     "a keyword's default": _by_keyword,

@@ -7,7 +7,7 @@ import re
 from pytest_quarry.consumers.protocol import Said
 
 MOST_READ = 1 << 16  # bytes
-FIRST = 64  # bytes that may come before a statement, comments among them
+FIRST = 64  # bytes that may come before a statement
 REQUEST = re.compile(rb"([A-Z]+) (\S+) HTTP/1")
 COMMAND = re.compile(rb"\*\d+\r\n\$\d+\r\n(\w+)\r\n")
 STATEMENT = re.compile(
@@ -18,7 +18,7 @@ STATEMENT = re.compile(
     rb"(?:CONCURRENTLY\s+)?(?:IF\s+(?:NOT\s+)?EXISTS\s+)?)([\w.\"\[\]`\x80-\xff]+))",
     re.IGNORECASE | re.DOTALL,
 )
-# What changes nothing that outlives the connection. A function that is called by SELECT may do anything, but those that only look.
+# What changes nothing that outlives the connection, where nothing that is called in it does.
 LOOKS = frozenset(
     [
         "BEGIN",
@@ -41,11 +41,36 @@ LOOKS = frozenset(
         "PREPARE",
     ]
 )
-FUNCTION = re.compile(
-    rb"SELECT\s+(?!(?:COUNT|MIN|MAX|SUM|AVG|COALESCE|EXISTS|VERSION|(?:pg_catalog\.)?(?:pg_|current_|version|set_config))\b|pg_)"
-    rb"[\w.]+\s*\(",
-    re.IGNORECASE,
+CALL = re.compile(rb'([\w\x80-\xff$]+|"[^"]*")\s*\(')
+# What looks like a call in what only looks: words of SQL, types, and functions that look. Any other may do anything.
+LOOKING_CALLS = frozenset(
+    b"""
+    all and any array as between by case distinct else except exists filter from group having in intersect into is join lateral like
+    limit materialized not on or order over partition recursive row rows select set some then union using values when where with within
+    bit char character datetime decimal float interval numeric time timestamp timestamptz varbinary varchar varying
+    abs age array_agg array_length array_to_string avg bool_and bool_or btrim cardinality cast ceil ceiling char_length coalesce concat
+    concat_ws convert count crc32 cume_dist curdate curtime database date date_add date_format date_part date_sub date_trunc datediff
+    day decode dense_rank encode every extract first_value floor format found_rows generate_series getdate get_lock greatest
+    group_concat hashtext hashtextextended hex hour if ifnull instr is_free_lock is_used_lock isnull json_agg json_array_elements
+    json_extract json_object jsonb_agg jsonb_array_elements jsonb_build_object lag last_insert_id last_value lead least left length
+    lower lpad ltrim max md5 min minute mod month now ntile nullif num_nulls octet_length percent_rank position quote_ident
+    quote_literal rank regexp_match regexp_matches regexp_replace release_lock repeat replace right round row_count row_number
+    row_to_json rpad rtrim schema second sha1 sha2 sha256 sign split_part sqrt statement_timestamp string_agg strpos substr substring
+    sum sysdate to_char to_date to_json to_jsonb to_number to_regclass to_regtype to_timestamp transaction_timestamp trim trunc
+    truncate unhex unix_timestamp unnest upper user utc_timestamp uuid version week width_bucket year clock_timestamp connection_id
+    set_config
+    """.split()
 )
+LOOKING_FAMILIES = (b"pg_", b"current_", b"has_", b"json_", b"jsonb_", b"txid_", b"inet_")
+# Words of one that looks with which it does not: two phases of a commit, a new table, a plan that is carried out.
+MORE = re.compile(
+    rb"(?i)(?:PREPARE\s+TRANSACTION|ROLLBACK\s+PREPARED|EXPLAIN\b.{0,40}?\bANALYZE|SET\s.{0,20}?\bautocommit\s*=\s*(?:1|on|true))\b"
+    rb"|(?:SELECT|WITH)\b.*?\bINTO\s+(?!@)",
+    re.DOTALL,
+)
+# What may stand before a statement. MySQL carries out what is in /*! */.
+BEFORE = re.compile(rb"(?:\s|--[^\n]*\n|#[^\n]*\n|/\*(?!!).*?\*/)+", re.DOTALL)
+WORD = re.compile(rb"[A-Za-z]{2}")
 LOOKING_COMMANDS = frozenset(
     [
         "GET",
@@ -117,26 +142,36 @@ def understood(data: bytes) -> Said | None:
         return Said("send", clock=True)  # TLS: what it says, nobody can tell
     text = _text(data)
     statement = STATEMENT.search(text)
-    if statement is None or statement.start() > FIRST:
-        return Said("send")
+    if statement is None or statement.start() > FIRST or WORD.search(text, 0, statement.start()):
+        return Said("send", clock=CLOCK.search(text) is not None)
     return _of_sql(text, statement)
 
 
 def _text(data: bytes) -> bytes:
-    """Without what Postgres puts before a statement: its length, which may look like letters, and its name."""
+    """Without what comes before a statement: its length, which may look like letters, its name, and comments."""
+    begins = 0
     if data[:1] == b"Q":
-        return data[5:]
-    if data[:1] == b"P":
-        return data[data.find(b"\0", 5) + 1 :]
-    return data
+        begins = 5
+    elif data[:1] == b"P":
+        begins = data.find(b"\0", 5) + 1
+    elif data[3:4] == b"\0" and data[4:5] in (b"\3", b"\x16"):  # MySQL's COM_QUERY and COM_STMT_PREPARE
+        begins = 7 if data[5:7] == b"\0\1" else 5  # no attributes of the query, and one set of them
+    comments = BEFORE.match(data, begins)
+    return data[comments.end() if comments is not None else begins :]
 
 
 def _of_sql(data: bytes, statement: re.Match[bytes]) -> Said:
     *verbs, table = (part.decode("utf-8", "replace") if part is not None else "" for part in statement.groups())
     verb = next(filter(None, verbs)).split()[0].upper()
-    looks = verb in LOOKS and FUNCTION.search(data, statement.start()) is None
+    at = statement.start()
+    looks = verb in LOOKS and MORE.match(data, at) is None and all(map(_only_looks, CALL.findall(data, at)))
     several = b";" in data[statement.end() :].rstrip(b"; \n\0")
     return Said(f"{verb} {table}".strip(), several or not looks, CLOCK.search(data) is not None)
+
+
+def _only_looks(called: bytes) -> bool:
+    name = called.strip(b'"').lower()
+    return name in LOOKING_CALLS or name.startswith(LOOKING_FAMILIES)
 
 
 def _is_about_the_connection(data: bytes) -> bool:
