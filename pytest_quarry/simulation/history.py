@@ -131,7 +131,8 @@ class History:
     unexplained: tuple[str, ...] = ()
     unreached: tuple[str, ...] = ()
     not_exercised: tuple[str, ...] = ()
-    servers: tuple[str, ...] = ()  # that the consumer reached, and the world does not keep
+    # That the consumer reached, and the world does not keep. One that it began itself may have another port each time.
+    servers: tuple[str, ...] = field(default=(), compare=False)
     asked: tuple[str, ...] = ()  # what was said to them that made them look at their clock
     takes: str = ""
     by_a_program: bool = False  # whose threads may all look at the clock: the times it tells may differ

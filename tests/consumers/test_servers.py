@@ -10,6 +10,7 @@ import selectors
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -170,6 +171,28 @@ def test_servers_that_are_nobodys_business(ignored: str, server: LineServer) -> 
     seen = closer(work, ignored_servers=("127.0.0.1:1", ignored.format(port=server.port)))
     assert seen.boundaries == []
     assert seen.history.servers == ()
+
+
+def test_a_server_of_its_own_may_have_another_port_each_time() -> None:
+    def work(world: World) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=answer_once, args=(listener,))
+            thread.start()
+            with socket.create_connection(listener.getsockname()) as connection:
+                ask(connection, "INSERT INTO orders run-A")
+            thread.join()
+
+    one, other = closer(work, again=False), closer(work, again=False)
+    assert one.boundaries[0] == "server INSERT orders"
+    assert one.history.servers != other.history.servers
+    assert one.history.difference(other.history) is None
+
+
+def answer_once(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        assert connection.recv(100)
+        connection.sendall(b"done\n")
 
 
 def test_a_file_that_is_sent_by_the_kernel(server: LineServer) -> None:
