@@ -43,7 +43,7 @@ from pytest_quarry.consumers.hooks import (
     sqlite,
 )
 from pytest_quarry.consumers.hooks.aio import answers
-from pytest_quarry.consumers.link import Disconnected, Link
+from pytest_quarry.consumers.link import FOR_EVER, Disconnected, Link
 from pytest_quarry.consumers.protocol import Boundary, Call, OverHttp, Peek, Raised, Returned, Started, Unusable
 from pytest_quarry.consumers.started_consumer import StartedConsumer
 
@@ -304,14 +304,17 @@ def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
         return Unusable(consumer.is_generator(value))
     arriving.set_returning(answers.place, True)
-    busy = consumer.tasks or (threading.active_count() > threads and clocks.others_work(link))
+    begun = threading.active_count() > threads
+    # Of those that were there before, who only sleeps sleeps on: a heartbeat is no work that the turn has left to it.
+    link.leaves_sleepers = not begun
+    busy = consumer.tasks or (clocks.others_work(link) if begun else clocks.others_are_due(link, link.now))
     return Returned(_plain(value), busy, unhooked.blind and servers.may_have_been_reached())
 
 
 def _linger(consumer: StartedConsumer, link: Link) -> Any:
     """The turn is over, and what it left to threads and tasks goes on."""
     arriving.set_returning(answers.place, False)
-    clocks.let_work(link)
+    clocks.let_work(link, link.now if link.leaves_sleepers else FOR_EVER)
     with contextlib.suppress(Exception):
         consumer.finish_tasks()
     return Returned(None)

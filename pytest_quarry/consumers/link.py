@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from pytest_quarry.consumers import protocol
-from pytest_quarry.consumers.at_work import thread_at_work
-from pytest_quarry.consumers.protocol import Boundary, Fail, Grant, Tear, Torn
+from pytest_quarry.consumers.at_work import thread_at_work, threads_at_work
+from pytest_quarry.consumers.protocol import Boundary, Fail, Grant, Sleep, Tear, Torn
 
 real_get_ident = threading.get_ident
 real_native_id = threading.get_native_id  # the thread's; gevent gives each greenlet an identity of its own
@@ -35,9 +35,13 @@ HELD = signal.valid_signals() - {
     signal.SIGILL,
     signal.SIGABRT,
 }
+SECOND, FOR_EVER = 1_000_000, float("inf")  # virtual microseconds
+AT_ONCE = 0  # when those wake who do not sleep
 HOLD = 0.001  # real seconds between looks of a thread that waits while the main thread goes on
 MOST_SILENT = 1.0  # real seconds in which the main thread neither waits for the world nor comes to a boundary …
 BUSY = 4  # … and so many times more where it computes, or waits for a processor
+CALM = 2  # looks in a row in which no other thread is at work: at one of them it may have waited for Python's lock
+MOST_LOOKS = 300  # for those who compute for long
 F_GETPATH = 50  # macOS: fcntl.F_GETPATH, from <sys/fcntl.h>
 
 
@@ -59,11 +63,17 @@ class Link:
         False  # this is the test's own process: when the world has gone it stays, and is told by Disconnected
     )
     boundaries: int = 0
-    waiting: int = 0  # threads on their way to a boundary
+    # Threads but the main one that are on their way to a boundary, and when they wake.
+    wakes: dict[int, int] = field(default_factory=dict)
+    leaves_sleepers: bool = False  # what goes on after this turn is not to wait for time to pass
     _lock: Any = field(default_factory=threading.RLock)
     _inside: set[int] = field(default_factory=set)
     _main: int = field(default_factory=real_native_id)
     _yielding: int = 0
+    _until: float = FOR_EVER  # the virtual time up to which others may sleep meanwhile
+    _standing: set[int] = field(default_factory=set)  # threads that only wait for each other
+    _crossing: int = 0  # the thread that is being answered
+    _granted: int = 0  # the one that had leave last
     _asking: int = 0  # the main thread waits for the world: for leave, or for its next turn
     _holds: bool = True
     _only_starts: bool = False
@@ -80,25 +90,47 @@ class Link:
         return not self.enabled or real_get_ident() in self._inside
 
     @property
-    def _on_main(self) -> bool:
+    def on_main(self) -> bool:
+        """Whether the calling thread is the main one."""
         return real_native_id() == self._main
 
     @contextlib.contextmanager
-    def yields(self) -> Iterator[None]:
-        """Meanwhile the main thread waits: the others' turn."""
-        main = self._on_main and not self._only_starts
-        self._yielding += main
+    def yields(self, until: float = FOR_EVER) -> Iterator[None]:
+        """Meanwhile the main thread waits: the others' turn, and that of those who sleep and wake by then."""
+        if not self.on_main or self._only_starts:
+            yield
+            return
+        before, self._until = self._until, until
+        self._yielding += 1
         try:
             yield
         finally:
-            self._yielding -= main
+            self._yielding -= 1
+            self._until = before
+
+    @contextlib.contextmanager
+    def waking(self, wakes: int) -> Iterator[int]:
+        """Meanwhile the calling thread waits until then; what it waits for may come before."""
+        me = real_native_id()
+        if self.on_main:
+            yield wakes
+            return
+        self.wakes[me] = wakes
+        try:
+            yield wakes
+        finally:
+            self.wakes.pop(me, None)
+
+    def somebody_is_due(self, until: float) -> bool:
+        """Whether another thread stands before a boundary that it would be past by then."""
+        return any(wakes <= until for wakes in list(self.wakes.values()))
 
     def starting(self, start: Callable[..., Any]) -> Callable[..., Any]:
         """A function that starts a thread and waits until it runs: no wait in which other threads get on."""
 
         @functools.wraps(start)
         def starting(*arguments: Any, **keywords: Any) -> Any:
-            if not self._on_main:
+            if not self.on_main:
                 return start(*arguments, **keywords)
             self._only_starts = True
             try:
@@ -118,16 +150,16 @@ class Link:
 
         return waiting
 
-    def main_ahead(self, moment: float) -> Iterator[None]:
+    def main_ahead(self, moment: float, wakes: int = 0) -> Iterator[None]:
         """Again and again, as long as the main thread goes on and the calling one is to wait; each time `moment` passes.
 
         Other threads get on while the main thread waits: so their order is no luck, however busy the machine is. Where it
         waits in a way that is not seen, they go on after a while, and need not wait any more.
         """
-        if self._on_main:
+        if self.on_main:
             return
         silent, seen = 0.0, self.boundaries
-        while self._holds and not self._yielding:
+        while self._holds and not (self._yielding and wakes <= self._until):
             yield
             if self._asking or self.boundaries != seen:
                 silent, seen = 0.0, self.boundaries
@@ -136,6 +168,30 @@ class Link:
                 silent += moment / BUSY if thread_at_work(self._main) else moment
             if silent >= MOST_SILENT:
                 self._holds = False
+
+    def others_ahead(self) -> Iterator[None]:
+        """Again and again, as long as another thread is to go first: it carries out what it was given leave for, or is on its way.
+
+        Of several that stand before boundaries, the one that wakes first goes, or was begun first, once no other is at work.
+        """
+        me = real_native_id()
+        if self._granted in (0, me) if self.on_main else threading.active_count() <= 2:
+            return
+        calm = looks = 0
+        while True:
+            with self.aside():
+                calm = calm + 1 if self._is_calm(me) else 0
+            looks += 1
+            if calm == CALM or (looks >= MOST_LOOKS and not self._crossing):
+                return
+            yield
+
+    def _is_calm(self, me: int) -> bool:
+        if self.on_main:
+            return not thread_at_work(self._granted)
+        standing = [thread.native_id for thread in threading.enumerate() if thread.native_id in self._standing]
+        first = min(standing, key=lambda thread: self.wakes.get(thread or 0, 0), default=me)
+        return not self._crossing and first == me and not threads_at_work()
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
@@ -149,24 +205,41 @@ class Link:
 
     def exchange(self, message: Any) -> Any:
         """Send a message and wait for the answer; exits when the world is gone."""
-        me, main = real_get_ident(), self._on_main
+        main, me = self.on_main, real_native_id()
         mask = real_mask(signal.SIG_BLOCK, ())
         self._asking += main
         try:
             real_mask(signal.SIG_BLOCK, HELD)
-            self.waiting += 1
-            for _ in self.main_ahead(HOLD):
-                real_sleep(HOLD)
-            with self._lock:
-                self.waiting -= 1
-                self._inside.add(me)
-                try:
-                    return self._exchange(message)
-                finally:
-                    self._inside.discard(me)
+            with self.waking(self._wakes(message)) as wakes:
+                for _ in self.main_ahead(HOLD, wakes):
+                    real_sleep(HOLD)
+                self._standing.add(me)
+                for _ in self.others_ahead():
+                    real_sleep(HOLD)
+                with self._lock:
+                    return self._cross(message if main else self._from_now(message, wakes))
         finally:
             self._asking -= main
             real_mask(signal.SIG_SETMASK, mask)
+
+    def _wakes(self, message: Any) -> int:
+        call = getattr(message, "call", None)
+        return self.now + round(call.seconds * SECOND) if isinstance(call, Sleep) else AT_ONCE
+
+    def _from_now(self, message: Any, wakes: int) -> Any:
+        """A sleep that is as much shorter as time has passed since it began."""
+        return message._replace(call=Sleep(max(0, wakes - self.now) / SECOND)) if wakes else message
+
+    def _cross(self, message: Any) -> Any:
+        me, thread = real_get_ident(), real_native_id()
+        self._inside.add(me)
+        self._crossing = thread
+        try:
+            return self._exchange(message)
+        finally:
+            self._inside.discard(me)
+            self._standing.discard(thread)
+            self._granted, self._crossing = thread, 0
 
     def _exchange(self, message: Any) -> Any:
         try:

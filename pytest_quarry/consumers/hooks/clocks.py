@@ -24,14 +24,14 @@ from pytest_quarry.consumers.arriving import is_waiting
 from pytest_quarry.consumers.at_work import children_at_work, threads_at_work
 from pytest_quarry.consumers.hooks import servers
 from pytest_quarry.consumers.hooks.aio import answers
-from pytest_quarry.consumers.link import Link
+from pytest_quarry.consumers.link import AT_ONCE, FOR_EVER, Link
 from pytest_quarry.consumers.protocol import Boundary, Sleep
 
 GRACE = 0.01  # real seconds a wait gives the consumer's other threads before virtual time passes
 QUIET = 3  # graces in a row in which they got nowhere: one may be a busy machine's
 MOST_GRACES = 200  # while those threads get somewhere
 MOST_ANSWERS = 1000  # graces for the world's endpoint, which answers in real time
-FOR_EVER = 86_400  # seconds that trio waits where there is nothing to wait for but what is ready
+A_DAY = 86_400  # seconds that trio waits where there is nothing to wait for but what is ready
 MICROSECOND = datetime.timedelta(microseconds=1)
 
 
@@ -85,6 +85,8 @@ def install(link: Link, clock: VirtualClock) -> dict[int, Any]:
             return
         if seconds < 0:
             raise ValueError("sleep length must be non-negative")
+        if link.on_main and others_are_due(link, AT_ONCE):
+            let_work(link, AT_ONCE)
         link.boundary(Boundary("sleep", call=Sleep(float(seconds))))
 
     originals: dict[str, Callable[..., Any]] = {
@@ -117,7 +119,7 @@ def _install_trio(link: Link, sleep: Callable[[float], None]) -> None:
     real_events = manager.get_events
 
     def get_events(self: Any, timeout: float) -> Any:
-        if timeout <= 0 or timeout >= FOR_EVER or link.inside or not isinstance(self._epoll, _real_epoll):
+        if timeout <= 0 or timeout >= A_DAY or link.inside or not isinstance(self._epoll, _real_epoll):
             return real_events(self, timeout)
         watched = list(self._registered)
         # More than the one by which its own threads wake it: something real may come.
@@ -265,7 +267,7 @@ def _virtual_epoll(real_epoll: Any, link: Link, sleep: Callable[[float], None]) 
             return getattr(self._real, name)
 
         def poll(self, timeout: float | None = None, maxevents: int = -1) -> Any:
-            if timeout is None or timeout <= 0 or timeout >= FOR_EVER or link.inside:
+            if timeout is None or timeout <= 0 or timeout >= A_DAY or link.inside:
                 return self._real.poll(timeout, maxevents)
             look = self._real.poll
             return _ready(lambda seconds: look(seconds, maxevents), timeout, self._watched, True, link, sleep)
@@ -306,7 +308,7 @@ def while_others_work(link: Link) -> Iterator[None]:
 
     They come to boundaries, compute, or, the main thread, go on; so do child processes, which take what time they need.
     """
-    yield from link.main_ahead(GRACE)
+    yield from link.main_ahead(GRACE, link.now)
     quiet = graces = 0
     while graces < MOST_GRACES:
         boundaries, computed = link.boundaries, time.process_time()
@@ -327,12 +329,26 @@ def others_work(link: Link) -> bool:
     """Whether other threads come to boundaries or compute within a moment."""
     boundaries, computed = link.boundaries, time.process_time()
     pause()
-    return link.waiting > 0 or link.boundaries > boundaries or time.process_time() - computed > GRACE / 5
+    return bool(link.wakes) or link.boundaries > boundaries or time.process_time() - computed > GRACE / 5
 
 
-def let_work(link: Link) -> None:
-    """Let other threads get on as long as they get anywhere."""
-    with link.yields():
+def others_are_due(link: Link, until: float) -> bool:
+    """Whether other threads come to boundaries, and not only to sleep for longer, before none of them is at work."""
+    calm = 0
+    for _ in range(MOST_GRACES):
+        if threading.active_count() == 1 or calm == QUIET:
+            return False
+        if link.somebody_is_due(until):
+            return True
+        with link.aside():
+            calm = 0 if threads_at_work() else calm + 1
+            _real_sleep(GRACE / 10)
+    return False
+
+
+def let_work(link: Link, until: float = FOR_EVER) -> None:
+    """Let other threads get on as long as they get anywhere, those who sleep if they wake by `until`, in virtual microseconds."""
+    with link.yields(until):
         for _ in while_others_work(link):
             pause()
 

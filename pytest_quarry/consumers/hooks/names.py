@@ -17,15 +17,8 @@ from types import CellType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
 # These wait for real processes and real clocks, or are the kit's own: they keep the real functions.
-KEEP_REAL = (
-    "subprocess",
-    "multiprocessing",
-    "pytest_quarry.",
-    "_pytest",
-    "coverage",
-    "execnet",
-    "xdist",
-    "time_machine",
+KEEP_REAL = frozenset(
+    ["subprocess", "multiprocessing", "pytest_quarry", "_pytest", "coverage", "execnet", "xdist", "time_machine"]
 )
 WRITES = ("write", "pwrite", "writev", "pwritev", "sendfile", "copy_file_range", "ftruncate")
 HEAP_TYPE, IMMUTABLE_TYPE = (
@@ -79,7 +72,8 @@ def swap(replacements: dict[int, Any]) -> None:
 
 
 def _is_kept(module: Any) -> bool:
-    return isinstance(module, str) and module.startswith(KEEP_REAL) and not module.startswith("pytest_quarry.samples.")
+    package = module.partition(".")[0] if isinstance(module, str) else ""
+    return package in KEEP_REAL and not module.startswith("pytest_quarry.samples.")
 
 
 def _of_modules(wanted: dict[int, Any]) -> Iterator[Holder]:
