@@ -286,7 +286,9 @@ class Conductor:
             told = history if _hung(history) else self._execute(schedule, peek=True)
             return silence.of_loader(told, self._consumer, schedule.runs[0].run_id)
         else:
-            strange = silence.of_names(history, self._consumer, due(history, self._told_only))
+            strange = silence.of_names(history, self._consumer, due(history, self._told_only)) or doubts.of_place(
+                history, self._consumer
+            )
             if strange is not None:
                 return strange
         again = self._kept.again = self._kept.again or self._execute(schedule)

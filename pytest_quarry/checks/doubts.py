@@ -1,7 +1,8 @@
-"""Where nothing fair can be said of a consumer: files that changed unseen, a clock that is not the world's."""
+"""Where nothing fair can be said of a consumer: what changed unseen, or elsewhere; a clock that is not the world's."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 from pytest_quarry.checks.verdict import Verdict
@@ -40,6 +41,29 @@ def of_leftovers(history: History, consumer: Consumer) -> Verdict | None:
                 entries=(at,),
             )
     return None
+
+
+def of_place(history: History, consumer: Consumer) -> Verdict | None:
+    """Rows came, and nothing that the consumer did was seen to bring them: where it keeps them, nobody looks."""
+    if history.servers or history.not_exercised or consumer.ignored_servers:
+        return None
+    turns = list(itertools.dropwhile(lambda entry: entry.what not in ("delivered", "polled"), history.entries))
+    # What a worker does to its queue brings no rows.
+    if any(entry.changed and entry.what == "crossed" and not entry.text.startswith("sqs.") for entry in turns):
+        return None
+    at = next((at for at, entry in enumerate(history.entries) if entry in turns and entry.rows), None)
+    if at is None:
+        return None
+    rows = len(history.entries[at].rows or ())
+    return Verdict(
+        status="inconclusive",
+        oracle="",
+        sentence=f"The target is out of sight: {rows} row{'s' * (rows > 1)} came, and the consumer did nothing that the kit saw.",
+        why="It was killed nowhere within its turns, so nothing is known of its crashes. Let it keep what it loads, and its marks, below "
+        f"world.disk, in AWS, in world.target or on a server: {consumer.name}.start(world) gets the world. Another folder, pytest's "
+        "tmp_path for one, is not watched.",
+        entries=(at,),
+    )
 
 
 def of_servers(history: History) -> str:

@@ -6,7 +6,7 @@ import warnings
 from fnmatch import fnmatch
 
 import pytest
-from orders import SOUND
+from orders import BROKEN, SOUND
 
 from pytest_quarry import EventBusConformance
 
@@ -351,6 +351,22 @@ def test_durable_state_the_kit_cannot_see_is_no_proof(pytester: pytest.Pytester)
     )
     result = run(pytester, source, "crash_loses")
     result.stdout.fnmatch_lines(["disk/unseen changed, and no operation the kit can see explains it*"])
+
+
+def test_a_target_that_is_out_of_sight_is_no_proof(pytester: pytest.Pytester) -> None:
+    (pytester.path / "elsewhere").mkdir()
+    source = BROKEN.replace("world.disk", "ELSEWHERE").replace(
+        "def prepare(self, world):\n",
+        "def prepare(self, world):\n        (ELSEWHERE / 'orders.sqlite').unlink(missing_ok=True)\n",
+    )
+    place = f"from pathlib import Path\nELSEWHERE = Path({str(pytester.path / 'elsewhere')!r})\n"
+    result = run(pytester, place + source, "crash_duplicates")
+    result.stdout.fnmatch_lines(
+        [
+            "The target is out of sight: 3 rows came, and the consumer did nothing that the kit saw.",
+            "It was killed nowhere within its turns*",
+        ]
+    )
 
 
 GOOD = {
