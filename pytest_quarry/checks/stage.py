@@ -130,6 +130,11 @@ class Stage:
         histories.move_to_end(key)
         return histories[key]
 
+    def anew(self, schedule: Schedule) -> History:
+        """What happens when it is executed once more, and from now on is kept of it."""
+        self._kept.histories.pop((schedule, False), None)
+        return self.history(schedule)
+
     def _remember(self, key: tuple[Schedule, bool], history: History) -> None:
         histories = self._kept.histories
         histories[key] = history

@@ -45,3 +45,13 @@ def test_what_differs_is_said_and_nothing_is_judged(pytester: pytest.Pytester, w
         result.stdout.fnmatch_lines(
             [head, "The consumer is not deterministic: two executions of one schedule differ.", differs]
         )
+
+
+def test_a_module_that_rows_imports_too_is_no_reason(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(draws="import uuid\nNAME = str(uuid.uuid4())")  # what a consumer draws later is another then
+    work = "        import draws, uuid\n        (self.root.parent / 'disk' / str(uuid.uuid4())).touch()\n"
+    source = SOUND.replace(BEGINS, work + BEGINS).replace(
+        "    def rows(self, world):\n", "    def rows(self, world):\n        import draws\n"
+    )
+    pytester.makepyfile(test_orders=source)
+    pytester.runpytest(*QUIET, "-k", "restart or crash_loses").assert_outcomes(passed=2, deselected=29)
