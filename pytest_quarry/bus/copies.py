@@ -195,7 +195,7 @@ def near_copies(notification: Message) -> dict[str, dict[str, Any]]:
     """Notifications of other runs that look like this one's, by what is alike. Raises ContractError if it is none."""
     told = parse_notification(notification)
     found: dict[str, dict[str, Any]] = {}
-    for why, run_id in _near_ids(told.run_id).items():
+    for why, run_id in _near_ids(told.run_id, told.extra.get("parent_run_id")).items():
         other = copy.deepcopy(dict(notification))
         other |= {"run_id": run_id, "storage_path": _moved(told.storage_path, told.run_id, run_id)}
         if why == RETRY:
@@ -208,7 +208,7 @@ def near_copies(notification: Message) -> dict[str, dict[str, Any]]:
 def near_runs(run: Run) -> dict[str, Run]:
     """Other runs that look like this one, by what is alike: same items, event ids, day, source and job."""
     found: dict[str, Run] = {}
-    for why, run_id in _near_ids(run.run_id).items():
+    for why, run_id in _near_ids(run.run_id, run.parent_run_id).items():
         who: dict[str, Any] = {"run_id": run_id}
         if why == RETRY:
             job = "job-1" if run.job_id is None else run.job_id
@@ -220,8 +220,8 @@ def near_runs(run: Run) -> dict[str, Run]:
 RETRY = "a retry of it"
 
 
-def _near_ids(run_id: str) -> dict[str, str]:
-    """Run ids that are easily taken for this one."""
+def _near_ids(run_id: str, parent: str | None) -> dict[str, str]:
+    """Run ids that are easily taken for this one, none of them its parent's, which is another run already."""
     separators = str.maketrans("-_.", "_-_")
     candidates = {
         "one character more": f"{run_id}0",
@@ -232,7 +232,7 @@ def _near_ids(run_id: str) -> dict[str, str]:
         "same day, source and job": "another-run" if run_id != "another-run" else "yet-another-run",
         RETRY: _counted_up(run_id),
     }
-    return {why: other for why, other in candidates.items() if other and other != run_id}
+    return {why: other for why, other in candidates.items() if other and other not in (run_id, parent)}
 
 
 def _counted_up(run_id: str) -> str:
