@@ -165,14 +165,19 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
     return None
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+@pytest.hookimpl(
+    wrapper=True
+)  # the shard is the last of the parameters, so that it is known which part of their id it is
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, Any, Any]:
     """Fuzz items, and checks that take long, are split among xdist's workers."""
+    outcome = yield
     workers = shards.workers(metafunc.config)
     check = getattr(metafunc.function, "quarry_check", None)
     if hasattr(metafunc.function, "quarry_made"):
         shards.split(metafunc, workers)
     elif check is not None and check.id not in getattr(metafunc.cls, "known_failures", ()):  # one part may well pass
         shards.split(metafunc, min(workers, len(check.parts)))
+    return outcome
 
 
 @pytest.hookimpl(wrapper=True)

@@ -86,7 +86,9 @@ def _part(check: Check, node: Any) -> Check:
 
 def cannot(node: Any, check: Check, words: str) -> NoReturn:
     """Fail an item whose suite does not work."""
-    record = story.record_of_check(check, consumer=owner(node), item=node.nodeid, status="inconclusive", reason=words)
+    record = story.record_of_check(
+        check, consumer=owner(node), item=shards.whole(node), status="inconclusive", reason=words
+    )
     setattr(node, RECORD, record)
     pytest.fail(f"{check.title}: cannot be checked\n{words}", pytrace=False)
 
@@ -94,7 +96,7 @@ def cannot(node: Any, check: Check, words: str) -> NoReturn:
 def note(result: Result, node: Any, suite: Conformance, told: story.Told | None = None) -> None:
     """Note a result on its item, for the reports."""
     told = replace(told or story.Told(), told_only=suite.kind == "event-bus" and not suite.reconciles)
-    setattr(node, RECORD, story.record_of_result(result, told, consumer=owner(node), item=node.nodeid))
+    setattr(node, RECORD, story.record_of_result(result, told, consumer=owner(node), item=shards.whole(node)))
 
 
 def conductor(suite: Conformance, config: Any, progress: Progress | None = None) -> Conductor:
@@ -117,8 +119,7 @@ def conductor(suite: Conformance, config: Any, progress: Progress | None = None)
 
 def _kept(suite: Conformance, config: Any) -> Kept:
     """What the items of this class before this one have executed, under the same parameters: their checks share it."""
-    callspec = getattr(getattr(suite, "_quarry_node", None), "callspec", None)
-    whose = type(suite), shards.whole(getattr(callspec, "id", ""))
+    whose = type(suite), shards.parameters(getattr(suite, "_quarry_node", None))
     if getattr(config, "_quarry_kept", (None, None))[0] != whose:
         folder = shards.folder(config)
         name = f"{owner(suite._quarry_node)}[{whose[1]}]"

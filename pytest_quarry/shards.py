@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import tempfile
 import uuid
@@ -18,7 +17,6 @@ from pytest_quarry.consumers import keeper
 
 SHARD = "quarry_shard"  # the parameter of an item that is one of several
 SHARED = "quarry_shared"  # what a worker is told of the folder
-OF = re.compile(r"\b\d+-of-\d+\b")
 
 T = TypeVar("T")
 
@@ -56,11 +54,11 @@ def folder(config: pytest.Config) -> Path | None:
 
 
 def split(metafunc: pytest.Metafunc, count: int) -> None:
-    """Make so many items of one, if it is more."""
+    """Make so many items of one, if it is more; called when the item has all its other parameters."""
     if count > 1:
         metafunc.fixturenames.append(SHARD)
         numbers = range(1, count + 1)
-        ids = [f"{number}-of-{count}" for number in numbers]
+        ids = [_id(number, count) for number in numbers]
         metafunc.parametrize(SHARD, [(number, count) for number in numbers], ids=ids)
 
 
@@ -71,11 +69,24 @@ def of(item: object) -> tuple[int, int]:
     return number, count
 
 
-def whole(item: str) -> str:
-    """The name, or the parameters, of an item without those of its shard: of all shards the same."""
-    name, bracket, parameters = item.rpartition("[")
-    rest = "-".join(filter(None, (part.strip("-") for part in OF.split(parameters.removesuffix("]")))))
-    return f"{name}[{rest}]" if bracket and rest else name if bracket else rest
+def parameters(item: object) -> str:
+    """The id of an item's parameters but its shard, which stands last: of all shards the same."""
+    number, count = of(item)
+    found: str = getattr(getattr(item, "callspec", None), "id", "")
+    return found if count == 1 else found.removesuffix(_id(number, count)).removesuffix("-")
+
+
+def whole(item: Any) -> str:
+    """The node id of an item but for its shard: of all shards the same."""
+    found: str = item.nodeid
+    if of(item)[1] == 1:
+        return found
+    rest = parameters(item)
+    return found.replace(f"[{item.callspec.id}]", f"[{rest}]" if rest else "")
+
+
+def _id(number: int, count: int) -> str:
+    return f"{number}-of-{count}"
 
 
 def spread(longest: Sequence[T], others: Sequence[T], count: int) -> list[T]:

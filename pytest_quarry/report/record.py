@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from pytest_quarry import shards
-
 Status = Literal["passed", "failed", "known", "inconclusive", "skipped"]
 Mark = Literal["", "duplicate", "crash", "restart", "lost", "fault", "error", "stuck", "dead", "told", "effect", "note"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -133,17 +131,14 @@ def merged(records: Sequence[Record]) -> list[Record]:
     """One record for all shards of an item: the worst that became of them, and the sum of what they did."""
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        groups.setdefault((record.consumer, record.id, shards.whole(record.item)), []).append(record)
-    return [_merged(item, group) for (_, _, item), group in groups.items()]
+        groups.setdefault((record.consumer, record.id, record.item), []).append(record)
+    return [_merged(group) for group in groups.values()]
 
 
-def _merged(item: str, group: Sequence[Record]) -> Record:
-    if len(group) == 1:
-        return replace(group[0], item=item)
+def _merged(group: Sequence[Record]) -> Record:
     worst = min(group, key=lambda record: WORST.index(record.status))
     return replace(
         worst,
-        item=item,
         reason=worst.reason
         or next((record.reason for record in group if record.status == worst.status and record.reason), ""),
         schedules=sum(record.schedules for record in group),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_quarry import shards
 from pytest_quarry.report.record import Record, merged
 from pytest_quarry.report.targets import Target
 
@@ -63,7 +64,7 @@ def _unknown(item: pytest.Item, check_id: str) -> Record:
     from pytest_quarry.report.story import record_of_check
 
     owner = item.nodeid.rpartition("::")[0]
-    return record_of_check(_check(check_id), consumer=owner, item=item.nodeid, status="inconclusive")
+    return record_of_check(_check(check_id), consumer=owner, item=shards.whole(item), status="inconclusive")
 
 
 def _ended(record: Record, report: pytest.TestReport) -> Record:

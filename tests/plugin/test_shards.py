@@ -99,6 +99,41 @@ def test_what_is_known_to_fail_is_one_item(pytester: pytest.Pytester) -> None:
     assert check["status"] == "known"
 
 
+TWO_CONSUMERS = """
+
+class Forgetful(Orders):
+    def handle(self, notification):
+        super().handle(notification)
+        with self.database:
+            self.database.execute("DELETE FROM marks")
+
+
+@pytest.mark.parametrize("consumer_class", [{order}], ids=["worker-1-of-2", "worker-2-of-2"])
+class TestBoth(TestOrders):
+    @pytest.fixture(autouse=True)
+    def _class(self, consumer_class):
+        self.consumer_class = consumer_class
+
+    def start(self, world):
+        return self.consumer_class(world)
+"""
+
+
+@pytest.mark.parametrize(
+    ("order", "became"), [("Orders, Forgetful", ["passed", "failed"]), ("Forgetful, Orders", ["failed", "passed"])]
+)
+@pytest.mark.parametrize(
+    ("check", "options"), [("redelivery", ()), ("concurrent_duplicates", ("-n", "2"))], ids=["alone", "shared out"]
+)
+def test_parameters_that_read_like_shards_are_consumers_of_their_own(
+    pytester: pytest.Pytester, check: str, options: tuple[str, ...], order: str, became: list[str]
+) -> None:
+    pytester.makepyfile(test_orders=f"import pytest\n{SOUND}{TWO_CONSUMERS.format(order=order)}")
+    _, checks = reported(pytester, "-k", f"TestBoth and {check}", *options)
+    assert [found["item"].partition("[")[2] for found in checks] == ["worker-1-of-2]", "worker-2-of-2]"]
+    assert [found["status"] for found in checks] == became
+
+
 RECORD = Record(
     id="EB02",
     slug="concurrent-duplicates",
@@ -106,7 +141,7 @@ RECORD = Record(
     severity="critical",
     status="passed",
     consumer="t.py::T",
-    item="t.py::T::test[1-of-2]",
+    item="t.py::T::test",
     schedules=3,
     executions=4,
     seconds=1.25,
@@ -126,7 +161,7 @@ RECORD = Record(
     ],
 )
 def test_of_several_shards_the_worst_counts(one: Any, other: Any, all_of_it: str) -> None:
-    second = replace(RECORD, item="t.py::T::test[2-of-2]", status=other, reason="so", not_exercised=("b", "a"))
+    second = replace(RECORD, status=other, reason="so", not_exercised=("b", "a"))
     (found,) = merged([replace(RECORD, status=one), second])
     assert (found.status, found.item) == (all_of_it, "t.py::T::test")
     assert (found.schedules, found.executions, found.seconds, found.not_exercised) == (6, 8, 2.5, ("a", "b"))
@@ -144,20 +179,27 @@ def test_other_items_stay_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("item", "whole"),
+    ("shard", "parameters", "rest"),
     [
-        ("t.py::T::test", "t.py::T::test"),
-        ("t.py::T::test[1-of-2]", "t.py::T::test"),
-        ("t.py::T::test[sqlite-2-of-2]", "t.py::T::test[sqlite]"),
-        ("t.py::T::test[2-of-2-sqlite-x]", "t.py::T::test[sqlite-x]"),
-        ("sqlite-1-of-8", "sqlite"),
-        ("12-of-16", ""),
-        ("sqlite", "sqlite"),
-        ("", ""),
+        ((1, 1), None, None),
+        ((1, 1), "sqlite", "sqlite"),
+        ((1, 1), "1-of-2", "1-of-2"),
+        ((1, 2), "1-of-2", None),
+        ((12, 16), "12-of-16", None),
+        ((2, 2), "sqlite-2-of-2", "sqlite"),
+        ((2, 2), "2-of-2-sqlite-2-of-2", "2-of-2-sqlite"),
+        ((1, 2), "1-of-2-1-of-2", "1-of-2"),
     ],
 )
-def test_the_whole_of_a_shard(item: str, whole: str) -> None:
-    assert shards.whole(item) == whole
+@pytest.mark.parametrize("group", ["", "@slow"], ids=["plain", "in a group of xdist's"])
+def test_the_whole_of_a_shard(group: str, shard: tuple[int, int], parameters: str | None, rest: str | None) -> None:
+    def named(text: str | None) -> str:
+        return f"t.py::T::test{'' if text is None else f'[{text}]'}{group}"
+
+    callspec = SimpleNamespace(params={shards.SHARD: shard} if shard[1] > 1 else {}, id=parameters)
+    item = SimpleNamespace(nodeid=named(parameters), **({} if parameters is None else {"callspec": callspec}))
+    assert shards.whole(item) == named(rest)
+    assert shards.parameters(item) == (rest or "")
 
 
 def test_each_worker_begins_with_one_of_the_longest() -> None:
