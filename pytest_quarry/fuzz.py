@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from pytest_quarry import shards
+from pytest_quarry import marking, shards
 from pytest_quarry.checks.conduct import Result
 from pytest_quarry.checks.fuzzing import FUZZ, drawn
 from pytest_quarry.consumers.consumer import ConsumerError
@@ -47,6 +47,9 @@ class Fuzzer:
         self._failed: dict[Schedule, str] = {}
         self._played = self._executions = 0
         self._over = False
+        self._outcome: BaseException | None = None
+        # What overrides the item calls it when it has made ready what the consumer needs.
+        self._begins_when_called = bool(marking.override(node)) and marking.fuzz(node) is not None
         self._passed: Result | None = None
         try:
             self._conductor = runner.conductor(suite, node.config)
@@ -71,6 +74,8 @@ class Fuzzer:
 
     def play(self, data: st.DataObject) -> None:
         """One example. Ends in pytest's own fail where it is a counterexample."""
+        if self._begins_when_called:
+            self._begin_when_called()
         schedule = data.draw(self._strategy)
         if schedule in self._failed:  # Hypothesis looks whether it fails again
             self._fail(self._failed[schedule])
@@ -85,6 +90,16 @@ class Fuzzer:
             self._judge(result, schedule)
             return
         self._runner.cannot(self._node, FUZZ, words)
+
+    def _begin_when_called(self) -> None:
+        if self._outcome is not None:  # Hypothesis looks whether it fails again
+            raise self._outcome
+        try:
+            self.begin()
+        except pytest.fail.Exception as failed:
+            self._outcome = failed
+            raise
+        self._begins_when_called = False
 
     def close(self) -> None:
         """Nothing more is played."""
@@ -141,27 +156,33 @@ def fuzz_item(examples: int | None = None) -> Callable[..., None]:
 
 
 def as_configured(suite: type, config: pytest.Config) -> None:
-    """Give a suite the fuzz item that the options ask for, unless it has one of its own."""
-    if not getattr(vars(suite).get("test_fuzz"), "quarry_made", False):
+    """Give a suite the fuzz item that the options ask for; where it has one of its own, the base whose item that overrides."""
+    made = next((base for base in suite.__mro__ if hasattr(vars(base).get("test_fuzz"), "quarry_made")), None)
+    if made is None:
         return
-    examples = -(-settings().max_examples // shards.workers(config))
+    count = shards.workers(config) if made is suite else 1  # an override is not split
+    examples = -(-settings().max_examples // count)
     if config.getoption("--quarry-profile") == "fuzz" and config.getoption("--quarry-budget") is not None:
         examples = UNTIL_THE_BUDGET_ENDS
-    suite.test_fuzz = fuzz_item(examples)  # type: ignore[attr-defined]
+    made.test_fuzz = fuzz_item(examples)  # type: ignore[attr-defined]
 
 
 def begin(item: pytest.Function) -> None:
-    """Called by pytest's hook before the item: seeds it where a seed was asked for, and plays what failed before."""
-    wanted = item.config.getoption("--quarry-seed")
-    if wanted is not None:
-        seed(f"{wanted}/{shards.of(item)[0]}")(item.function)
+    """Called by pytest's hook before the item: seeds it where a seed was asked for, and plays what failed before.
+
+    This is left to the item where it is overridden.
+    """
+    wanted, made = item.config.getoption("--quarry-seed"), marking.fuzz(item)
+    if wanted is not None and made is not None:
+        seed(f"{wanted}/{shards.of(item)[0]}")(made)
     suite: Any = item.instance
-    _fuzzer(suite).begin()
+    if not marking.override(item):
+        _fuzzer(suite).begin()
 
 
 def end(item: pytest.Function) -> None:
     """Called by pytest's hook after the item."""
-    fuzzer: Fuzzer | None = getattr(item, "_quarry_fuzzer", None)
+    fuzzer: Fuzzer | None = vars(item).pop("_quarry_fuzzer", None)  # the item may be run again
     if fuzzer is not None:
         fuzzer.close()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_quarry import shards
+from pytest_quarry import marking, shards
 
 if TYPE_CHECKING:
     from pytest_quarry.bus.bus import Bus
@@ -158,7 +158,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
     except own.CheckError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     suites.add_own_checks()
-    if hasattr(vars(obj).get("test_fuzz"), "quarry_made"):
+    if hasattr(obj, "test_fuzz"):
         from pytest_quarry import fuzz
 
         fuzz.as_configured(obj, collector.config)
@@ -180,9 +180,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, Any, Any
     return outcome
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    marking.mark_override(item)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
-    if not hasattr(pyfuncitem.function, "quarry_made"):
+    if marking.fuzz(pyfuncitem) is None:
         return (yield)
     from pytest_quarry import fuzz
 
@@ -206,16 +210,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
     workers = shards.workers(config)
     if workers > 1:  # they begin with what takes longest, or all wait for it in the end
-        longest = [item for item in items if _check_of(item) in LONGEST]
+        longest = [item for item in items if marking.check_id(item) in LONGEST]
         items[:] = shards.spread(longest, [item for item in items if item not in longest], workers)
-    count = sum(_check_of(item) is not None for item in items)
+    count = sum(marking.check_id(item) is not None for item in items)
     config._quarry_budget = Budget(config.getoption("--quarry-budget"), -(-count // workers))  # type: ignore[attr-defined]
     replay: Any = getattr(config, "_quarry_replay", None)
     if replay is None:
         return
     from pytest_quarry.runner import owner
 
-    checks = [item for item in items if _check_of(item) == replay.check]
+    checks = [item for item in items if marking.check_id(item) == replay.check]
     mine = [item for item in checks if owner(item) == replay.consumer and shards.of(item)[0] == 1]
     if not mine:
         others = ", ".join(sorted({owner(item) for item in checks})) or "none"
@@ -228,17 +232,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _in_profile(item: pytest.Item, profile: str) -> bool:
-    marker = item.get_closest_marker("quarry")
-    if marker is None or "id" not in marker.kwargs or profile == "full":
+    marker = marking.marker(item)
+    if marker is None or profile == "full":
         return True
     from pytest_quarry.checks.check import is_in  # there is a suite, so it is loaded
 
     return is_in(profile, marker.kwargs["id"], marker.kwargs.get("severity"))
-
-
-def _check_of(item: pytest.Item) -> Any:
-    marker = item.get_closest_marker("quarry")
-    return marker.kwargs.get("id") if marker is not None else None
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -246,7 +245,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    check = _check_of(item)
+    check = marking.check_id(item)
     if check is not None:
         from pytest_quarry.report import stream
 

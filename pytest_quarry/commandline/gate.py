@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_quarry import marking
 from pytest_quarry.checks.conduct import TOO_LATE
 from pytest_quarry.commandline.pytest_process import COMMAND_LINE, REFUSED, RESULTS, SETTINGS
 from pytest_quarry.commandline.settings import Settings, UsageError
@@ -59,14 +60,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Keep those of `--only`."""
     only = Settings.from_json(os.environ[SETTINGS]).only if SETTINGS in os.environ else ()
     if only:
-        left_out = [item for item in items if _id(item) not in only]
+        left_out = [item for item in items if marking.check_id(item) not in only]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-
-
-def _id(item: pytest.Item) -> str:
-    marker = item.get_closest_marker("quarry")
-    return str(marker.kwargs.get("id")) if marker is not None else ""
 
 
 class Results:

@@ -23,9 +23,18 @@ settings.register_profile("few", {settings})
 settings.load_profile("few")
 """
 
+# As a team marks it.
+OVERRIDE = """
+
+    @pytest.mark.filterwarnings("default")
+    def test_fuzz(self):
+        super().test_fuzz()
+"""
+either = pytest.mark.parametrize("override", ["", OVERRIDE], ids=["inherited", "overridden"])
+
 
 def configure(pytester: pytest.Pytester, source: str, settings: str) -> None:
-    pytester.makepyfile(test_orders=source)
+    pytester.makepyfile(test_orders=f"import pytest\n{source}")
     pytester.makeconftest(PROFILE.format(settings=settings))
 
 
@@ -40,8 +49,9 @@ def schedules(result: pytest.RunResult) -> int:
     return int(found[1].replace(",", ""))
 
 
-def test_a_failure_is_found_made_small_saved_and_played_first(pytester: pytest.Pytester) -> None:
-    configure(pytester, WORSE, "max_examples=100, database=None")
+@either
+def test_a_failure_is_found_made_small_saved_and_played_first(pytester: pytest.Pytester, override: str) -> None:
+    configure(pytester, WORSE + override, "max_examples=100, database=None")
     first = pytester.runpytest(*QUIET, "--quarry-seed=1")
     first.assert_outcomes(failed=1, deselected=first.parseoutcomes()["deselected"])
     first.stdout.fnmatch_lines(
@@ -60,18 +70,19 @@ def test_a_failure_is_found_made_small_saved_and_played_first(pytester: pytest.P
     assert (schedules(again), saved(pytester)) == (1, [file])
     replayed = pytester.runpytest(*QUIET, f"--quarry-replay=.quarry/{file}")
     replayed.stdout.fnmatch_lines([f"*.quarry/{file}: still failing"])
-    pytester.makepyfile(test_orders=SOUND)
+    pytester.makepyfile(test_orders=f"import pytest\n{SOUND}{override}")
     fixed = pytester.runpytest(*QUIET, f"--quarry-replay=.quarry/{file}")
     fixed.stdout.fnmatch_lines([f"*.quarry/{file}: fixed, *"])
     assert schedules(fixed) == 1
 
 
-def test_a_seed_draws_the_same_again(pytester: pytest.Pytester) -> None:
+@either
+def test_a_seed_draws_the_same_again(pytester: pytest.Pytester, override: str) -> None:
     watched = SOUND.replace(
         "        return Orders(world)",
         '        open("starts", "a").write(str(world.now) + "\\n"); return Orders(world)',
     ).replace("start(self, world):", "start(self, world):\n")
-    configure(pytester, watched, "max_examples=5, database=None")
+    configure(pytester, watched + override, "max_examples=5, database=None")
     found = []
     for seed in (3, 3, 4):
         (pytester.path / "starts").unlink(missing_ok=True)
@@ -80,8 +91,9 @@ def test_a_seed_draws_the_same_again(pytester: pytest.Pytester) -> None:
     assert found[0] == found[1] != found[2]
 
 
-def test_a_budget_is_used_up_and_not_exceeded_by_much(pytester: pytest.Pytester) -> None:
-    configure(pytester, SOUND, "max_examples=1")
+@either
+def test_a_budget_is_used_up_and_not_exceeded_by_much(pytester: pytest.Pytester, override: str) -> None:
+    configure(pytester, SOUND + override, "max_examples=1")
     result = pytester.runpytest(*QUIET, "--quarry-budget=3")
     result.assert_outcomes(passed=1, deselected=result.parseoutcomes()["deselected"])
     assert schedules(result) > 1
@@ -96,6 +108,14 @@ def test_xdist_splits_the_examples_among_shards(pytester: pytest.Pytester) -> No
     listed = pytester.runpytest(*QUIET, "--collect-only").stdout.str()
     assert "TestOrders::test_fuzz" in listed
     assert "-of-" not in listed
+
+
+def test_what_is_made_ready_before_it_is_called_is_ready_for_all_it_plays(pytester: pytest.Pytester) -> None:
+    ready = OVERRIDE.replace("super()", "self.is_ready = True\n        super()")
+    source = SOUND.replace("        return Orders(world)", "        assert self.is_ready\n        return Orders(world)")
+    configure(pytester, source + ready, "max_examples=3, database=None")
+    result = pytester.runpytest(*QUIET)
+    assert (result.parseoutcomes()["passed"], schedules(result)) == (1, 3)
 
 
 def test_what_one_process_found_another_finds_at_once_in_a_shared_database(pytester: pytest.Pytester) -> None:
