@@ -96,7 +96,9 @@ class Conformance:
             )
         for check in of_kind(cls.kind) if cls.__module__ == __name__ else ():
             setattr(cls, check.test_name, _item(check))
-        if getattr(cls, "kind", None) in FUZZ.kinds and "test_fuzz" not in vars(cls):
+        inherited = getattr(cls, "test_fuzz", None)
+        is_ours = "test_fuzz" not in vars(cls) and (inherited is None or hasattr(inherited, "quarry_made"))
+        if getattr(cls, "kind", None) in FUZZ.kinds and is_ours:
             cls.test_fuzz = fuzz_item()  # type: ignore[attr-defined]  # Hypothesis wants one for each class
 
     @pytest.fixture(autouse=True)

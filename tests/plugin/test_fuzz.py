@@ -118,6 +118,15 @@ def test_what_is_made_ready_before_it_is_called_is_ready_for_all_it_plays(pytest
     assert (result.parseoutcomes()["passed"], schedules(result)) == (1, 3)
 
 
+def test_an_override_in_a_shared_base_holds_for_its_suites(pytester: pytest.Pytester) -> None:
+    skipped = OVERRIDE.replace('filterwarnings("default")', 'skip(reason="too long")')
+    configure(
+        pytester, f"{SOUND}{skipped}\n\nclass TestEurope(TestOrders):\n    pass\n", "max_examples=1, database=None"
+    )
+    result = pytester.runpytest(*QUIET)
+    assert result.parseoutcomes()["skipped"] == 2
+
+
 def test_what_one_process_found_another_finds_at_once_in_a_shared_database(pytester: pytest.Pytester) -> None:
     shared = f'database=DirectoryBasedExampleDatabase("{pytester.path / "shared"}")'
     configure(pytester, WORSE, f"max_examples=100, {shared}")
