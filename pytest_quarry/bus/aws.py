@@ -29,6 +29,7 @@ from pytest_quarry.bus.event_source import MOST_OF_A_RECEIVE
 from pytest_quarry.bus.queue import Queue
 from pytest_quarry.bus.stubbed import by_moto
 from pytest_quarry.bus.topology import Topology
+from pytest_quarry.bus.transactions import Transactions
 
 # What these operations do changes nothing that outlives a crash (by AWS's own verbs).
 READING = ("Get", "List", "Head", "Describe", "Query", "Scan", "BatchGet", "Lookup", "Filter")
@@ -56,12 +57,13 @@ class MockedAws:
         with _at(now):
             _make_topology(topology)
         self.queue = Queue(topology)
+        self._transactions = Transactions()
 
     def apply(self, call: AwsCall, now: int) -> tuple[AwsAnswer, int]:
         """Carry out one call at virtual time `now` (µs): what AWS would have answered, and how long that took (µs)."""
         from_sns = call.operation.startswith("sns.")
         with _at(now) as traveller, as_documented(self.queue, traveller, from_sns=from_sns) as waited:
-            answer = by_moto(call)
+            answer = self._transactions.carry_out(call, now, by_moto)
         if _changes(call.operation, answer.body):
             self.version += 1
         return answer, round(sum(waited) * 1_000_000)

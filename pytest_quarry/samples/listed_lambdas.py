@@ -18,6 +18,11 @@ SOUND_LAMBDAS: tuple[Sample, ...] = (
         "One conditional update that appends a run's rows and notes the run.",
         "sound_lambdas:AppendsOnceSuite",
     ),
+    sound(
+        "lambda-appends-and-marks",
+        "Appends a run's rows and marks it in one DynamoDB transaction, one worker at a time.",
+        "sound_lambdas:AppendsAndMarksSuite",
+    ),
     sound("lambda-output", "One object per run on S3, written whole.", "sound_lambdas:OutputObjectsSuite"),
     sound("lambda-writes-once", "One object per run, by a conditional put.", "sound_lambdas:WritesOnceSuite"),
     sound(

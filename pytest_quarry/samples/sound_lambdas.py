@@ -248,6 +248,39 @@ class AppendsOnceSuite(EventBusConformance):
         return [{"run_id": order["run_id"]["S"], "item": order["event_id"]["S"]} for order in orders]
 
 
+class AppendsAndMarks(KeyedRows):
+    """Looks for the mark, then appends a run's rows and marks it in one transaction, without a condition.
+
+    boto3 gives the transaction a token, so its own retry after an answer that was lost appends nothing again.
+    """
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        if self.is_marked(run_id):
+            return
+        entries = [
+            {"M": as_attributes({"run_id": run_id, "event_id": item.event_id})} for item in self.items(notification)
+        ]
+        append = {
+            "TableName": "orders-by-source",
+            "Key": {"source": {"S": notification["source"]}},
+            "UpdateExpression": "SET orders = list_append(if_not_exists(orders, :none), :new)",
+            "ExpressionAttributeValues": {":none": {"L": []}, ":new": {"L": entries}},
+        }
+        mark = {"TableName": "loaded-runs", "Item": {"run_id": {"S": run_id}}}
+        dynamo().transact_write_items(TransactItems=[{"Update": append}, {"Put": mark}])
+
+
+class AppendsAndMarksSuite(AppendsOnceSuite):
+    """Rows and mark in one transaction that its client's retries do not repeat; one worker at a time."""
+
+    loader = AppendsAndMarks
+    workers = 1
+
+    def prepare(self, world: World) -> None:
+        super().prepare(world)
+        make_table("loaded-runs", "run_id")
+
+
 @functools.cache
 def s3() -> Any:
     """The client of all of them."""
