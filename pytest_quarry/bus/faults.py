@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
+from pytest_quarry.bus.batches import ENTRIES, in_part
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 
 # The call has no effect: AWS refuses it, or nothing comes back.
@@ -23,7 +24,7 @@ NO_EFFECT = (*REFUSED, *UNANSWERED)
 ANSWER_LOST = ("lost", "dropped")
 # The answer comes, and is not what it would have been.
 LAG = "lag"
-CHANGED = ("cut", "twice", "pieces", LAG)
+CHANGED = ("cut", "twice", "pieces", LAG, *ENTRIES)
 SLOW = "slow"
 ERRORS = (*REFUSED, *UNANSWERED, *ANSWER_LOST, *CHANGED)
 
@@ -127,6 +128,8 @@ def carry_out(fault: Fault | None, call: AwsCall, apply: Apply) -> AwsAnswer:
         raise Unanswered("reset" if error == "reset" else "timeout", applied=False)
     if error == "pieces":
         return apply(_in_pieces(call))
+    if error in ENTRIES:
+        return in_part(error, call, apply)
     answer = apply(call)
     if error in ANSWER_LOST:
         raise Unanswered("timeout" if error == "lost" else "reset", applied=True)

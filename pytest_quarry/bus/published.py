@@ -10,10 +10,8 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 from xml.etree import ElementTree
 
+from pytest_quarry.bus.batches import BATCH, members
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
-
-# The query protocol numbers what is in a list from 1 (AWS Query: "MessageAttributes.entry.N.Name").
-BATCH = "PublishBatchRequestEntries.member."
 
 
 class Attribute(NamedTuple):
@@ -43,7 +41,7 @@ def published(call: AwsCall, answer: AwsAnswer) -> tuple[Published, ...]:
         return () if topic is None else (_message(fields, "", topic),)
     taken = _taken(answer)
     found = []
-    for prefix in _members(fields, BATCH):
+    for prefix in members(fields, BATCH):
         if fields.get(f"{prefix}Id") in taken:
             found.append(_message(fields, prefix, fields.get("TopicArn", "")))
     return tuple(found)
@@ -66,16 +64,10 @@ def _for_queues(text: str) -> str:
 
 
 def _attributes(fields: Mapping[str, str], prefix: str) -> Iterator[Attribute]:
-    for entry in _members(fields, f"{prefix}MessageAttributes.entry."):
+    for entry in members(fields, f"{prefix}MessageAttributes.entry."):
         name, kind = fields.get(f"{entry}Name", ""), fields.get(f"{entry}Value.DataType", "")
         value = fields.get(f"{entry}Value.StringValue", fields.get(f"{entry}Value.BinaryValue", ""))
         yield Attribute(name, kind, value)
-
-
-def _members(fields: Mapping[str, str], prefix: str) -> list[str]:
-    """The prefixes of a list's members, in their order."""
-    numbers = {name[len(prefix) :].partition(".")[0] for name in fields if name.startswith(prefix)}
-    return [f"{prefix}{number}." for number in sorted(numbers, key=int)]
 
 
 def _taken(answer: AwsAnswer) -> set[str]:

@@ -7,8 +7,18 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from pytest_quarry.bus.batches import PUBLISH_BATCH
 from pytest_quarry.checks.failures import breaks, crossed
-from pytest_quarry.checks.publisher import ATTEMPTS, FAILURES, LONG, NOT_RUN, PUBLISHING, SPECIAL, TO_MIDNIGHT
+from pytest_quarry.checks.publisher import (
+    ATTEMPTS,
+    FAILURES,
+    LONG,
+    NOT_RUN,
+    PUBLISHING,
+    SPECIAL,
+    TO_MIDNIGHT,
+    failing_entries,
+)
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.contract import Outcome, Policy
@@ -51,10 +61,12 @@ def published(stage: Stage) -> st.SearchStrategy[Schedule]:
     consumer = stage.consumer
     undisturbed = stage.history(stage.loaded(stage.run("A")))
     boundaries = sum(entry.what == "crossed" for entry in undisturbed.entries)
-    # What SNS does is drawn from FAILURES; a broken topic that never recovers makes who tries for ever try for ever.
+    # What SNS does is drawn from its failures; a broken topic that never recovers makes who tries for ever try for ever.
     own = tuple(fault for fault in breaks(crossed(undisturbed)) if not fault.at.startswith(("sns.", "quarry run")))
     own = (*own, NOT_RUN) if consumer.wraps_run else own
-    return _published(consumer, _members(consumer, boundaries, own))
+    failures = [(PUBLISHING, error) for error in FAILURES]
+    failures += [(PUBLISH_BATCH, error) for error in failing_entries(stage)]
+    return _published(consumer, _members(consumer, boundaries, own, failures))
 
 
 @st.composite
@@ -92,15 +104,18 @@ def _steps(member: _Member, consumer: Consumer) -> list[Step]:
 
 
 @st.composite
-def _members(draw: st.DrawFn, consumer: Consumer, boundaries: int, own: tuple[Break, ...]) -> _Member:
+def _members(
+    draw: st.DrawFn, consumer: Consumer, boundaries: int, own: tuple[Break, ...], failures: list[tuple[str, str]]
+) -> _Member:
     crashes, fails, of_its_own = draw(ONE_IN_FOUR), draw(st.booleans()), draw(ONE_IN_FOUR)
     crash = trouble = None
     if crashes:
         number = draw(st.integers(0, boundaries))
         crash = Crash(ANY, number) if number else Crash(RETURN)
     if fails:
-        errors, times = st.sampled_from(FAILURES), st.sampled_from([1, 2, ATTEMPTS, LONG])
-        trouble = draw(st.sampled_from(own)) if own and of_its_own else Break(PUBLISHING, draw(errors), draw(times))
+        times = st.sampled_from([1, 2, ATTEMPTS, LONG])
+        of_sns = st.builds(lambda at, times: Break(at[0], at[1], times), st.sampled_from(failures), times)
+        trouble = draw(st.sampled_from(own) if own and of_its_own else of_sns)
     return _Member(
         run=_run(draw, consumer),
         restarts=draw(ONE_IN_FOUR),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pytest_quarry.bus.batches import ENTRIES, PUBLISH_BATCH
 from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation.schedule import Break, Heal, Publish, Schedule, Step, Wait, Write
@@ -79,7 +80,10 @@ def valid_json(stage: Stage) -> Iterator[Schedule]:
 
 
 def retries(stage: Stage) -> Iterator[Schedule]:
-    """PB04: publishing fails once, for as long as botocore retries, for long and for good; then it is another run's turn."""
+    """PB04: publishing fails once, for as long as botocore retries, for long and for good; then it is another run's turn.
+
+    Batches are taken in part.
+    """
     run = stage.run("A")
     for error in FAILURES:
         yield stage.schedule([run], _with_trouble(stage, Break(PUBLISHING, error, 1)))
@@ -92,6 +96,16 @@ def retries(stage: Stage) -> Iterator[Schedule]:
         steps = [*_with_trouble(stage, Break(PUBLISHING, error, LONG)), Heal(), *stage.published(second)]
         yield stage.schedule([run, second], steps)
     yield stage.schedule([run], _with_trouble(stage, Break(PUBLISHING, "timeout")))
+    for error in failing_entries(stage):
+        yield stage.schedule([run], _with_trouble(stage, Break(PUBLISH_BATCH, error, 1)))
+        yield stage.schedule([run], _with_trouble(stage, Break(PUBLISH_BATCH, error, LONG)))
+
+
+def failing_entries(stage: Stage) -> tuple[str, ...]:
+    """How batches of this publisher are taken only in part: not at all where it publishes none."""
+    undisturbed = stage.history(stage.loaded(stage.run("A")))
+    batches = any(entry.what == "crossed" and entry.text.startswith(PUBLISH_BATCH) for entry in undisturbed.entries)
+    return tuple(ENTRIES) if batches else ()
 
 
 def _with_trouble(stage: Stage, trouble: Break) -> list[Step]:

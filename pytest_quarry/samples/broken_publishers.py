@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pytest_quarry.samples.publishers import Publisher, PublisherSuite, WrappingPublisher, notification, text
+from pytest_quarry.samples.publishers import (
+    BatchPublisher,
+    Publisher,
+    PublisherSuite,
+    WrappingPublisher,
+    notification,
+    text,
+)
 
 if TYPE_CHECKING:
     from pytest_quarry.consumers.wrapped import WrappedRun
@@ -196,6 +203,19 @@ class QuietAtTimeoutsSuite(PublisherSuite):
     """Swallows broken connections and timeouts."""
 
     publisher = QuietAtTimeouts
+
+
+class TrustsTheStatus(BatchPublisher):
+    """Publishes a batch of one, and takes the status 200 of its answer for a message that arrived."""
+
+    def send(self, run: WrappedRun) -> None:
+        self.sns.publish_batch(TopicArn=self.topic_arn, PublishBatchRequestEntries=[self.entry(run)])
+
+
+class TrustsTheStatusSuite(PublisherSuite):
+    """Never looks at what failed of a batch."""
+
+    publisher = TrustsTheStatus
 
 
 class OnlySuccess(Publisher):

@@ -65,6 +65,12 @@ BROKEN_PUBLISHERS: tuple[Sample, ...] = (
         "broken_publishers:QuietAtTimeoutsSuite",
         "PB04",
     ),
+    broken(
+        "publisher-trusts-the-status",
+        "Publishes a batch, and takes status 200 for all of it.",
+        "broken_publishers:TrustsTheStatusSuite",
+        "PB04",
+    ),
     broken("publisher-only-success", "Says nothing of failed runs.", "broken_publishers:OnlySuccessSuite", "PB05"),
     broken(
         "publisher-only-orderly-ends",

@@ -126,10 +126,13 @@ class BatchPublisher(Publisher):
     """Publishes as a batch of one, and looks at what the batch's answer says of it."""
 
     def send(self, run: WrappedRun) -> None:
-        entry: Any = {"Id": "1", "Message": self.message(run), "MessageAttributes": self.attributes(run)}
-        answer = self.sns.publish_batch(TopicArn=self.topic_arn, PublishBatchRequestEntries=[entry])
+        answer = self.sns.publish_batch(TopicArn=self.topic_arn, PublishBatchRequestEntries=[self.entry(run)])
         if answer.get("Failed"):
             raise RuntimeError(f"not published: {answer['Failed']}")
+
+    def entry(self, run: WrappedRun) -> Any:
+        """A run's entry of a batch."""
+        return {"Id": "1", "Message": self.message(run), "MessageAttributes": self.attributes(run)}
 
 
 class OutboxPublisher(Publisher):

@@ -10,7 +10,7 @@ from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 from pytest_quarry.bus.faults import SLOW, SLOW_SECONDS, Fault, Unanswered, carry_out
 from pytest_quarry.consumers.protocol import Boundary, EndpointCall, Fail, Grant, RunCall, Sleep, TargetCall
 from pytest_quarry.simulation.recorder import Recorder
-from pytest_quarry.simulation.trouble import Trouble, has_no_effect
+from pytest_quarry.simulation.trouble import Trouble, has_failed_entries, has_no_effect
 from pytest_quarry.simulation.turn import Turn
 from pytest_quarry.simulation.world import World
 
@@ -104,9 +104,16 @@ class Grants:
             self._world.advance(SLOW_SECONDS)
             self._world.expire()
         try:
-            return carry_out(fault, call, self._world.aws)
+            answer = carry_out(fault, call, self._world.aws)
         except Unanswered as lost:
-            self._turn.failures += 1
-            self._recorder.look(observe=False)  # the effect belongs to the call
-            self._recorder.record("failed", f"{boundary.label}: done, and its answer lost ({lost.how})")
+            self._failed_after(f"{boundary.label}: done, and its answer lost ({lost.how})")
             return Fail(self._world.now, f"aws-{lost.how}", boundary.label)
+        if fault is not None and has_failed_entries(fault, call):
+            self._failed_after(f"{boundary.label}: AWS answers {answer.status}, with entries that failed")
+        return answer
+
+    def _failed_after(self, words: str) -> None:
+        """A call failed that may have had an effect, which belongs to the call."""
+        self._turn.failures += 1
+        self._recorder.look(observe=False)
+        self._recorder.record("failed", words)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 
+from pytest_quarry.bus.batches import ENTRIES, PUBLISH_BATCH
 from pytest_quarry.bus.calls import AwsCall
 from pytest_quarry.bus.faults import NO_EFFECT, SLOW, SLOW_SECONDS, Fault, FaultPlan, matches
 from pytest_quarry.consumers.protocol import Blocked, Boundary, Sleep
@@ -101,3 +102,8 @@ class Trouble:
 def has_no_effect(fault: Fault) -> bool:
     """Whether a call that meets this fault never reached its service."""
     return fault.error in NO_EFFECT
+
+
+def has_failed_entries(fault: Fault, call: AwsCall) -> bool:
+    """Whether the answer to a call that meets this fault says that entries of a batch failed."""
+    return fault.error in ENTRIES and call.operation == PUBLISH_BATCH

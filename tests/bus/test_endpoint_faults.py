@@ -57,6 +57,10 @@ CALLS: dict[str, Callable[[World, Callable[[str], Any]], Any]] = {
     "s3.PutObject": lambda world, make: make("s3").put_object(Bucket=world.bucket, Key="new", Body=b"x"),
     "sqs.SendMessage": lambda world, make: make("sqs").send_message(QueueUrl=world.queue_url, MessageBody="x"),
     "sns.Publish": lambda world, make: make("sns").publish(TopicArn=world.topic_arn, Message="x"),
+    "sns.PublishBatch": lambda world, make: make("sns").publish_batch(
+        TopicArn=world.topic_arn,
+        PublishBatchRequestEntries=[{"Id": "1", "Message": "x"}, {"Id": "2", "Message": "y"}],
+    ),
 }
 
 

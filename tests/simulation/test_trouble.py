@@ -7,6 +7,7 @@ import errno
 import os
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from working import RUN, play, words
@@ -164,6 +165,20 @@ class TestBreaks:
         history = play(work, Write("run-A"), Break("s3.GetObject", error), Poll(), Heal(), storage="s3")
         assert len(words(history, "raised")) == 1
         assert raised in words(history, "raised")[0]
+
+    def test_a_batch_that_is_taken_in_part_has_failed(self) -> None:
+        import boto3
+
+        def work(world: World) -> None:
+            sns = boto3.client("sns", region_name="us-east-1")
+            sns.publish(TopicArn=world.topic_arn, Message="x")
+            entries: list[Any] = [{"Id": "1", "Message": "x"}, {"Id": "2", "Message": "y"}]
+            found = sns.publish_batch(TopicArn=world.topic_arn, PublishBatchRequestEntries=entries)
+            world.boundary(f"not taken: {[entry['Id'] for entry in found['Failed']]}")
+
+        history = play(work, Break("sns.", "last-entry"), Poll(), Heal())
+        assert "boundary not taken: ['2']" in words(history, "crossed")
+        assert words(history, "failed") == ["sns.PublishBatch quarry-runs: AWS answers 200, with entries that failed"]
 
     @pytest.mark.parametrize(
         ("error", "raised", "sent"),
