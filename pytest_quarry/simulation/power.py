@@ -7,6 +7,8 @@ believed.
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from pytest_quarry.consumers.protocol import Boundary
@@ -19,20 +21,33 @@ class PowerLog:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._durable: dict[str, bytes | None] = {}  # of unsynced files: the content before, None where there was none
+        # Of unsynced files, under each name: the content before, None where there was none.
+        self._durable: dict[str, bytes | None] = {}
 
     def before(self, boundary: Boundary) -> None:
         """Note what is about to happen."""
         verb, names = boundary.label.split(" ", 1)[0], boundary.paths
         if verb in CHANGING:
             for name in names:
-                self._durable.setdefault(name, self._content(name))
-        elif verb in ("fsync", "unlink") and names:
+                self._changes(name)
+        elif verb == "fsync" and names:
+            for name in self._names_of(names[0]):
+                self._durable.pop(name, None)
+        elif verb == "unlink" and names:
             self._durable.pop(names[0], None)
         elif verb == "rename" and len(names) == 2:
             self._rename(*names)
+        elif verb == "link" and len(names) == 2:
+            self._link(*names)
+
+    def _changes(self, name: str) -> None:
+        before = self._content(name)
+        for one in self._names_of(name):
+            self._durable.setdefault(one, before)
 
     def _rename(self, old: str, new: str) -> None:
+        if new in self._names_of(old):  # nothing happens, and both names stay: rename(2)
+            return
         unsynced = [name for name in self._durable if name == old or name.startswith(f"{old}/")]
         if not unsynced:
             self._durable.pop(new, None)
@@ -40,6 +55,11 @@ class PowerLog:
             del self._durable[name]
             moved = new + name.removeprefix(old)
             self._durable.setdefault(moved, self._content(moved))
+
+    def _link(self, old: str, new: str) -> None:
+        """What has not reached the disk has not under a second name either; where that is taken, nothing happens."""
+        if old in self._durable and not os.path.lexists(self._root / new):
+            self._durable[new] = self._durable[old]
 
     def lose(self, how: str) -> tuple[str, ...]:
         """Do to the disk what the loss does: `cut` or `back`; the files it changed."""
@@ -62,6 +82,24 @@ class PowerLog:
     def _content(self, name: str) -> bytes | None:
         path = self._root / name
         return path.read_bytes() if path.is_file() else None
+
+    def _names_of(self, name: str) -> list[str]:
+        """All names of that file: whatever is done to its content is done under each of them."""
+        try:
+            file = os.stat(self._root / name)
+        except OSError:
+            return [name]
+        if file.st_nlink == 1 or not stat.S_ISREG(file.st_mode):
+            return [name]
+        paths = (os.path.join(folder, one) for folder, _, names in os.walk(self._root) for one in names)
+        return [os.path.relpath(path, self._root) for path in paths if _is(file, path)]
+
+
+def _is(file: os.stat_result, path: str) -> bool:
+    try:
+        return os.path.samestat(os.lstat(path), file)
+    except OSError:  # it went meanwhile
+        return False
 
 
 def _cut(before: bytes | None, now: bytes | None) -> bytes | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 from pathlib import Path
 
@@ -122,12 +124,13 @@ class TestPowerLoss:
 
     @staticmethod
     def after(how: str, *operations: tuple[str, ...], folder: Path) -> dict[str, bytes]:
-        """What a power loss leaves of these operations; `write NAME TEXT`, `append NAME TEXT`, `fsync NAME`, `rename A B`."""
+        """What a power loss leaves of these operations; `write NAME TEXT`, `append NAME TEXT`, `fsync NAME`, `rename A B`,
+        `link A B`."""
         (folder / "disk").mkdir()
         log = PowerLog(folder)
         for verb, name, *rest in operations:
             path = folder / "disk" / name
-            names = (f"disk/{name}", f"disk/{rest[0]}") if verb == "rename" else (f"disk/{name}",)
+            names = (f"disk/{name}", f"disk/{rest[0]}") if verb in ("rename", "link") else (f"disk/{name}",)
             log.before(Boundary(f"{'write' if verb == 'append' else verb} {name}", names))
             if verb == "write":
                 path.write_text(rest[0])
@@ -135,6 +138,9 @@ class TestPowerLoss:
                 path.write_text(path.read_text() + rest[0])
             elif verb == "rename":
                 path.rename(folder / "disk" / rest[0])
+            elif verb == "link":
+                with contextlib.suppress(FileExistsError):
+                    os.link(path, folder / "disk" / rest[0])
             elif verb == "unlink":
                 path.unlink()
         log.lose(how)
@@ -176,6 +182,33 @@ class TestPowerLoss:
     def test_what_was_written_over_and_removed(self, how: str, tmp_path: Path) -> None:
         operations = (("write", "a", "x"), ("fsync", "a"), ("write", "a", "new"), ("unlink", "a"))
         assert self.after(how, *operations, folder=tmp_path) == {}
+
+    @pytest.mark.parametrize(("how", "left"), [("cut", {"b": b""}), ("back", {})])
+    def test_a_second_name_of_what_was_not_fsynced(self, how: str, left: dict[str, bytes], tmp_path: Path) -> None:
+        operations = (("write", "a", "x"), ("link", "a", "b"), ("unlink", "a"))
+        assert self.after(how, *operations, folder=tmp_path) == left
+
+    @pytest.mark.parametrize("synced", ["a", "b"])
+    @pytest.mark.parametrize("how", ["cut", "back"])
+    def test_what_was_fsynced_under_one_of_two_names(self, how: str, synced: str, tmp_path: Path) -> None:
+        operations = (("write", "a", "x"), ("link", "a", "b"), ("fsync", synced))
+        assert self.after(how, *operations, folder=tmp_path) == {"a": b"x", "b": b"x"}
+
+    @pytest.mark.parametrize(("how", "left"), [("cut", b""), ("back", b"x")])
+    def test_what_was_written_under_a_name_that_is_gone(self, how: str, left: bytes, tmp_path: Path) -> None:
+        synced = (("write", "a", "x"), ("fsync", "a"), ("link", "a", "b"))
+        operations = (*synced, ("write", "a", "new"), ("unlink", "a"))
+        assert self.after(how, *operations, folder=tmp_path) == {"b": left}
+
+    @pytest.mark.parametrize("how", ["cut", "back"])
+    def test_a_second_name_that_was_taken(self, how: str, tmp_path: Path) -> None:
+        operations = (("write", "b", "x"), ("fsync", "b"), ("write", "a", "y"), ("link", "a", "b"), ("unlink", "a"))
+        assert self.after(how, *operations, folder=tmp_path) == {"b": b"x"}
+
+    @pytest.mark.parametrize(("how", "left"), [("cut", {"a": b"", "b": b""}), ("back", {})])
+    def test_a_rename_between_two_names_of_one_file(self, how: str, left: dict[str, bytes], tmp_path: Path) -> None:
+        operations = (("write", "a", "x"), ("link", "a", "b"), ("rename", "a", "b"))
+        assert self.after(how, *operations, folder=tmp_path) == left
 
     @pytest.mark.parametrize("how", ["cut", "back"])
     def test_what_was_synced_before_anybody_looked(self, how: str, tmp_path: Path) -> None:
