@@ -24,6 +24,7 @@ from pytest_quarry.consumers.child import Birth
 from pytest_quarry.consumers.hooks import names
 from pytest_quarry.consumers.kernel.connections import Connections, hang_up
 from pytest_quarry.consumers.kernel.deed import Deed
+from pytest_quarry.consumers.kernel.made_up import MadeUp
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import Boundary, Call, Ended, EndpointCall, Grant, OverHttp, Returned
 from pytest_quarry.consumers.unhooked import Door, Unhooked
@@ -58,9 +59,9 @@ _alive: set[ConsumerProcess] = set()
 class ConsumerProcess:
     """A forked child that is the consumer under test."""
 
-    def __init__(self, parent: Parent, birth: Birth, *, guard_seconds: float) -> None:
+    def __init__(self, parent: Parent, birth: Birth, made_up: MadeUp, *, guard_seconds: float) -> None:
         self.pid = 0
-        self._parent = parent
+        self._parent, self._made_up = parent, made_up
         self._guard = FOR_EVER if birth.inline else guard_seconds
         self._output, self._stack = Path(birth.output), Path(birth.stack)
         self.arriving = Arriving(expected=birth.endpoint is not None)
@@ -87,7 +88,7 @@ class ConsumerProcess:
         self._connections: Connections | None = None  # as either of them sees them
         name_of, ignored = Link(parent.home.directories).name_within, parent.home.consumer.ignored_servers
         if birth.closer and not birth.inline:
-            self._unhooked = Unhooked(self._socket, name_of, ignored, self.pid)
+            self._unhooked = Unhooked(self._socket, name_of, made_up, ignored, self.pid)
             self._connections = self._unhooked.connections
             self._poll.register(self._unhooked, select.POLLIN)
         elif not birth.inline:
@@ -147,13 +148,15 @@ class ConsumerProcess:
         if self._held is None and self._unhooked is not None:
             self._held = self._unhooked.next()
         if self._held is not None:
-            return self._held.boundary.as_seen()
+            return self._made_up.hidden(self._held.boundary.as_seen())
         try:
             message = protocol.receive(self._socket)
         except (EOFError, OSError):
             self._await_its_end()
             return Ended(self._reap())
         self._announced = message if isinstance(message, Boundary) else None
+        if isinstance(message, Boundary):
+            return self._made_up.hidden(message)
         if isinstance(message, Returned) and len(self.arriving):
             return message._replace(busy=True)  # what it left to others is not done
         return message

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 from pytest_quarry.consumers.kernel.connections import Connections
 from pytest_quarry.consumers.kernel.deed import Deed
+from pytest_quarry.consumers.kernel.made_up import MadeUp
 from pytest_quarry.consumers.kernel.seccomp import (
     CHANGING,
     MACHINE,
@@ -71,14 +72,19 @@ class Unhooked:
     """The world's end of that: deeds that no hook announced, one after another, each held until it is answered."""
 
     def __init__(
-        self, connection: socket.socket, name_of: Callable[[str], str | None], ignored: Sequence[str], pid: int
+        self,
+        connection: socket.socket,
+        name_of: Callable[[str], str | None],
+        made_up: MadeUp,
+        ignored: Sequence[str],
+        pid: int,
     ) -> None:
         self._deeds: queue.SimpleQueue[Deed] = queue.SimpleQueue()
         self._granted: deque[Boundary] = deque(maxlen=FEW)
         self._own: tuple[str, ...] = ()
         self._ready, self._wake = os.pipe2(os.O_CLOEXEC)
         self._listener = Listener(self._hear, reads=False)
-        self._seen = Seen(self._listener, name_of, reads=False, network=True, ignored=ignored, sleeper=pid)
+        self._seen = Seen(self._listener, name_of, made_up, reads=False, network=True, ignored=ignored, sleeper=pid)
         self.connections = self._seen.connections
         for descriptor in _taken(connection):
             self._listener.take(descriptor)

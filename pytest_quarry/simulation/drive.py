@@ -174,11 +174,14 @@ class Drive:
         if command is not None:
             return self._program(command)
         birth, seconds = self._birth(), self._play.limits.seconds
-        return self._world.born(lambda: ConsumerProcess(self._parent, birth, guard_seconds=seconds))
+        return self._world.born(
+            lambda: ConsumerProcess(self._parent, birth, self._world.made_up, guard_seconds=seconds)
+        )
 
     def _program(self, command: Command) -> CommandProcess:
         self.by_a_program = True
-        process = CommandProcess(command, self._parent.home, self._birth(), guard_seconds=self._play.limits.seconds)
+        seconds, made_up = self._play.limits.seconds, self._world.made_up
+        process = CommandProcess(command, self._parent.home, self._birth(), made_up, guard_seconds=seconds)
         self._world.watch.look(self._world.now)  # where its prints will be kept is no doing of its own
         return process
 

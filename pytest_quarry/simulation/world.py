@@ -19,6 +19,7 @@ from pytest_quarry.bus.faults import SLOW, SLOW_SECONDS, Apply, FaultPlan, carry
 from pytest_quarry.bus.topology import Topology
 from pytest_quarry.consumers import keeper
 from pytest_quarry.consumers.arriving import socket_of
+from pytest_quarry.consumers.kernel.made_up import MadeUp
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import Boundary, EndpointCall
 from pytest_quarry.simulation.disk import DiskWatch
@@ -85,6 +86,7 @@ class World:
         self._link: Link | None = None
         self._make_directories()
         self.watch = DiskWatch({"disk": self.disk, "tmp": self.tmp, "printed": self.printed})
+        self.made_up = MadeUp()
         self.storage_watch = DiskWatch({"storage": self.storage_root})
         self._writing_clock = 0
         self._store: FileStore | MotoStore = FileStore(self.storage_root, clock=self._writing_time)

@@ -64,6 +64,15 @@ def test_names_that_a_library_draws_are_no_others_the_next_time() -> None:
     assert names == ["RANDOM", "RANDOM.lance", "x.tmpAW3iz3", ".tmpAW3iz"]
 
 
+def test_nor_is_one_that_a_program_draws_and_python_renames() -> None:
+    def work(world: World) -> None:
+        made = subprocess.run(["mktemp", ".new.XXXXXX"], cwd=world.disk, check=True, capture_output=True, text=True)
+        os.rename(world.disk / made.stdout.strip(), world.disk / "rows")
+
+    seen = closer(work, rows=lambda world: [])
+    assert seen.boundaries == ["start mktemp", "open RANDOM", "rename RANDOM → rows"]
+
+
 def test_threads_that_were_begun_in_the_fork(pytester: pytest.Pytester) -> None:
     """As lancedb has one, by os.register_at_fork: it is there before the kernel shows anything."""
     pytester.makepyfile(

@@ -198,6 +198,57 @@ os.close(os.open("20260131", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
 """
         assert first_turn(play(python(code))) == ["open part-RANDOM", "rename part-RANDOM → whole", "open 20260131"]
 
+    @pytest.mark.parametrize(
+        ("call", "template", "expected"),
+        [
+            ("mkstemp(name)", "partXXXXXX", ["open RANDOM", "rename RANDOM → whole"]),
+            ("mkstemps(name, 4)", "part-XXXXXX.tmp", ["open RANDOM", "rename RANDOM → RANDOM.jsonl"]),
+            ("mkdtemp(name)", ".XXXXXX", ["mkdir RANDOM", "rename RANDOM → whole"]),
+        ],
+    )
+    def test_nor_are_names_that_the_c_library_makes_up(self, call: str, template: str, expected: list[str]) -> None:
+        """It takes them from an address and the clock, and not from random bytes."""
+        becomes = "whole" if "→ whole" in expected[1] else "{stem}.jsonl"
+        code = f"""
+import ctypes, os
+name = ctypes.create_string_buffer(b"{template}")
+ctypes.CDLL(None).{call}
+made = os.fsdecode(name.value)
+stem = made.removesuffix(".tmp")
+os.rename(made, f"{becomes}")
+"""
+        assert first_turn(play(python(code))) == expected
+
+    def test_nor_are_those_of_shell_scripts_and_what_the_next_turn_removes(self) -> None:
+        code = """
+shopt -s nullglob
+rm -f .rows.*
+ln -s a current || ln -sf b current
+t=$(mktemp .rows.XXXXXXXXXX)
+echo x > "$t.sorted"
+mv "$t.sorted" rows
+"""
+        history = play(bash(code), Poll(), Poll())
+        made = ["open RANDOM", "open RANDOM.sorted", "write RANDOM.sorted", "rename RANDOM.sorted → rows"]
+        again = [
+            "unlink RANDOM",
+            "symlink current",
+            "symlink current",
+            "symlink RANDOM",
+            "rename RANDOM → current",
+            *made,
+        ]
+        assert texts(history, "crossed")[: 1 + len(made) + len(again)] == ["symlink current", *made, *again]
+
+    def test_names_of_fixed_words_are_told(self) -> None:
+        code = """
+import os
+os.close(os.open("claim", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+os.mkdir("Customer")
+os.symlink("claim", "Customers")
+"""
+        assert first_turn(play(python(code))) == ["open claim", "mkdir Customer", "symlink Customers"]
+
     def test_nor_are_random_uuids(self) -> None:
         """Java draws them from /dev/random."""
         code = """

@@ -20,16 +20,13 @@ from pytest_quarry.consumers.kernel import memory, said, sleeping
 from pytest_quarry.consumers.kernel.connections import Connections, cut
 from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate, reopened
+from pytest_quarry.consumers.kernel.made_up import EXCLUSIVE, MadeUp
 from pytest_quarry.consumers.kernel.seccomp import WRITING, Called, Listener
 from pytest_quarry.consumers.link import UNLINKED, shown
-from pytest_quarry.consumers.protocol import RANDOM, TO_SERVER, Blocked, Boundary, Fail, Sleep
+from pytest_quarry.consumers.protocol import TO_SERVER, Blocked, Boundary, Fail, Sleep
 
 AT_REMOVEDIR, AT_SYMLINK_FOLLOW, O_TMPFILE = 0x200, 0x400, 0o20000000
-EXCLUSIVE = os.O_CREAT | os.O_EXCL
 NUMBER = re.compile(r"\d{2,}")
-MADE_UP = re.compile(
-    r"(?<!\d)(?!20\d{6}(?!\d))\d{7,}"
-)  # as Go's and Java's names of temporary files have them; no dates
 SHORT = 0.01  # seconds; runtimes take naps of their own, Go's of exactly so long, which are nobody's business
 LIBRARY = 0.2  # seconds; what waits for a process naps for less, and in real time
 MOST_WRITTEN = 1 << 26
@@ -43,12 +40,14 @@ MESSAGE = (
 
 class Seen:
     """Finds out what a call is about. `name_of` gives the world's name of a path, or None for what is not the world's; `until`
-    the seconds to a moment of the wall clock; `sleeper` the thread whose sleeps are the world's, where not all are."""
+    the seconds to a moment of the wall clock; `sleeper` the thread whose sleeps are the world's, where not all are; `made_up` is told
+    of names that may be."""
 
     def __init__(
         self,
         listener: Listener,
         name_of: Callable[[str], str | None],
+        made_up: MadeUp,
         *,
         until: Callable[[float], float] = sleeping.until,
         reads: bool,
@@ -57,10 +56,9 @@ class Seen:
         sleeper: int | None = None,
     ) -> None:
         self._listener, self._name_of, self._reads, self._network = listener, name_of, reads, network
-        self._until, self._sleeper = until, sleeper
+        self._until, self._sleeper, self._made_up = until, sleeper, made_up
         self.connections = Connections(name_of, ignored)
         self._processes: set[int] = set()
-        self._made_up: set[str] = set()  # numbers in the names of files that only it may make
         self.elsewhere: list[str] = []  # other machines it wanted to reach
 
     def deed(self, called: Called) -> Deed | None:
@@ -75,9 +73,7 @@ class Seen:
         return None
 
     def _nameless(self, number: re.Match[str]) -> str:
-        """Names that tell a process's number, or one that was made up for them, would be others the next time."""
-        if number[0] in self._made_up:
-            return RANDOM
+        """Names that tell a process's number would be others the next time."""
         return "PID" if int(number[0]) in self._processes else number[0]
 
     def refused(self, called: Called) -> int:
@@ -109,11 +105,10 @@ class Seen:
         tid, (path, flags, mode) = called.tid, _opening(called)
         if flags & O_TMPFILE == O_TMPFILE or flags & os.O_DIRECTORY:
             return None
+        self._made_up.opens(path, flags, mode)  # elsewhere too: from there it may be renamed
         name = self._name_of(path)
         if name is None or not _is_file(path):
             return None
-        if flags & EXCLUSIVE == EXCLUSIVE:
-            self._made_up.update(MADE_UP.findall(os.path.basename(path)))
         if name.startswith(PRINTED):  # opened anew, as /dev/stdout: what it printed before stays
             flags = flags & ~os.O_TRUNC | os.O_APPEND
         if not flags & WRITING:
@@ -210,6 +205,8 @@ class Seen:
         else:
             folders = called.arguments[numbers[0]], called.arguments[numbers[2]]
             paths = [memory.path_at(tid, folders[at], called.arguments[2 * at + 1]) for at in (0, 1)]
+        if verb == "link":
+            self._made_up.links(paths[1])
         names = [self._name_of(path) for path in paths]
         known = tuple(name for name in names if name is not None)
         if not known:
@@ -231,13 +228,14 @@ class Seen:
         tid, arguments = called.tid, called.arguments
         at = called.name.endswith("at")
         path = memory.path_at(tid, arguments[0] if at else memory.AT_FDCWD, arguments[1 if at else 0])
+        verb, mode = called.name.removesuffix("at"), arguments[2 if at else 1] & 0o7777
+        if verb == "mkdir":
+            self._made_up.makes(path, mode)
         name = self._name_of(path)
         if name is None:
             return None
-        verb = called.name.removesuffix("at")
         if verb == "unlink" and at and arguments[2] & AT_REMOVEDIR:
             verb = "rmdir"
-        mode = arguments[2 if at else 1] & 0o7777
 
         def act(_: int | None) -> int:
             if verb == "mkdir":
@@ -257,6 +255,7 @@ class Seen:
         target = memory.text(tid, arguments[0])
         at = called.name == "symlinkat"
         path = memory.path_at(tid, arguments[1] if at else memory.AT_FDCWD, arguments[2 if at else 1])
+        self._made_up.links(path)
         name = self._name_of(path)
         if name is None:
             return None

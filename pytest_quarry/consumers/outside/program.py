@@ -20,6 +20,7 @@ from pytest_quarry.consumers.command import Command, CommandKind, fill
 from pytest_quarry.consumers.consumer import ConsumerError
 from pytest_quarry.consumers.kernel.connections import hang_up
 from pytest_quarry.consumers.kernel.deed import Deed
+from pytest_quarry.consumers.kernel.made_up import MadeUp
 from pytest_quarry.consumers.kernel.seccomp import Called, Listener
 from pytest_quarry.consumers.kernel.syscalls import Seen
 from pytest_quarry.consumers.outside import surroundings, verdicts
@@ -47,8 +48,8 @@ class _Exited:
 class CommandProcess:
     """The program: none between two turns of a poller or publisher, one that goes on of a worker or Lambda."""
 
-    def __init__(self, command: Command, home: Home, birth: Birth, *, guard_seconds: float) -> None:
-        self._command, self._home, self._birth = command, home, birth
+    def __init__(self, command: Command, home: Home, birth: Birth, made_up: MadeUp, *, guard_seconds: float) -> None:
+        self._command, self._home, self._birth, self._made_up = command, home, birth, made_up
         self._world = home.world
         self._kind: CommandKind = command.kind or kind_for(home.consumer.kind)
         self._guard = command.timeout or guard_seconds
@@ -129,7 +130,7 @@ class CommandProcess:
                 continue
             if isinstance(event, (Request, Deed)):
                 self._waiting = event
-                return event.boundary.as_seen()
+                return self._made_up.hidden(event.boundary.as_seen())
             if isinstance(event, _Exited):
                 if self._address is not None and self._address.busy:
                     self._events.put(event)  # what it sent before it ended comes first
@@ -262,6 +263,7 @@ class CommandProcess:
         self._seen = seen = Seen(
             listener,
             self._name_of,
+            self._made_up,
             until=self._clock.until,
             reads=self._birth.reads,
             network=command.network,
