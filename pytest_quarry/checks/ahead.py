@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 
 from pytest_quarry.simulation.schedule import Schedule
 
+MOST_AHEAD = 1_000  # schedules: one that draws them until its time is over has no last one
+
 
 class Ahead:
     """A check's schedules, taken from their source as soon as that costs nothing.
 
-    A source that must execute something to go on is asked for one schedule more, and then when that one is wanted.
+    A source that must execute something to go on, or has yielded a thousand, is asked for more when that is wanted.
     """
 
     def __init__(self, source: Iterator[Schedule], executions: Callable[[], int]) -> None:
@@ -34,7 +36,7 @@ class Ahead:
 
     def _look(self) -> None:
         before = self._executions()
-        while self._executions() == before and not self.all_known:
+        while self._executions() == before and not self.all_known and len(self.waiting) < MOST_AHEAD:
             try:
                 self.waiting.append(next(self._source))
             except StopIteration:

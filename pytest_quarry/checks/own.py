@@ -144,12 +144,15 @@ def _guarded(check_id: str, schedules: Schedules) -> Callable[[Stage], Iterator[
     """The schedules, with what goes wrong in the team's own code told from what goes wrong in the consumer."""
 
     def guarded(stage: Stage) -> Iterator[Schedule]:
+        place, schedule = place_of(schedules), None
         try:
             for schedule in schedules(stage):
                 if not isinstance(schedule, Schedule):
-                    raise CheckRaised(f"{check_id} yielded {schedule!r:.80}, which is no Schedule", place_of(schedules))
-                _check_turns(check_id, schedule, stage, place_of(schedules))
+                    raise CheckRaised(f"{check_id} yielded {schedule!r:.80}, which is no Schedule", place)
+                _check_turns(check_id, schedule, stage, place)
                 yield schedule
+            if schedule is None:  # a green check for ever
+                raise CheckRaised(f'{check_id} yielded no schedule, and raised no NotApplicable("why")', place)
         except (NotApplicable, ConsumerError, CheckRaised):
             raise
         except Exception as error:

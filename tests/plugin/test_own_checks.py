@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -174,6 +175,7 @@ class TestJudged:
             (lambda stage: iter([1 / 0]), "The schedules of ACME01 raised ZeroDivisionError: division by zero"),
             (lambda stage: ["x"], "ACME01 yielded 'x', which is no Schedule"),
             (lambda stage: None, "The schedules of ACME01 raised TypeError"),
+            (lambda stage: [], 'ACME01 yielded no schedule, and raised no NotApplicable("why")'),
             (
                 lambda stage: [stage.schedule([stage.run("A")], [steps.Write("run-A"), steps.Poll()])],
                 "ACME01 has a step Poll for a consumer of kind event-bus, whose turns are Deliver, Overlap",
@@ -194,6 +196,18 @@ class TestJudged:
 
         result = conducted(polls)
         assert (result.status, result.reason) == ("skipped", "it does not declare reconciles = True")
+
+    def test_one_that_never_ends_is_played_until_its_time_is_over(self) -> None:
+        def endless(stage: Stage) -> Iterator[Schedule]:
+            for number in itertools.count(1):
+                yield stage.loaded(stage.run("A", items=number))
+
+        check("ACME01", **GOOD)(endless)
+        looks = iter([False, False, True])
+        conductor = Conductor(RepairedOrders().consumer(), is_over=lambda: next(looks))
+        result = conductor.conduct(catalogue.OWN["ACME01"])
+        assert (result.status, result.schedules) == ("passed", 3)
+        assert result.reason == "the budget ended after 3 schedules"
 
 
 @pytest.fixture
