@@ -242,8 +242,16 @@ def _texts(value: Any) -> bool:
         not isinstance(value, str)
         and isinstance(value, (tuple, list))
         and bool(value)
-        and all(isinstance(text, str) and text for text in value)
+        and all(isinstance(text, str) and text and _can_be_stored(text) for text in value)
     )
+
+
+def _can_be_stored(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
 
 
 def _addresses(value: Any) -> bool:
@@ -257,8 +265,8 @@ def _filters(value: Any) -> bool:
 
 
 _RULES: dict[str, _Rule] = {
-    "sources": (_texts, "a tuple of strings, at least one"),
-    "categories": (_texts, "a tuple of strings, at least one"),
+    "sources": (_texts, "a tuple of strings of valid Unicode, at least one"),
+    "categories": (_texts, "a tuple of strings of valid Unicode, at least one"),
     "sample_run": (
         lambda value: value is None or isinstance(value, (str, Path)),
         "the path of a storage root with a run in it, or None",

@@ -160,10 +160,12 @@ def test_hooks_that_cannot_work(pytester: pytest.Pytester) -> None:
 
 
 ATTRIBUTES = {
-    'sources = "shop"': "sources is 'shop'; it must be a tuple of strings, at least one.",
-    "sources = ()": "sources is (); it must be a tuple of strings, at least one.",
-    "sources = (1,)": "sources is (1,); it must be a tuple of strings, at least one.",
-    'categories = "products"': "categories is 'products'; it must be a tuple of strings, at least one.",
+    'sources = "shop"': "sources is 'shop'; it must be a tuple of strings of valid Unicode, at least one.",
+    "sources = ()": "sources is (); it must be a tuple of strings of valid Unicode, at least one.",
+    "sources = (1,)": "sources is (1,); it must be a tuple of strings of valid Unicode, at least one.",
+    'categories = "products"': "categories is 'products'; it must be a tuple of strings of valid Unicode, at least one.",
+    r'sources = ("a\udc80",)': r"sources is ('a\udc80',); it must be a tuple of strings of valid Unicode, at least one.",
+    r'categories = ["ok", "\ud800"]': "categories is *; it must be a tuple of strings of valid Unicode, at least one.",
     'layout = "hive"': 'layout is \'hive\'; it must be "lode" or "flat".',
     'failed_runs = "maybe"': 'failed_runs is \'maybe\'; it must be "skip" or "load".',
     "workers = 0": "workers is 0; it must be a whole number, at least 1.",
@@ -181,6 +183,8 @@ ATTRIBUTES = {
     'known_failures = {"EB05": None}': "known_failures[[]'EB05'] is None; give the reason in words.",
     'kind = "list"': "kind hides what every suite has under that name. Call it something else, my_kind for one; *",
     'consumer = "Atomic"': "consumer hides what every suite has under that name. Call it something else, my_consumer for one; *",
+    "known_failures = None": "known_failures is None; it must be a mapping like *",
+    "known_failures = 5": "known_failures is 5; it must be a mapping like *",
     'known_failures = ["EB05"]': "known_failures is [[]'EB05']; it must be a mapping like *",
 }
 
