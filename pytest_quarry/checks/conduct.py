@@ -13,7 +13,7 @@ from pytest_quarry.checks.ahead import Ahead
 from pytest_quarry.checks.check import Check, CheckRaised
 from pytest_quarry.checks.oracles import due, judge
 from pytest_quarry.checks.stage import Kept, NotApplicable, Stage
-from pytest_quarry.checks.verdict import Verdict
+from pytest_quarry.checks.verdict import Verdict, plain
 from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.outside import clock
@@ -25,6 +25,7 @@ from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Deliver, Overlap, Poll, Publish, Schedule
 from pytest_quarry.simulation.shrink import MOST, shrink
 
+LONGER = 3  # times the guard, before somebody who stood still is accused
 MOST_HUNG = 8  # tries to make a schedule smaller in which the consumer hangs: each waits for it, for real seconds
 
 Played = TypeVar("Played")
@@ -217,7 +218,7 @@ class Conductor:
             )
             return self._result(check, "inconclusive", 1, verdict, schedule, history)
         if verdict is not None and verdict.status == "violated":
-            verdict = doubts.of_clock(history, self._consumer, verdict) or verdict
+            verdict = self._unsure(schedule, history, verdict, check) or verdict
         status: Status = "passed" if verdict is None else "failed" if verdict.status == "violated" else "inconclusive"
         return self._result(check, status, 1, verdict, schedule, history)
 
@@ -245,13 +246,15 @@ class Conductor:
         reads: bool = False,
         inline: int = 0,
         as_it_is: bool = False,
+        patience: int = 1,
     ) -> History:
-        """`as_it_is`: the consumer's processes are forked from this one."""
+        """`as_it_is`: the consumer's processes are forked from this one. `patience`: so many times the guard."""
         self._executions += 1
+        limits = self._limits or Limits()
         turns = (step for step in schedule.steps if isinstance(step, (Deliver, Poll, Publish, Overlap)))
         crashes = [step.crash for step in turns if step.crash]
         play = Play(
-            limits=self._limits or Limits(),
+            limits=replace(limits, seconds=limits.seconds * patience),
             observe=everything or not (crashes or any(isinstance(step, Overlap) for step in schedule.steps)),
             reads=reads or any(isinstance(step, Break) and step.at.startswith("read") for step in schedule.steps),
             power=any(crash.power for crash in crashes),
@@ -307,9 +310,9 @@ class Conductor:
                 status="inconclusive",
                 oracle="",
                 sentence="The consumer is not deterministic: two executions of one schedule differ.",
-                why=f"They differ at step {{0}}: {_plain(difference.how)}.\nIts clock and its randomness are the world's; what is "
+                why=f"They differ at step {{0}}: {plain(difference.how)}.\nIts clock and its randomness are the world's; what is "
                 "left is the order of its own threads, what it reads from outside the world, or the order of a set."
-                + _plain(doubts.of_servers(history)),
+                + plain(doubts.of_servers(history)),
                 entries=(difference.at,),
             )
         return None
@@ -330,7 +333,7 @@ class Conductor:
             history = self._execute(candidate, everything=True, as_it_is=True)
             confirmed = judge(history, check.oracles, told_only=self._told_only)
             if confirmed is not None and confirmed.status == "violated":
-                unsure = doubts.of_clock(history, self._consumer, confirmed)
+                unsure = self._unsure(candidate, history, confirmed, check)
                 found: Status = "failed" if unsure is None else "inconclusive"
                 result = self._result(check, found, tried, unsure or confirmed, candidate, history)
                 return replace(result, until_found=until_found)
@@ -343,6 +346,17 @@ class Conductor:
             "consumer then finds.",
         )
         return self._result(check, "inconclusive", tried, doubt, schedule, history)
+
+    def _unsure(self, schedule: Schedule, history: History, verdict: Verdict, check: Check) -> Verdict | None:
+        """Why a violation need not be the consumer's fault, if so. Who deadlocks by itself stands still in the same place, however
+        long it is given, and nothing of it is at work."""
+        unsure = doubts.of_clock(history, self._consumer, verdict) or doubts.of_patience(history, verdict)
+        if unsure is None or not doubts.stands_still(history):
+            return unsure
+        longer = self._execute(schedule, everything=True, as_it_is=True, patience=LONGER)
+        again = judge(longer, check.oracles, told_only=self._told_only)
+        same = again is not None and (again.status, again.oracle) == (verdict.status, verdict.oracle)
+        return None if same and doubts.stands_still(longer) else unsure
 
     def _result(
         self,
@@ -366,8 +380,3 @@ class Conductor:
 
 def _hung(history: History) -> bool:
     return any(entry.what == "hung" for entry in history.entries)
-
-
-def _plain(text: str) -> str:
-    """A text of the consumer's, whose braces name no entries."""
-    return text.replace("{", "{{").replace("}", "}}")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-from pytest_quarry.checks.verdict import Verdict
+from pytest_quarry.checks.verdict import Verdict, plain
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.simulation.history import History
+from pytest_quarry.consumers.protocol import AT_WORK, UNSEEN
+from pytest_quarry.simulation.history import Entry, History
+
+PATIENCE = "If it is only slow, give it more real seconds, by --quarry-guard or quarry_guard."
+OF_WHAT_LACKS = frozenset("LVUSN")  # oracles that look for what more time might have brought
 
 
 def of_files(history: History) -> Verdict:
@@ -86,3 +90,35 @@ def of_clock(history: History, consumer: Consumer, verdict: Verdict) -> Verdict 
         "by itself there, a claim or a key with a time to live, never ends here. Take the time from the consumer's own clock; or, "
         "where nothing that it decides depends on the server's, declare ignores_server_clock = True.",
     )
+
+
+def of_patience(history: History, verdict: Verdict) -> Verdict | None:
+    """A violation that more real time might have mended: the guard ended the consumer, and it was given no further turn."""
+    ended = _ended_by_the_guard(history)
+    if not ended or verdict.oracle not in OF_WHAT_LACKS:
+        return None
+    at = ended[-1]
+    return replace(
+        verdict,
+        status="inconclusive",
+        oracle="",
+        sentence=f"The consumer did not come back: {history.entries[at].text}.",
+        why=f"It was ended at step {{0}}, and given no further turn, so what is missing then may be no fault of its own. {PATIENCE}",
+        entries=(at,),
+        here=at,
+    )
+
+
+def stands_still(history: History) -> bool:
+    """Whether the guard ended it, and nothing of it was at work then."""
+    return any(not history.entries[at].text.endswith(AT_WORK) for at in _ended_by_the_guard(history))
+
+
+def not_back(entry: Entry) -> str:
+    """How a `why` begins of a consumer that did not come back at step {0}."""
+    patience = f" {PATIENCE}" if UNSEEN in entry.text else ""
+    return f"At step {{0}} it did not come back: {plain(entry.text)}. It was ended there, and given no further turn.{patience}"
+
+
+def _ended_by_the_guard(history: History) -> list[int]:
+    return [at for at, entry in enumerate(history.entries) if entry.what == "hung" and UNSEEN in entry.text]

@@ -10,7 +10,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
-from pytest_quarry.checks import publishing_oracles
+from pytest_quarry.checks import doubts, publishing_oracles
 from pytest_quarry.checks.check import CheckRaised
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.simulation.history import Entry, History, Row, RunView
@@ -93,8 +93,11 @@ def _why_lost(history: History, view: RunView) -> tuple[str, tuple[int, ...]]:
     dead = [at for at, entry in enumerate(history.entries) if _about(entry, "dead-lettered", view, history)]
     raised = [at for at, entry in enumerate(history.entries) if entry.what == "raised"]
     damaged = [at for at, entry in enumerate(history.entries) if entry.what == "damaged"]
-    if damaged:
+    hung = [at for at, entry in enumerate(history.entries) if entry.what == "hung"]
+    if damaged and not hung:
         return "After the damage at step {0} the consumer neither recovered nor said so at every turn.", (damaged[-1],)
+    if hung:
+        return doubts.not_back(history.entries[hung[-1]]), (hung[-1],)
     there, gone = _taken_out(history, view)
     if gone is not None:
         how = _taken_out_by(history.entries[there], history.entries[gone], history.entries[gone + 1 :])

@@ -10,9 +10,8 @@ from pytest_quarry.checks.publishing_oracles import said
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.at_work import threads_of_libraries
 from pytest_quarry.consumers.consumer import Consumer
+from pytest_quarry.consumers.protocol import UNSEEN
 from pytest_quarry.simulation.history import Entry, History, RunView
-
-PATIENCE = "If it is only slow, give it more real seconds, by --quarry-guard or quarry_guard."
 
 
 def of_publisher(history: History, consumer: Consumer, run_id: str) -> Verdict | None:
@@ -156,7 +155,7 @@ def of_names(history: History, consumer: Consumer, due: Mapping[str, RunView]) -
 
 def _hung(how: str) -> str:
     """It may be slow, where nothing was seen; who goes round in circles has no use for more time."""
-    return f"It did not come back: {how}." + (f" {PATIENCE}" if how.startswith("it did nothing") else "") + _forked()
+    return f"It did not come back: {how}." + (f" {doubts.PATIENCE}" if UNSEEN in how else "") + _forked()
 
 
 def _forked() -> str:

@@ -21,3 +21,8 @@ class Verdict:
     entries: tuple[int, ...] = ()
     here: int | None = None
     run_id: str | None = None
+
+
+def plain(text: str) -> str:
+    """A text of the consumer's as it stands in a `why`: its braces name no entries."""
+    return text.replace("{", "{{").replace("}", "}}")

@@ -52,6 +52,11 @@ class Hung(Exception):
         super().__init__(words)
         self.stack = stack
 
+    @classmethod
+    def unseen(cls, seconds: float, stack: str, *, at_work: bool) -> Hung:
+        """In so many real seconds nothing came of it."""
+        return cls(f"{protocol.UNSEEN} for {seconds:g} s{protocol.AT_WORK if at_work else ''}", stack)
+
 
 _alive: set[ConsumerProcess] = set()
 
@@ -138,11 +143,9 @@ class ConsumerProcess:
                 self._asked = math.inf  # how long that will take says nothing
                 raise Hung("it waits for something that the world cannot see", self._where_it_stands())
             if looks <= 0:
-                raise Hung(f"it did nothing the world could see for {self._guard:g} s", self._where_it_stands())
+                raise Hung.unseen(self._guard, self._where_it_stands(), at_work=not idle)
             if self._silent > max(GUARDS * self._guard, LEAST):
-                words = (
-                    f"again and again in one turn, for {self._silent:.0f} s in all, it did nothing the world could see"
-                )
+                words = f"again and again in one turn, for {self._silent:.0f} s in all, {protocol.UNSEEN}"
                 raise Hung(words, self._where_it_stands())
         self._held = self._request() if self.arriving.expected else None
         if self._held is None and self._unhooked is not None:

@@ -63,6 +63,9 @@ DRAWN = re.compile(
     r"|(?<![^/ ])[01]{24}[0-9a-f]{26}(?=\.)"  # Lance's files of data
 )
 TO_SERVER = "server "  # how the label of a boundary begins at which something is said to a server
+# What is said of a consumer that real time ended, and nothing else; and of one that may have been about to come back.
+UNSEEN = "it did nothing the world could see"
+AT_WORK = ", and was at work"
 
 
 class Said(NamedTuple):

@@ -128,6 +128,21 @@ class TestNoLoss:
         assert violated(history(WROTE, whole, half, whole, half, told), "L").entries == (3, 4)
         assert violated(history(WROTE, half, told), "L").entries == (2,)
 
+    @pytest.mark.parametrize(
+        ("how", "more"),
+        [
+            ("it crossed 9 boundaries, the last at {x}", ""),
+            ("it did nothing the world could see for 10 s", "--quarry-guard"),
+        ],
+    )
+    def test_says_that_it_did_not_come_back(self, how: str, more: str) -> None:
+        got = violated(history(WROTE, entry("killed"), entry("hung", text=how)), "L")
+        assert got.why.format(*got.entries).startswith(
+            f"At step 2 it did not come back: {how}. It was ended there, and"
+        )
+        assert more in got.why
+        assert ("guard" in got.why) == bool(more)
+
     def test_says_that_the_message_died(self) -> None:
         got = violated(history(WROTE, entry("raised"), entry("dead-lettered", messages=(1,))), "L")
         assert got.entries == (2,)

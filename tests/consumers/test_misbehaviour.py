@@ -77,7 +77,7 @@ def spins_for_ever(world: World) -> None:
 
 def test_an_endless_loop_is_ended_by_the_guard() -> None:
     seen = misbehave(spins_for_ever)
-    assert ending(seen) == "hung it did nothing the world could see for 0.5 s"
+    assert ending(seen) == "hung it did nothing the world could see for 0.5 s, and was at work"
     assert "in spins_for_ever" in seen.history.stack
 
 

@@ -102,7 +102,7 @@ def test_a_program_that_does_nothing_for_ever() -> None:
 
 def test_a_program_that_is_busy_for_ever() -> None:
     history = play(python("while True: pass"), play=QUICK)
-    assert texts(history, "hung") == ["it did nothing the world could see for 1.5 s"]
+    assert texts(history, "hung") == ["it did nothing the world could see for 1.5 s, and was at work"]
 
 
 @pytest.mark.parametrize(

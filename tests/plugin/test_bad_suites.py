@@ -259,7 +259,7 @@ IDLE = {
         ),
         [
             "*",
-            "It did not come back: it did nothing the world could see for 0.5 s. If it is only slow, give it more real*",
+            "It did not come back: it did nothing the world could see for 0.5 s, and was at work. If it is only slow*",
         ],
     ),
     "it ends its process": (
@@ -310,6 +310,52 @@ def test_a_consumer_that_does_nothing_is_no_proof(pytester: pytest.Pytester, sou
     pytester.makeini("[pytest]\nquarry_guard = 0.5")
     result = run(pytester, source)
     result.stdout.fnmatch_lines(["EB03 restart *inconclusive", *lines])
+
+
+HANGS_AGAIN = """
+    def start(self, world):
+        import ctypes, threading
+        orders = Orders(world)
+        begun = world.disk / "begun"
+        again = begun.exists()
+        def handle(notification):
+            begun.touch()
+            while again and not {ends}: pass
+            orders.handle(notification)
+        return handle
+"""
+
+
+@pytest.mark.parametrize(
+    "ends",
+    ["(lambda: False)()", "ctypes.CDLL(None).usleep(900_000) == 0"],
+    ids=["computes", "waits-in-c"],
+)
+def test_who_may_only_be_slow_after_a_disturbance_is_not_accused(pytester: pytest.Pytester, ends: str) -> None:
+    pytester.makeini("[pytest]\nquarry_guard = 0.5")
+    result = run(pytester, suite(HANGS_AGAIN.format(ends=ends)), "crash_loses")
+    result.stdout.fnmatch_lines(
+        [
+            "EB04 crash-loses-nothing *inconclusive",
+            "The consumer did not come back: it did nothing the world could see for 0.5 s*",
+            "*may be no fault of its own. If it*",
+        ]
+    )
+
+
+def test_who_deadlocks_by_itself_after_a_disturbance_is_accused(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nquarry_guard = 0.5")
+    ends = "(lambda lock: lock.acquire() and lock.acquire())(threading.Lock())"
+    result = run(pytester, suite(HANGS_AGAIN.format(ends=ends)), "crash_loses")
+    result.stdout.fnmatch_lines(
+        [
+            "EB04 crash-loses-nothing *critical",
+            "*lost*",
+            "At step * it did not come back: it did nothing the world could see for 0.5 s. It was ended*",
+            "no further turn. If it is only slow, give it more*",
+        ]
+    )
+    assert "every turn it was owed" not in result.stdout.str()
 
 
 def test_a_clock_that_freezegun_holds_is_refused(pytester: pytest.Pytester) -> None:

@@ -110,7 +110,7 @@ SILENT = {
     "does nothing": (function("return 1"), "It made no call to SNS that the kit can see: *"),
     "hangs": (
         function("while True: pass"),
-        "It did not come back: it did nothing the world could see for 0.5 s. If it*",
+        "It did not come back: it did nothing the world could see for 0.5 s, and was*",
     ),
     "exits": (function("import os", "os._exit(3)"), "It ended its own process, with status 3."),
     "raises": (function("raise KeyError('{run}')"), "It raised KeyError: '{run}'."),

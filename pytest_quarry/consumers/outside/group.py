@@ -63,6 +63,7 @@ class Group:
         keeper.remember_group(self.pid)
         self._ended = ended
         self._spent = 0.0  # seconds of processors
+        self.at_work = False  # when it was last looked at
         self._waiter = threading.Thread(target=self._wait, name="quarry waiter", daemon=True)
         self._waiter.start()
 
@@ -120,6 +121,7 @@ class Group:
                 state, ticks = thread
                 spent += ticks / TICKS
                 wants |= state in "RD"
+        self.at_work = wants
         before, self._spent = self._spent, spent
         return fair_share(spent - before, seconds) if wants else 1.0
 

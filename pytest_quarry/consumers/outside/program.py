@@ -126,7 +126,8 @@ class CommandProcess:
                 if looks <= 0 and self._ending:
                     return Returned(None)
                 if looks <= 0:
-                    raise Hung(f"it did nothing the world could see for {self._guard:g} s", self.stack()) from None
+                    at_work = self._group is not None and self._group.at_work
+                    raise Hung.unseen(self._guard, self.stack(), at_work=at_work) from None
                 continue
             if isinstance(event, (Request, Deed)):
                 self._waiting = event
