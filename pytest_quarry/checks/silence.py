@@ -70,11 +70,7 @@ def of_loader(history: History, consumer: Consumer, run_id: str) -> Verdict:
     what = [entry.what for entry in history.entries]
     raised = [entry.text for entry in history.entries if entry.what == "raised"]
     if history.peeked:
-        why = (
-            f"Inside the consumer's process {name}.rows(world) returns {history.peeked} rows, outside it none: it reads the "
-            "memory of the process. Each consumer runs in a process of its own and its memory is gone after a crash; keep "
-            "the target in SQLite, in files under world.disk, in AWS or in world.target."
-        )
+        why = _of_rows_elsewhere(history, name)
     elif raised and raised[0].startswith("start raised"):
         error = raised[0].removeprefix("start raised ")
         why = f"{name}.start(world) raised {error}, each time. It must return a consumer that is ready to take turns."
@@ -111,6 +107,21 @@ def of_loader(history: History, consumer: Consumer, run_id: str) -> Verdict:
         why = f"It did change things, but {name}.rows(world) returned no rows. Does rows read the same file and table?"
     return _doubt(
         f"The consumer did nothing where something was due: {run_id} was {turn}, undisturbed, and no row came.", why
+    )
+
+
+def _of_rows_elsewhere(history: History, name: str) -> str:
+    """Rows that its own process sees: those of its memory, or what came when nobody waited for it any more."""
+    if history.late:
+        return (
+            f"The rows came when the turn was over: rows(world) returned none then, and {history.late} a moment later, as if a child "
+            "process or a thread of the consumer's went on. What was acknowledged is not delivered again if that dies: wait for it before "
+            "the turn ends."
+        )
+    return (
+        f"Inside the consumer's process {name}.rows(world) returns {history.peeked} rows, outside it none: it reads the "
+        "memory of the process. Each consumer runs in a process of its own and its memory is gone after a crash; keep "
+        "the target in SQLite, in files under world.disk, in AWS or in world.target."
     )
 
 

@@ -111,6 +111,7 @@ class _Simulation:
             self.trouble.heal(all_of_them=True)
             rows = self.recorder.final_rows()
             peeked = self.drive.peek() if peek else None
+            late = len(self.recorder.final_rows()) if peeked and not rows else 0
             truths = self.publishing.truths() if self.consumer.kind == "publisher" else {}
             self.drive.stop()
         finally:
@@ -123,6 +124,7 @@ class _Simulation:
             by_a_program=self.drive.by_a_program,
             closer=self.play.closer,
             peeked=peeked,
+            late=late,
             truths=truths,
             trees=self.trees,
             output=self.drive.output,

@@ -230,6 +230,31 @@ ROWS = """\
         return [{} for run, item, number in found]
 """
 
+# Its child waits until the rows are asked for inside the consumer's process.
+FORKS = f"""{SOUND}
+class TestForks(TestOrders):
+    loads = None
+
+    def start(self, world):
+        import os
+        self.loads = world.disk / "loads"
+        def handle(notification):
+            if os.fork() == 0:
+                while not self.loads.exists(): pass
+                Orders(world).handle(notification)
+                os._exit(0)
+        return handle
+
+    def rows(self, world):
+        found = super().rows(world)
+        while self.loads is not None and not found:
+            self.loads.touch()
+            found = super().rows(world)
+        return found
+
+del TestOrders
+"""
+
 IDLE = {
     "rows reads the memory of the test": (
         f"{HEAD}LOADED = []\n\nclass TestBad(EventBusConformance):\n"
@@ -239,6 +264,13 @@ IDLE = {
         [
             "The consumer did nothing where something was due*",
             "Inside the consumer's process TestBad.rows(world) returns 1 rows, outside it none: it reads the memory of*",
+        ],
+    ),
+    "a child process loads when the turn is over": (
+        FORKS,
+        [
+            "The consumer did nothing*",
+            "The rows came when the turn was over: rows(world) returned none then, and 3 a moment later, *",
         ],
     ),
     "start raises": (
