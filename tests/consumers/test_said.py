@@ -6,8 +6,10 @@ import struct
 
 import pytest
 
-from pytest_quarry.consumers.kernel.said import understood
+from pytest_quarry.consumers.kernel.said import Conversation, understood
 from pytest_quarry.consumers.protocol import Said
+
+SYNC, FLUSH = b"S\0\0\0\4", b"H\0\0\0\4"
 
 
 def query(sql: str) -> bytes:
@@ -181,3 +183,34 @@ def test_the_server_need_not_look_at_its_clock(data: bytes) -> None:
 
 def test_what_cannot_be_read_may_do_anything_but_tell_the_time() -> None:
     assert understood(b"\x01\x02\x03") == Said("send", changes=True, clock=False)
+
+
+def bind(value: str) -> bytes:
+    """Of Postgres's extended query, in pipelines: Bind and Execute."""
+    text = b"\0\0\0\0\0\1" + struct.pack("!I", len(value)) + value.encode() + b"\0\0"
+    return b"B" + struct.pack("!I", len(text) + 4) + text + b"E\0\0\0\t\0\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ([bind("a"), SYNC, SYNC, query("COMMIT")], ["send", "send", None, "COMMIT"]),
+        ([bind("a"), SYNC, FLUSH, query("COMMIT")], ["send", "send", None, "COMMIT"]),
+        ([bind("a"), SYNC, FLUSH, SYNC, SYNC], ["send", "send", None, None, None]),
+        ([bind("a"), FLUSH, SYNC], ["send", None, "send"]),  # what is not synchronized is not committed
+        ([bind("a") + SYNC, FLUSH + query("COMMIT")], ["send", "COMMIT"]),
+        ([bind("a"), SYNC + FLUSH, SYNC + FLUSH], ["send", "send", None]),
+        ([bind("a"), SYNC, bind("b"), SYNC], ["send", "send", "send", "send"]),
+        ([parse("SELECT 1"), SYNC + query("SELECT 1"), SYNC], ["SELECT", "SELECT", "send"]),
+        ([bind("a"), SYNC + parse("SELECT 1")], ["send", "send"]),  # the first of both commits
+        ([bind("x" * (1 << 16))[: 1 << 16], SYNC], ["send", "send"]),
+        ([bind("a") + SYNC, b"X\0\0\0\4", SYNC], ["send", None, None]),
+        ([SYNC, SYNC], ["send", None]),
+        ([b"", b""], ["send", "send"]),
+    ],
+)
+def test_what_only_waits_for_answers_says_nothing(said: list[bytes], words: list[str | None]) -> None:
+    """How often a driver flushes and synchronizes what it has sent in a pipeline depends on how fast the answers come."""
+    conversation = Conversation()
+    heard = [conversation.hears(data) for data in said]
+    assert [what.words if what is not None else None for what in heard] == words

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from pytest_quarry.bus import endpoint
 from pytest_quarry.consumers.kernel import memory
 from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate
+from pytest_quarry.consumers.kernel.said import Conversation
 from pytest_quarry.consumers.kernel.seccomp import Called, Listener
 
 # The system's own, over which nobody's data goes: names of users, logs, windows.
@@ -37,7 +38,7 @@ class Connections:
 
     def __init__(self, name_of: Callable[[str], str | None], ignored: Sequence[str] = ()) -> None:
         self._name_of, self._ignored = name_of, ignored
-        self._sockets: set[str] = set()  # as the kernel names them
+        self._sockets: dict[str, Conversation] = {}  # as the kernel names them
         self._unsure: set[str] = set()  # those that may be for datagrams: once they are connected, that can be told
         self.places: dict[str, None] = {}
 
@@ -50,7 +51,7 @@ class Connections:
             streams = _is_stream(called.tid, called.arguments[0])
             path = memory.path_of(called.tid, memory.signed(called.arguments[0]))
             if streams is not False:
-                self._sockets.add(path)
+                self._sockets[path] = Conversation()
                 self.places[place] = None
             if streams is None:
                 self._unsure.add(path)
@@ -65,12 +66,16 @@ class Connections:
 
     def leads_out(self, tid: int, descriptor: int) -> bool:
         """Whether an open file of a process is one of them."""
+        return self.over(tid, descriptor) is not None
+
+    def over(self, tid: int, descriptor: int) -> Conversation | None:
+        """What has been said over an open file of a process, where it is one of them."""
         path = memory.path_of(tid, memory.signed(descriptor))
         if path in self._unsure:
             self._unsure.discard(path)
             if _is_listed(tid, path):
-                self._sockets.discard(path)
-        return path in self._sockets
+                self._sockets.pop(path, None)
+        return self._sockets.get(path)
 
     def hold(self, processes: Iterable[int]) -> list[socket.socket | None]:
         """Those that these processes have open, as ours too, so that it can be seen when a server has let go of them; None for one

@@ -71,6 +71,10 @@ MORE = re.compile(
 # What may stand before a statement. MySQL carries out what is in /*! */.
 BEFORE = re.compile(rb"(?:\s|--[^\n]*\n|#[^\n]*\n|/\*(?!!).*?\*/)+", re.DOTALL)
 WORD = re.compile(rb"[A-Za-z]{2}")
+# Postgres's Flush and Sync. A Flush asks for answers alone; a Sync commits too, what was said in a pipeline before it.
+SYNC = b"S\0\0\0\4"
+FLUSHES, SYNCS = re.compile(rb"(?:H\0{3}\x04)*"), re.compile(rb"(?:[HS]\0{3}\x04)*")
+ENDS_IN_SYNC = re.compile(rb"S\0{3}\x04(?:H\0{3}\x04)*\Z")
 LOOKING_COMMANDS = frozenset(
     [
         "GET",
@@ -125,8 +129,25 @@ EXPIRY = re.compile(
 POSTGRES_BEGINS = frozenset((0x00030000, 80877103, 80877104))  # the protocol's version; requests for TLS and for GSS
 
 
+class Conversation:
+    """All that is said over one connection: what came before tells whether a message says anything."""
+
+    def __init__(self) -> None:
+        self._synced = False
+
+    def hears(self, data: bytes) -> Said | None:
+        """What these bytes say, the first of what is sent at once; None where they do nothing but open or close the connection,
+        or ask again for answers: drivers do so as often as they find that there is none yet."""
+        waits = (SYNCS if self._synced else FLUSHES).match(data)
+        rest = data[waits.end() :] if waits is not None else data
+        what = understood(rest) if rest or not data else None
+        if what is not None:
+            self._synced = len(data) < MOST_READ and ENDS_IN_SYNC.search(data) is not None
+        return what
+
+
 def understood(data: bytes) -> Said | None:
-    """What is said with these bytes, the first of what is sent at once; None where it is about the connection alone."""
+    """What is said with these bytes, whatever came before; None where it is about the connection alone."""
     request = REQUEST.match(data)
     if request is not None:
         method, path = request[1].decode(), request[2].decode("utf-8", "replace").partition("?")[0]
@@ -142,7 +163,12 @@ def understood(data: bytes) -> Said | None:
         return Said("send", clock=True)  # TLS: what it says, nobody can tell
     text = _text(data)
     statement = STATEMENT.search(text)
-    if statement is None or statement.start() > FIRST or WORD.search(text, 0, statement.start()):
+    if (
+        statement is None
+        or statement.start() > FIRST
+        or WORD.search(text, 0, statement.start())
+        or data.startswith(SYNC)
+    ):
         return Said("send", clock=CLOCK.search(text) is not None)
     return _of_sql(text, statement)
 

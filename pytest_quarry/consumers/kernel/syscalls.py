@@ -159,9 +159,8 @@ class Seen:
 
     def _send(self, called: Called) -> Deed | None:
         """What goes to a server changes nothing here, and may change something there."""
-        if not self.connections.leads_out(called.tid, called.arguments[0]):
-            return None
-        what = said.understood(_sent(called))
+        conversation = self.connections.over(called.tid, called.arguments[0])
+        what = conversation.hears(_sent(called)) if conversation is not None else None
         if what is None:
             return None
         deed = self._deed(called, f"{TO_SERVER}{what.words}", (), lambda _: None)
