@@ -56,8 +56,8 @@ LOOKING_CALLS = frozenset(
     lower lpad ltrim max md5 min minute mod month now ntile nullif num_nulls octet_length percent_rank position quote_ident
     quote_literal rank regexp_match regexp_matches regexp_replace release_lock repeat replace right round row_count row_number
     row_to_json rpad rtrim schema second sha1 sha2 sha256 sign split_part sqrt statement_timestamp string_agg strpos substr substring
-    sum sysdate to_char to_date to_json to_jsonb to_number to_regclass to_regtype to_timestamp transaction_timestamp trim trunc
-    truncate unhex unix_timestamp unnest upper user utc_timestamp uuid version week width_bucket year clock_timestamp connection_id
+    sum sysdate timeofday to_char to_date to_json to_jsonb to_number to_regclass to_regtype to_timestamp transaction_timestamp trim trunc
+    truncate unhex unix_timestamp unnest upper user utc_date utc_time utc_timestamp uuid version week width_bucket year clock_timestamp connection_id
     set_config
     """.split()
 )
@@ -120,8 +120,10 @@ LOOKING_COMMANDS = frozenset(
 )
 # Where the server asks its own clock, which is not the world's.
 CLOCK = re.compile(
-    rb"(?i)\b(?:now|sysdate|getdate|unix_timestamp|utc_timestamp|curdate|curtime)\s*\(|\b(?:current|local)_?time(?:stamp)?\b"
-    rb"|\bcurrent_date\b|\b(?:clock|statement|transaction)_timestamp\b"
+    rb"(?i)\b(?:now|sysdate|getdate|unix_timestamp|curdate|curtime|timeofday)\s*\(|\b(?:current|local)_?time(?:stamp)?\b"
+    rb"|\bcurrent_date\b|\butc_(?:date|time|timestamp)\b|\b(?:clock|statement|transaction)_timestamp\b"
+    rb"|'\s*(?:now|today|tomorrow|yesterday)\s*'"
+    rb"|\bage\s*\((?:[^(),]|\((?:[^()]|\([^()]*\))*\))*\)"  # of one argument: since when? Of two it tells what is between them
 )
 EXPIRY = re.compile(
     rb"(?i)\r\n(?:P?EXPIRE(?:AT)?|P?SETEX|GETEX|EX|PX|EXAT|PXAT|TIME)\r\n|redis\.p?call\(\s*['\"](?:P?EXPIRE|P?SETEX|TIME)"
