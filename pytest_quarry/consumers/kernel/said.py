@@ -125,9 +125,11 @@ CLOCK = re.compile(
     rb"|'\s*(?:now|today|tomorrow|yesterday)\s*'"
     rb"|\bage\s*\((?:[^(),]|\((?:[^()]|\([^()]*\))*\))*\)"  # of one argument: since when? Of two it tells what is between them
 )
-EXPIRY = re.compile(
-    rb"(?i)\r\n(?:P?EXPIRE(?:AT)?|P?SETEX|GETEX|EX|PX|EXAT|PXAT|TIME)\r\n|redis\.p?call\(\s*['\"](?:P?EXPIRE|P?SETEX|TIME)"
-)
+EXPIRES = rb"(?:P?EXPIRE(?:AT)?|P?SETEX|GETEX|EX|PX|EXAT|PXAT|TIME)"
+# What the server keeps under a name, a script or a function, may ask it too: of that only the name is said.
+EXPIRY = re.compile(rb"(?i)\r\n(?:" + EXPIRES + rb"|EVALSHA(?:_RO)?|FCALL(?:_RO)?)\r\n")
+SCRIPT = re.compile(rb"(?i)\r\n(?:EVAL(?:_RO)?|SCRIPT\r\n\$4\r\nLOAD)\r\n\$(\d{1,9})\r\n")
+EXPIRY_IN_SCRIPT = re.compile(rb"(?i)['\"]" + EXPIRES + rb"['\"]")
 POSTGRES_BEGINS = frozenset((0x00030000, 80877103, 80877104))  # the protocol's version; requests for TLS and for GSS
 
 
@@ -158,7 +160,7 @@ def understood(data: bytes) -> Said | None:
     if command is not None:
         verb = command[1].decode("ascii", "replace").upper()
         pipelined = len(COMMAND.findall(data)) > 1
-        return Said(verb, pipelined or verb not in LOOKING_COMMANDS, EXPIRY.search(data) is not None)
+        return Said(verb, pipelined or verb not in LOOKING_COMMANDS, _expires(data))
     if _is_about_the_connection(data):
         return None
     if data[:2] == b"\x17\x03":
@@ -173,6 +175,12 @@ def understood(data: bytes) -> Said | None:
     ):
         return Said("send", clock=CLOCK.search(text) is not None)
     return _of_sql(text, statement)
+
+
+def _expires(data: bytes) -> bool:
+    """Whether commands of Redis, or scripts that they bring along, make it look at its clock."""
+    scripts = (data[script.end() : script.end() + int(script[1])] for script in SCRIPT.finditer(data))
+    return EXPIRY.search(data) is not None or any(map(EXPIRY_IN_SCRIPT.search, scripts))
 
 
 def _text(data: bytes) -> bytes:
