@@ -83,7 +83,7 @@ class Boundary(NamedTuple):
     """An operation that could outlive the process is about to happen; the child waits for leave.
 
     `paths` are the world's files it may change. `size` is the number of bytes of a raw write that may be torn;
-    `buffered` says whether more data would have made several writes of it. What begins with one of `own` changes unseen from
+    `buffered` says whether more data would have made several writes of it, `synced` whether it is durable once it returns. What begins with one of `own` changes unseen from
     now on, and the consumer's team says where.
     """
 
@@ -94,6 +94,7 @@ class Boundary(NamedTuple):
     call: AwsCall | Blocked | Sleep | TargetCall | RunCall | EndpointCall | OverHttp | None = None
     own: tuple[str, ...] = ()
     said: Said | None = None
+    synced: bool = False
 
     def as_seen(self) -> Boundary:
         """Seen from outside: what was drawn where the world does not see it, in Rust or from a file, is drawn anew the next time."""

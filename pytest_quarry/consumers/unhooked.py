@@ -190,7 +190,7 @@ def announces(granted: Boundary, deed: Boundary) -> bool:
     """Whether what a hook announced is what the kernel sees now: the same operation on the same files; or any on the files of
     a database, which SQLite changes in steps of its own, and syncs with their folder."""
     verb, of_deed = granted.label.partition(" ")[0], deed.label.partition(" ")[0]
-    if verb in VERBS:
+    if verb in VERBS or of_deed == "sync":
         same = verb == of_deed or {verb, of_deed} == {"open", "truncate"}
         return same and set(deed.paths) <= set(granted.paths)
     if of_deed == "fsync" and any(path.startswith(f"{deed.paths[0]}/") for path in granted.paths):

@@ -131,6 +131,11 @@ def relative_names(world: World) -> None:
     open(b"d", "x").close()
 
 
+def all_synced(world: World) -> None:
+    (world.disk / "a").write_text("1")
+    os.sync()
+
+
 SEEN = {
     builtin_open: "open a, write a, open a, write a",
     os_names: "open a, write a, rename a → b, rename b → c, link c → d, symlink e, unlink d, unlink e, truncate c, "
@@ -141,6 +146,7 @@ SEEN = {
     paths: "open a, open a, write a, rename a → b, rename b → c, mkdir d, rmdir d, unlink c",
     libraries: "open a.gz, write a.gz, write a.gz, open b.zip, write b.zip, write b.zip, write b.zip, open c.csv, "
     "write c.csv, open d.json, write d.json, open e, write e, open f.log, write f.log",
+    all_synced: "open a, write a, sync",
     relative_names: "open a, write a, mkdir b, rename a → b/c, open b/d",
 }
 WORKS: list[Work] = [*SEEN, shutil_functions, named_temporary, made_temporary]

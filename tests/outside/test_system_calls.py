@@ -22,7 +22,9 @@ GCC = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not install
 
 class TestWhatIsSeen:
     def test_the_operations_of_a_shell(self, tmp_path: Path) -> None:
-        code = "mkdir d; echo one > d/a; echo two >> d/a; mv d/a d/b; ln d/b c; ln -s c l; rm c; sync d/b; rm -r d"
+        code = (
+            "mkdir d; echo one > d/a; echo two >> d/a; mv d/a d/b; ln d/b c; ln -s c l; rm c; sync d/b; sync; rm -r d"
+        )
         assert first_turn(play(bash(code))) == [
             "mkdir d",
             "open d/a",
@@ -34,6 +36,7 @@ class TestWhatIsSeen:
             "symlink l",
             "unlink c",
             "fsync d/b",
+            "sync",
             "unlink d/b",
             "rmdir d",
         ]

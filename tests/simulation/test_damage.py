@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from working import Work, play, words
 
+from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.protocol import Boundary
 from pytest_quarry.simulation import damage
 from pytest_quarry.simulation.drive import Play
@@ -23,6 +25,8 @@ from pytest_quarry.simulation.schedule import (
     Write,
 )
 from pytest_quarry.simulation.world import World
+
+closer_or_skip = pytest.mark.skipif(not unhooked.POSSIBLE, reason="this system does not show its calls")
 
 
 class TestDamage:
@@ -257,6 +261,17 @@ class TestPowerLoss:
         assert log.lose("back") == ("disk/one/two/a",)
         assert path.read_text() == "x"
 
+    @pytest.mark.parametrize("label", ["sync", "start sync", "shell sync"])
+    def test_all_that_was_written_before_a_sync(self, label: str, tmp_path: Path) -> None:
+        (tmp_path / "disk").mkdir()
+        log = PowerLog(tmp_path)
+        for name in ("a", "b"):
+            log.before(Boundary(f"write {name}", (f"disk/{name}",)))
+            (tmp_path / "disk" / name).write_text("x")
+            if name == "a":
+                log.before(Boundary(label))
+        assert log.lose("cut") == ("disk/b",)
+
     def test_an_operation_on_two_files_that_is_no_rename(self, tmp_path: Path) -> None:
         (tmp_path / "disk").mkdir()
         log = PowerLog(tmp_path)
@@ -279,3 +294,74 @@ class TestPowerLoss:
         assert [text for text in words(history, "crossed") if "found" in text][1] == f"boundary found {left}"
         assert "power lost before boundary written" in words(history, "killed")[0]
         assert not history.unexplained
+
+
+def through(flag: int, before: str = "") -> Work:
+    """Writes a file of which this much is there, unsynced, through a descriptor with this flag."""
+
+    def work(world: World) -> None:
+        path = world.disk / "note"
+        if before:
+            path.write_text(before)
+        with open(path, "a", opener=lambda name, flags: os.open(name, flags | flag)) as file:
+            file.write("x")
+        descriptor = os.open(world.disk / "other", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | flag)
+        os.write(descriptor, b"x")
+        os.close(descriptor)
+
+    return work
+
+
+def at_once(world: World) -> None:
+    for name in ("note", "other"):
+        descriptor = os.open(world.disk / name, os.O_WRONLY | os.O_CREAT)
+        os.pwritev(descriptor, [b"x"], 0, os.RWF_DSYNC)
+        os.close(descriptor)
+
+
+def all_at_once(world: World) -> None:
+    for name in ("note", "other"):
+        (world.disk / name).write_text("x")
+    os.sync()
+
+
+class TestWhatReachesTheDiskWithoutFsync:
+    @staticmethod
+    def lost(work: Work, how: str, *, closer: bool = False) -> str:
+        crash = Crash("return", power=how)  # type: ignore[arg-type]
+        return words(play(work, Poll(crash), play=Play(power=True, closer=closer)), "killed")[0].split(": ")[-1]
+
+    @pytest.mark.parametrize("how", ["cut", "back"])
+    @pytest.mark.parametrize(
+        "work",
+        [through(os.O_DSYNC), through(os.O_SYNC), at_once, all_at_once],
+        ids=["O_DSYNC", "O_SYNC", "RWF_DSYNC", "sync"],
+    )
+    def test_is_not_lost(self, work: Work, how: str) -> None:
+        assert self.lost(work, how) == "nothing"
+
+    def test_is_only_what_was_written_so(self) -> None:
+        assert self.lost(through(os.O_DSYNC, before="earlier, "), "cut") == "note"
+        assert self.lost(through(os.O_APPEND), "cut") == "note, other"
+
+    @closer_or_skip
+    @pytest.mark.parametrize(
+        ("flags", "then", "left"),
+        [
+            (os.O_DSYNC, "close", "nothing"),
+            (os.O_SYNC, "close", "nothing"),
+            (0, "sync", "nothing"),
+            (0, "syncfs", "nothing"),
+            (0, "close", "note"),
+        ],
+    )
+    def test_of_a_library_in_c(self, flags: int, then: str, left: str) -> None:
+        libc = ctypes.CDLL(None)
+
+        def work(world: World) -> None:
+            path = os.fsencode(world.disk / "note")
+            descriptor = libc.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o644)
+            libc.write(descriptor, b"x", 1)
+            getattr(libc, then)(descriptor)
+
+        assert self.lost(work, "cut", closer=True) == left

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _io
 import builtins
+import fcntl
 import io
 import os
 import sys
@@ -16,10 +17,12 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_quarry.consumers.hooks.names import WRITES
-from pytest_quarry.consumers.link import Link, shown
+from pytest_quarry.consumers.link import SYNCED, Link, shown
 from pytest_quarry.consumers.protocol import Boundary
 
 real_open = io.open
+# A single write that is durable once it returns: preadv2(2), Linux alone.
+SYNCED_ONCE = getattr(os, "RWF_DSYNC", 0) | getattr(os, "RWF_SYNC", 0)
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -32,6 +35,7 @@ def install(link: Link) -> dict[int, Any]:
         _replace(replacements, name, _descriptor_write(link, name))
     for name in ("fsync", "fdatasync"):
         _replace(replacements, name, _sync(link, name))
+    _replace(replacements, "sync", _sync_all(link))
     _replace(replacements, "open", _open_in_folder(link))
     _replace(replacements, "utime", _touch(link))
     os.supports_dir_fd.add(os.open)  # modules imported from now on ask
@@ -144,7 +148,9 @@ def _descriptor_write(link: Link, name: str) -> Callable[[Any], Any]:
             if world_name is None:
                 return original(*arguments, **keywords)
             size = len(arguments[1]) if name == "write" else None
-            keep = link.write_boundary(Boundary(f"{verb} {shown(world_name)}", (world_name,), size))
+            synced = name != "ftruncate" and (_is_synced(arguments[position]) or _is_synced_once(name, arguments))
+            about = Boundary(f"{verb} {shown(world_name)}", (world_name,), size, synced=synced)
+            keep = link.write_boundary(about)
             if keep is None:
                 answer = original(*arguments, **keywords)
                 link.stamp(arguments[position])
@@ -155,6 +161,14 @@ def _descriptor_write(link: Link, name: str) -> Callable[[Any], Any]:
         return write
 
     return make
+
+
+def _is_synced(descriptor: int) -> bool:
+    return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & SYNCED)
+
+
+def _is_synced_once(name: str, arguments: tuple[Any, ...]) -> bool:
+    return name == "pwritev" and len(arguments) > 3 and bool(arguments[3] & SYNCED_ONCE)
 
 
 def _open_in_folder(link: Link) -> Callable[[Any], Any]:
@@ -206,6 +220,21 @@ def _sync(link: Link, name: str) -> Callable[[Any], Any]:
     return make
 
 
+def _sync_all(link: Link) -> Callable[[Any], Any]:
+    """Wrap `os.sync`: a boundary, and no more. All that the machine has not written yet could take longer than the guard allows."""
+
+    def make(original: Any) -> Any:
+        def sync() -> None:
+            if link.inside:
+                original()
+            else:
+                link.boundary(Boundary("sync"))
+
+        return sync
+
+    return make
+
+
 class ReportingFileIO(io.FileIO):
     """A raw file whose every write and truncation is a boundary, under the name it has by then."""
 
@@ -217,7 +246,9 @@ class ReportingFileIO(io.FileIO):
         if name is None:
             return super().write(data)
         view = memoryview(data).cast("B")
-        keep = self.link.write_boundary(Boundary(f"write {shown(name)}", (name,), len(view), self.buffered))
+        synced = _is_synced(self.fileno())
+        about = Boundary(f"write {shown(name)}", (name,), len(view), self.buffered, synced=synced)
+        keep = self.link.write_boundary(about)
         if keep is None:
             written = super().write(view)
             self.link.stamp(self.fileno())

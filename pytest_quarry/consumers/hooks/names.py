@@ -36,7 +36,7 @@ def originals() -> dict[int, Any]:
     """The functions a child replaces, by identity."""
     names: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
         (time, ("sleep", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")),
-        (os, (*WRITES, "fsync", "fdatasync", "open", "utime", "urandom", "getpid", "kill", "lockf")),
+        (os, (*WRITES, "fsync", "fdatasync", "sync", "open", "utime", "urandom", "getpid", "kill", "lockf")),
         (builtins, ("open",)),
         (sqlite3, ("connect",)),
         (fcntl, ("flock", "lockf")),

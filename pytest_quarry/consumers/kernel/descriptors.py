@@ -14,6 +14,13 @@ class Unreachable(Exception):
     """An open file of the program cannot be ours too: the kernel has to do what is to be done with it."""
 
 
+def opened(tid: int, descriptor: int) -> tuple[int, int]:
+    """With which flags the caller has a file open, and its position in it."""
+    with open(f"/proc/{tid}/fdinfo/{memory.signed(descriptor)}", encoding="ascii") as lines:
+        about = dict(line.rstrip().split(":\t", 1) for line in lines if ":\t" in line)
+    return int(about["flags"], 8), int(about["pos"])
+
+
 @contextlib.contextmanager
 def duplicate(tid: int, descriptor: int) -> Iterator[int]:
     """The caller's open file, position and locks included. Raises Unreachable, as in containers without SYS_PTRACE."""
@@ -30,12 +37,10 @@ def duplicate(tid: int, descriptor: int) -> Iterator[int]:
 @contextlib.contextmanager
 def reopened(tid: int, descriptor: int) -> Iterator[tuple[int, int]]:
     """The same file opened once more, and the caller's position in it."""
-    number = memory.signed(descriptor)
-    with open(f"/proc/{tid}/fdinfo/{number}", encoding="ascii") as lines:
-        about = dict(line.rstrip().split(":\t", 1) for line in lines if ":\t" in line)
-    found = os.open(f"/proc/{tid}/fd/{number}", os.O_RDWR if int(about["flags"], 8) & os.O_RDWR else os.O_WRONLY)
+    flags, position = opened(tid, descriptor)
+    path = f"/proc/{tid}/fd/{memory.signed(descriptor)}"
+    found = os.open(path, os.O_RDWR if flags & os.O_RDWR else os.O_WRONLY)
     try:
-        appends = int(about["flags"], 8) & os.O_APPEND
-        yield found, os.fstat(found).st_size if appends else int(about["pos"])
+        yield found, os.fstat(found).st_size if flags & os.O_APPEND else position
     finally:
         os.close(found)

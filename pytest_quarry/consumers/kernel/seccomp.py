@@ -49,7 +49,7 @@ class Machine:
 _X86_64 = {
     "futex": 202, "clock_gettime": 228, "gettimeofday": 96, "time": 201, "execve": 59, "execveat": 322,
     "open": 2, "creat": 85, "openat": 257, "openat2": 437, "write": 1, "pwrite64": 18, "writev": 20, "pwritev": 296, "pwritev2": 328, "fallocate": 285,
-    "sendfile": 40, "splice": 275, "copy_file_range": 326, "fsync": 74, "fdatasync": 75, "rename": 82, "renameat": 264,
+    "sendfile": 40, "splice": 275, "copy_file_range": 326, "fsync": 74, "fdatasync": 75, "sync": 162, "syncfs": 306, "rename": 82, "renameat": 264,
     "renameat2": 316, "link": 86, "linkat": 265, "symlink": 88, "symlinkat": 266, "unlink": 87, "unlinkat": 263,
     "mkdir": 83, "mkdirat": 258, "rmdir": 84, "truncate": 76, "ftruncate": 77, "flock": 73, "nanosleep": 35,
     "clock_nanosleep": 230, "connect": 42, "sendto": 44, "sendmsg": 46, "sendmmsg": 307, "io_uring_setup": 425, "getrandom": 318,
@@ -58,7 +58,7 @@ _X86_64 = {
 _AARCH64 = {
     "futex": 98, "clock_gettime": 113, "gettimeofday": 169, "execve": 221, "execveat": 281,
     "openat": 56, "openat2": 437, "write": 64, "pwrite64": 68, "writev": 66, "pwritev": 70, "pwritev2": 287, "fallocate": 47, "splice": 76, "sendfile": 71,
-    "copy_file_range": 285, "fsync": 82, "fdatasync": 83, "renameat": 38, "renameat2": 276, "linkat": 37,
+    "copy_file_range": 285, "fsync": 82, "fdatasync": 83, "sync": 81, "syncfs": 267, "renameat": 38, "renameat2": 276, "linkat": 37,
     "symlinkat": 36, "unlinkat": 35, "mkdirat": 34, "truncate": 45, "ftruncate": 46, "flock": 32, "nanosleep": 101,
     "clock_nanosleep": 115, "connect": 203, "sendto": 206, "sendmsg": 211, "sendmmsg": 269, "io_uring_setup": 425, "getrandom": 278,
     "ppoll": 73, "pselect6": 72,
@@ -107,6 +107,8 @@ CHANGING = frozenset(
         "copy_file_range",
         "fsync",
         "fdatasync",
+        "sync",
+        "syncfs",
         "rename",
         "renameat",
         "renameat2",
