@@ -42,7 +42,6 @@ MOST_SILENT = 1.0  # real seconds in which the main thread neither waits for the
 BUSY = 4  # … and so many times more where it computes, or waits for a processor
 CALM = 2  # looks in a row in which no other thread is at work: at one of them it may have waited for Python's lock
 MOST_LOOKS = 300  # for those who compute for long
-SYNCED = os.O_DSYNC | os.O_SYNC  # a write through a file opened so is durable once it returns
 F_GETPATH = 50  # macOS: fcntl.F_GETPATH, from <sys/fcntl.h>
 
 

@@ -83,7 +83,7 @@ class Boundary(NamedTuple):
     """An operation that could outlive the process is about to happen; the child waits for leave.
 
     `paths` are the world's files it may change. `size` is the number of bytes of a raw write that may be torn;
-    `buffered` says whether more data would have made several writes of it, `synced` whether it is durable once it returns. What begins with one of `own` changes unseen from
+    `buffered` says whether more data would have made several writes of it, `synced` whether what it writes, or names, is durable once it returns. What begins with one of `own` changes unseen from
     now on, and the consumer's team says where.
     """
 

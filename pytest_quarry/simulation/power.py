@@ -53,8 +53,8 @@ class PowerLog:
             self._unsynced.pop(names[0], None)
         elif verb == "rename" and len(names) == 2:
             self._rename(*names)
-        elif verb == "link" and len(names) == 2:
-            self._link(*names)
+        elif verb == "link" and names:
+            self._link(*names, synced=boundary.synced)
 
     def _changes(self, name: str, *, written: bool) -> None:
         now = Unsynced(self._content(name), False)
@@ -81,10 +81,15 @@ class PowerLog:
             before = self._content(moved) if of_new is None else of_new.before
             self._unsynced[moved] = of_old._replace(before=before)
 
-    def _link(self, old: str, new: str) -> None:
-        """What has not reached the disk has not under a second name either; where that is taken, nothing happens."""
-        if old in self._unsynced and not os.path.lexists(self._root / new):
-            self._unsynced[new] = self._unsynced[old]
+    def _link(self, *names: str, synced: bool) -> None:
+        """What has not reached the disk has not under a new name either; where that is taken, nothing happens."""
+        new = names[-1]
+        if os.path.lexists(self._root / new):
+            return
+        if names[0] in self._unsynced:
+            self._unsynced[new] = self._unsynced[names[0]]
+        elif len(names) == 1 and not synced:  # it had no name
+            self._unsynced[new] = Unsynced(None, True)
 
     def lose(self, how: str) -> tuple[str, ...]:
         """Do to the disk what the loss does: `cut` or `back`; the files it changed."""

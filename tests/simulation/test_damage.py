@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 from working import Work, play, words
 
-from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.protocol import Boundary
 from pytest_quarry.simulation import damage
 from pytest_quarry.simulation.drive import Play
@@ -25,8 +23,6 @@ from pytest_quarry.simulation.schedule import (
     Write,
 )
 from pytest_quarry.simulation.world import World
-
-closer_or_skip = pytest.mark.skipif(not unhooked.POSSIBLE, reason="this system does not show its calls")
 
 
 class TestDamage:
@@ -294,74 +290,3 @@ class TestPowerLoss:
         assert [text for text in words(history, "crossed") if "found" in text][1] == f"boundary found {left}"
         assert "power lost before boundary written" in words(history, "killed")[0]
         assert not history.unexplained
-
-
-def through(flag: int, before: str = "") -> Work:
-    """Writes a file of which this much is there, unsynced, through a descriptor with this flag."""
-
-    def work(world: World) -> None:
-        path = world.disk / "note"
-        if before:
-            path.write_text(before)
-        with open(path, "a", opener=lambda name, flags: os.open(name, flags | flag)) as file:
-            file.write("x")
-        descriptor = os.open(world.disk / "other", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | flag)
-        os.write(descriptor, b"x")
-        os.close(descriptor)
-
-    return work
-
-
-def at_once(world: World) -> None:
-    for name in ("note", "other"):
-        descriptor = os.open(world.disk / name, os.O_WRONLY | os.O_CREAT)
-        os.pwritev(descriptor, [b"x"], 0, os.RWF_DSYNC)
-        os.close(descriptor)
-
-
-def all_at_once(world: World) -> None:
-    for name in ("note", "other"):
-        (world.disk / name).write_text("x")
-    os.sync()
-
-
-class TestWhatReachesTheDiskWithoutFsync:
-    @staticmethod
-    def lost(work: Work, how: str, *, closer: bool = False) -> str:
-        crash = Crash("return", power=how)  # type: ignore[arg-type]
-        return words(play(work, Poll(crash), play=Play(power=True, closer=closer)), "killed")[0].split(": ")[-1]
-
-    @pytest.mark.parametrize("how", ["cut", "back"])
-    @pytest.mark.parametrize(
-        "work",
-        [through(os.O_DSYNC), through(os.O_SYNC), at_once, all_at_once],
-        ids=["O_DSYNC", "O_SYNC", "RWF_DSYNC", "sync"],
-    )
-    def test_is_not_lost(self, work: Work, how: str) -> None:
-        assert self.lost(work, how) == "nothing"
-
-    def test_is_only_what_was_written_so(self) -> None:
-        assert self.lost(through(os.O_DSYNC, before="earlier, "), "cut") == "note"
-        assert self.lost(through(os.O_APPEND), "cut") == "note, other"
-
-    @closer_or_skip
-    @pytest.mark.parametrize(
-        ("flags", "then", "left"),
-        [
-            (os.O_DSYNC, "close", "nothing"),
-            (os.O_SYNC, "close", "nothing"),
-            (0, "sync", "nothing"),
-            (0, "syncfs", "nothing"),
-            (0, "close", "note"),
-        ],
-    )
-    def test_of_a_library_in_c(self, flags: int, then: str, left: str) -> None:
-        libc = ctypes.CDLL(None)
-
-        def work(world: World) -> None:
-            path = os.fsencode(world.disk / "note")
-            descriptor = libc.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o644)
-            libc.write(descriptor, b"x", 1)
-            getattr(libc, then)(descriptor)
-
-        assert self.lost(work, "cut", closer=True) == left

@@ -17,25 +17,25 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_quarry.consumers.hooks.names import WRITES
-from pytest_quarry.consumers.link import SYNCED, Link, shown
+from pytest_quarry.consumers.link import Link, shown
 from pytest_quarry.consumers.protocol import Boundary
+from pytest_quarry.consumers.synced import OWN, SYNCED, SYNCED_ONCE, Nameless
 
 real_open = io.open
-# A single write that is durable once it returns: preadv2(2), Linux alone.
-SYNCED_ONCE = getattr(os, "RWF_DSYNC", 0) | getattr(os, "RWF_SYNC", 0)
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def install(link: Link) -> dict[int, Any]:
     """Install the hooks in this process; the replacements of functions that others may hold by name."""
-    sys.addaudithook(_audit_hook(link))
+    nameless = Nameless()
+    sys.addaudithook(_audit_hook(link, nameless))
     replacements: dict[int, Any] = {id(real_open): _opener(link)}
     builtins.open = io.open = _io.open = replacements[id(real_open)]
     for name in WRITES:
         _replace(replacements, name, _descriptor_write(link, name))
     for name in ("fsync", "fdatasync"):
-        _replace(replacements, name, _sync(link, name))
-    _replace(replacements, "sync", _sync_all(link))
+        _replace(replacements, name, _sync(link, nameless, name))
+    _replace(replacements, "sync", _sync_all(link, nameless))
     _replace(replacements, "open", _open_in_folder(link))
     _replace(replacements, "utime", _touch(link))
     os.supports_dir_fd.add(os.open)  # modules imported from now on ask
@@ -50,11 +50,11 @@ def _replace(replacements: dict[int, Any], name: str, make: Callable[[Any], Any]
     setattr(os, name, replacements[id(original)])
 
 
-def _audit_hook(link: Link) -> Callable[[str, tuple[Any, ...]], None]:
+def _audit_hook(link: Link, nameless: Nameless) -> Callable[[str, tuple[Any, ...]], None]:
     reporters = {
         "open": _opened,
         "os.rename": _two_names("rename"),
-        "os.link": _two_names("link"),
+        "os.link": _named(nameless),
         "os.symlink": _linked,
         "os.remove": _one_name("unlink"),
         "os.mkdir": _one_name("mkdir"),
@@ -110,6 +110,18 @@ def _two_names(verb: str) -> Callable[[Link, tuple[Any, ...]], Boundary | None]:
         return Boundary(f"{verb} {shown(names[0] or str(old))} → {shown(names[1] or str(new))}", known)
 
     return report
+
+
+def _named(nameless: Nameless) -> Callable[[Link, tuple[Any, ...]], Boundary | None]:
+    report = _two_names("link")
+
+    def report_link(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
+        boundary = report(link, arguments)
+        if boundary is None:
+            return None
+        return boundary._replace(synced=not nameless.is_unsynced(os.fsdecode(arguments[0])))
+
+    return report_link
 
 
 def _linked(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
@@ -205,7 +217,7 @@ def _touch(link: Link) -> Callable[[Any], Any]:
     return make
 
 
-def _sync(link: Link, name: str) -> Callable[[Any], Any]:
+def _sync(link: Link, nameless: Nameless, name: str) -> Callable[[Any], Any]:
     def make(original: Any) -> Any:
         def sync(fd: Any) -> None:
             descriptor = fd if isinstance(fd, int) else fd.fileno()
@@ -213,6 +225,8 @@ def _sync(link: Link, name: str) -> Callable[[Any], Any]:
             if world_name is not None:
                 link.boundary(Boundary(f"fsync {shown(world_name)}", (world_name,)))
             original(descriptor)
+            if world_name is None:
+                nameless.synced(f"{OWN}/{descriptor}")
 
         sync.__name__ = name
         return sync
@@ -220,7 +234,7 @@ def _sync(link: Link, name: str) -> Callable[[Any], Any]:
     return make
 
 
-def _sync_all(link: Link) -> Callable[[Any], Any]:
+def _sync_all(link: Link, nameless: Nameless) -> Callable[[Any], Any]:
     """Wrap `os.sync`: a boundary, and no more. All that the machine has not written yet could take longer than the guard allows."""
 
     def make(original: Any) -> Any:
@@ -229,6 +243,7 @@ def _sync_all(link: Link) -> Callable[[Any], Any]:
                 original()
             else:
                 link.boundary(Boundary("sync"))
+                nameless.all_synced()
 
         return sync
 

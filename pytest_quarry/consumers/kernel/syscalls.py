@@ -19,24 +19,17 @@ from typing import Any
 from pytest_quarry.consumers.kernel import memory, said, sleeping
 from pytest_quarry.consumers.kernel.connections import Connections, cut
 from pytest_quarry.consumers.kernel.deed import Deed
-<<<<<<< HEAD
-from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate, reopened
+from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate, opened, reopened
 from pytest_quarry.consumers.kernel.made_up import EXCLUSIVE, MadeUp
 from pytest_quarry.consumers.kernel.seccomp import WRITING, Called, Listener
 from pytest_quarry.consumers.link import UNLINKED, shown
 from pytest_quarry.consumers.protocol import TO_SERVER, Blocked, Boundary, Fail, Sleep
-=======
-from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate, opened, reopened
-from pytest_quarry.consumers.kernel.seccomp import WRITING, Called, Listener
-from pytest_quarry.consumers.link import SYNCED, UNLINKED, shown
-from pytest_quarry.consumers.protocol import RANDOM, TO_SERVER, Blocked, Boundary, Fail, Sleep
->>>>>>> c2b4023 (A loss of power spares what O_DSYNC, O_SYNC, RWF_DSYNC and sync have synced)
+from pytest_quarry.consumers.synced import SYNCED, SYNCED_ONCE, Nameless
 
-AT_REMOVEDIR, AT_SYMLINK_FOLLOW, O_TMPFILE = 0x200, 0x400, 0o20000000
+AT_REMOVEDIR, O_TMPFILE = 0x200, 0o20000000
 NUMBER = re.compile(r"\d{2,}")
 SHORT = 0.01  # seconds; runtimes take naps of their own, Go's of exactly so long, which are nobody's business
 LIBRARY = 0.2  # seconds; what waits for a process naps for less, and in real time
-RWF_SYNCED = 0x2 | 0x4  # linux/fs.h: RWF_DSYNC, RWF_SYNC
 MOST_WRITTEN = 1 << 26
 PRINTED = "printed/"
 MOVING = {"sendfile": 0, "splice": 2}  # the number of the argument that is the file it writes to
@@ -66,6 +59,7 @@ class Seen:
         self._listener, self._name_of, self._reads, self._network = listener, name_of, reads, network
         self._until, self._sleeper, self._made_up = until, sleeper, made_up
         self.connections = Connections(name_of, ignored)
+        self._unnamed = Nameless()
         self._processes: set[int] = set()
         self.elsewhere: list[str] = []  # other machines it wanted to reach
 
@@ -161,7 +155,7 @@ class Seen:
         if name.startswith(PRINTED):
             return self._deed(called, "print", (name,), act)
         flags, _ = opened(tid, arguments[0])
-        once = called.name == "pwritev2" and arguments[5] & RWF_SYNCED
+        once = called.name == "pwritev2" and arguments[5] & SYNCED_ONCE
         about = Boundary(f"write {shown(name)}", (name,), len(data), True, synced=bool(flags & SYNCED or once))
         return Deed(about, called, self._listener, act)
 
@@ -205,12 +199,16 @@ class Seen:
 
     def _sync(self, called: Called) -> Deed | None:
         name = self._of_descriptor(called.tid, called.arguments[0])
-        return None if name is None else self._deed(called, f"fsync {shown(name)}", (name,), lambda _: None)
+        if name is None:
+            self._unnamed.synced(f"/proc/{called.tid}/fd/{memory.signed(called.arguments[0])}")
+            return None
+        return self._deed(called, f"fsync {shown(name)}", (name,), lambda _: None)
 
     def _sync_all(self, called: Called) -> Deed | None:
         """Not carried out: all that the machine has not written yet could take longer than the guard allows."""
         if called.name == "syncfs" and self._of_descriptor(called.tid, called.arguments[0]) is None:
             return None
+        self._unnamed.all_synced(f"/proc/{called.tid}/fd")
         return self._deed(called, "sync", (), lambda _: 0)
 
     def _two_names(self, called: Called) -> Deed | None:
@@ -230,15 +228,17 @@ class Seen:
         flags = called.arguments[4] if called.name in ("renameat2", "linkat") else 0
 
         def act(_: int | None) -> int | None:
-            if flags & ~AT_SYMLINK_FOLLOW or (flags and verb == "rename"):
+            if flags:  # a link to what is open has such: nobody else may follow its path in /proc
                 return None
             if verb == "rename":
                 os.rename(*paths)
             else:
-                os.link(*paths, follow_symlinks=bool(flags))
+                os.link(*paths, follow_symlinks=False)
             return 0
 
-        return self._deed(called, f"{verb} {shown(names[0] or paths[0])} → {shown(names[1] or paths[1])}", known, act)
+        label = f"{verb} {shown(names[0] or paths[0])} → {shown(names[1] or paths[1])}"
+        about = Boundary(label, known, synced=not self._unnamed.is_unsynced(paths[0]))
+        return Deed(about, called, self._listener, act)
 
     def _one_name(self, called: Called) -> Deed | None:
         tid, arguments = called.tid, called.arguments
