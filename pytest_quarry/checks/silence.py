@@ -151,17 +151,40 @@ def of_names(history: History, consumer: Consumer, due: Mapping[str, RunView]) -
             f"what was loaded, undisturbed, is {_some({view.run_id for view in wanted})}.",
             "A row's run_id is the id of its run, as its notification and its events in storage have it.",
         )
-    items = {item for view in wanted for item in view.items}
-    found = {row.item for row in rows if row.item is not None}
-    if len(found) == len(items) and not found & items and all(row.item is not None for row in rows):
-        keys = "expected(run)" if consumer.expected is not None else "item_key(event)"
+    if not wanted and not rows:
+        return _of_nothing_due(history, consumer, due)
+    keys = [item for view in wanted for item in view.items]
+    items, found = set(keys), {row.item for row in rows if row.item is not None}
+    as_many = len(found) == len(items) or len(rows) == len(keys)  # one key for many items is a name that rows lack, too
+    if items and as_many and not found & items and all(row.item is not None for row in rows):
+        hook = "expected(run)" if consumer.expected is not None else "item_key(event)"
         return _doubt(
             f"Rows and suite name items differently, so nothing can be compared: {name}.rows(world) calls them "
-            f"{_some(found)}, {name}.{keys} {_some(items)}.",
+            f"{_some(found)}, {name}.{hook} {_some(items)}.",
             "An item is named by event_id unless the suite says otherwise. Let rows give that as item, or override "
             'item_key(event) to return what rows has: event.data["sku"], say, where that is unique in a run.',
         )
     return None
+
+
+def _of_nothing_due(history: History, consumer: Consumer, due: Mapping[str, RunView]) -> Verdict | None:
+    """Why nothing can be said where the suite lets nothing be due: by what it expects, or by what is held back."""
+    name, finished = consumer.name, [view for view in history.views.values() if view.state == "finished"]
+    if not finished or (due and consumer.expected is None):
+        return None
+    run_id, returned = finished[0].run_id, "no keys" if due else "None"
+    head = f"Nothing was due where something should be: {name}"
+    if finished[0].standing == "due" and not due:
+        return _doubt(
+            f"{head}.filter_policy held the notification of {run_id} back, and the consumer is told of no other.",
+            f"The runs of most checks are of {consumer.sources[0]!r} and {consumer.categories[0]!r}, as this one. Declare sources and "
+            "categories of which the policy lets notifications through.",
+        )
+    return _doubt(
+        f"{head}.expected(run) returned {returned} for {run_id}, a finished run with items.",
+        "Most checks have runs like it, so nothing can be compared. Return the keys of the items that are to be loaded; None "
+        "says of a run that it is not. Is the return missing?",
+    )
 
 
 def _hung(how: str) -> str:

@@ -99,6 +99,8 @@ def _item_data(consumer: Consumer, number: int) -> Any:
     where = f"{consumer.name}.item_data({number})"
     try:
         data = consumer.item_data(number)
+    except ConsumerError:  # of another declaration, which it names
+        raise
     except Exception as error:
         raise ConsumerError(f"{where} raised {type(error).__name__}: {error}. Return the data as a mapping.") from error
     try:

@@ -316,6 +316,31 @@ IDLE = {
             "item_key(event) to return what rows has*",
         ],
     ),
+    "item_key gives one name to all items": (
+        suite("    def item_key(self, event): return event.data.get('typo')"),
+        [
+            "Rows and suite name items differently, so nothing can be compared: TestOrders.rows(world) calls them 'ev-*",
+            "*TestOrders.item_key(event) 'None'.",
+        ],
+    ),
+    "expected says of a run that it is not to be loaded": (
+        suite("    def expected(self, run): [self.item_key(event) for event in run.items]"),
+        [
+            "Nothing was due where something should be: TestOrders.expected(run) returned None for run-A, a*",
+            "*Is the return missing?",
+        ],
+    ),
+    "expected names no items": (
+        suite("    def expected(self, run): return []\n    def rows(self, world): return []"),
+        ["Nothing was due where something should be: TestOrders.expected(run) returned no keys for run-A*"],
+    ),
+    "the filter policy holds everything back": (
+        suite("    filter_policy = {'source': ['another']}"),
+        [
+            "Nothing was due where something should be: TestOrders.filter_policy held the notification of run-A back*",
+            "*Declare sources and categories of which the*",
+        ],
+    ),
     "rows names runs as Quarry does not": (
         suite(ROWS.format("{'run_id': number, 'item': item}")),
         [
