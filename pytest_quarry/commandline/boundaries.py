@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ TURNS = ("polled", "delivered", "asked", "started")
 ENDS = ("raised", "hung", "gave-up", "failed")
 WIDTH = 100
 MOST_PRINTED = 5  # lines
+MOST_ALIKE = 3  # operations in a row
 
 
 def boundaries(settings: Settings) -> tuple[str, bool]:
@@ -90,10 +92,19 @@ def _lines(turn: Sequence[Entry]) -> Iterator[str]:
     begins = [entry for entry in turn if entry.what in TURNS and entry.what != "started"]
     yield " and ".join(f"{entry.text or entry.what}" for entry in begins) or "start"
     seen: Counter[str] = Counter()
-    for entry in turn:
-        if entry.what == "crossed":
-            seen[entry.text] += 1
-            count = f" ({seen[entry.text]})" if seen[entry.text] > 1 else ""
-            yield f"  {'*' if _durable(entry) else ' '} {entry.text}{count}"
-        elif entry.what in ENDS:
-            yield f"    {entry.what} {entry.text}"
+    for (what, text, durable), entries in itertools.groupby(turn, lambda each: (each.what, each.text, _durable(each))):
+        count = sum(1 for _ in entries)
+        if what == "crossed":
+            yield from _operations(f"  {'*' if durable else ' '} {text}", seen[text], count)
+            seen[text] += count
+        elif what in ENDS:
+            yield from [f"    {what} {text}"] * count
+
+
+def _operations(line: str, before: int, count: int) -> Iterator[str]:
+    """Equal operations in a row, each with its number; many of them in two lines."""
+    shown = count if count <= MOST_ALIKE else 1
+    for number in range(before + 1, before + shown + 1):
+        yield line if number == 1 else f"{line} ({number})"
+    if shown < count:
+        yield f"    and {count - shown:,} more like this one"

@@ -238,9 +238,11 @@ class Drive:
         assert self._process is not None
         turn.boundaries += 1
         turn.crossed[boundary.label] += 1
-        if turn.boundaries > self._play.limits.boundaries:
-            words = f"it crossed {self._play.limits.boundaries:,} boundaries in one turn, the last at {boundary.label}"
-            return self._give_up(words + turn.besides, self._process.stack())
+        if self._recorder.incarnations == 1:
+            turn.sleeps(boundary, self._recorder.state)
+        endless = turn.endless(boundary, self._play.limits.boundaries)
+        if endless:
+            return self._give_up(endless, self._process.stack())
         if turn.ends_at(boundary.label):
             turn.reached = True
             turn.wakes = None  # the process that comes after it does not sleep

@@ -7,10 +7,12 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pytest_quarry.consumers.protocol import Boundary
+from pytest_quarry.consumers.protocol import Boundary, Sleep
 from pytest_quarry.simulation.schedule import ANY, Crash
 
 T = TypeVar("T")
+LONG = 1.0  # seconds; who naps for less may wait for what is at work meanwhile
+MOST_SLEEPS = 500  # with nothing new that lasts: eight minutes at the least
 
 
 @dataclass
@@ -27,6 +29,8 @@ class Turn:
     refused: bool = False  # the lock it waits for is refused, as two that wait for each other would wait for ever
     contended: bool = False  # another worker stands still, and may hold what this one waits for unseen
     besides: str = ""  # what to say of the other worker, should this one never come back
+    slept: int = 0  # sleeps since anything new was durable
+    states: set[int] = field(default_factory=set)  # what was durable at some time in this turn
 
     def ends_at(self, label: str) -> bool:
         """Whether the boundary it has just crossed is the one at which it is killed."""
@@ -35,6 +39,24 @@ class Turn:
         if self.crash.label == ANY:
             return self.crash.occurrence == self.boundaries
         return self.crash.label == label and self.crash.occurrence == self.crossed[label]
+
+    def endless(self, boundary: Boundary, most: int) -> str:
+        """Why it is taken to go on for ever, if so."""
+        if self.boundaries > most:
+            return f"it crossed {most:,} boundaries in one turn, the last at {boundary.label}{self.besides}"
+        if self.slept > MOST_SLEEPS:
+            return (
+                f"it slept {MOST_SLEEPS:,} times in one turn, and nothing changed meanwhile: where it polls in a loop of its own, take "
+                "the loop away, for each turn is a call of its own, or a start of the program, and must end"
+            )
+        return ""
+
+    def sleeps(self, boundary: Boundary, state: int) -> None:
+        """Count its sleeps while no other process has been there, whose lock it might wait for, and nothing fails."""
+        if state not in self.states or self.failures or self.contended:
+            self.states.add(state)
+            self.slept = 0
+        self.slept += isinstance(boundary.call, Sleep) and boundary.call.seconds >= LONG
 
 
 @dataclass(frozen=True)

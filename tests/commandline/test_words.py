@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,17 @@ def test_boundaries_of_a_program(tmp_path: Path) -> None:
     if "the system does not let us see them" in said:
         pytest.skip("this system does not let programs' files be seen")
     pytest.LineMatcher(said.splitlines()).fnmatch_lines(["  [*] print", "  [*] write checkpoint"])
+
+
+def test_boundaries_of_a_poller_that_polls_in_a_loop_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "daemon.py").write_text("import time\nwhile True:\n    time.sleep(10)\n")
+    code, said = _boundaries(tmp_path, "--poller", f"{sys.executable} {tmp_path}/daemon.py", *SQLITE)
+    assert code == 3, said
+    lines = said.splitlines()
+    at = lines.index("turn 1: polls")
+    assert lines[at + 1 : at + 3] == ["    sleep", "    and 499 more like this one"]
+    assert lines[at + 3].startswith("    hung it slept 500 times in one turn, and nothing changed meanwhile")
+    assert "take the loop away" in " ".join(lines[at + 4 :])
 
 
 def test_boundaries_of_what_does_nothing(tmp_path: Path) -> None:

@@ -124,6 +124,61 @@ def test_as_many_boundaries_as_the_limit_are_no_hang() -> None:
     assert hung == ["it crossed 999 boundaries in one turn, the last at boundary 999"]
 
 
+class TestSleepsThatLeadNowhere:
+    """A poller that polls in a loop of its own never comes back: that is told long before so many boundaries are crossed."""
+
+    ENDLESS = (
+        "it slept 500 times in one turn, and nothing changed meanwhile: where it polls in a loop of its own, take the loop "
+        "away, for each turn is a call of its own, or a start of the program, and must end"
+    )
+
+    def test_they_are_taken_for_a_loop_of_its_own(self) -> None:
+        def work(world: World) -> None:
+            while True:
+                (world.disk / "mark").write_text("seen")
+                time.sleep(10)
+
+        assert words(polling(work, Poll()), "hung") == [self.ENDLESS]
+
+    def test_who_comes_back_after_as_many_is_not_accused(self) -> None:
+        def work(world: World) -> None:
+            for _ in range(500):
+                time.sleep(1)
+
+        assert words(polling(work, Poll()), "hung") == []
+
+    def test_short_naps_may_be_more(self) -> None:
+        """Something may be at work meanwhile."""
+
+        def work(world: World) -> None:
+            for _ in range(1_500):
+                time.sleep(0.5)
+
+        assert words(polling(work, Poll()), "hung") == []
+
+    def test_where_something_new_lasts_they_are_counted_anew(self) -> None:
+        def work(world: World) -> None:
+            for number in range(0 if (world.disk / "0").exists() else 3):
+                (world.disk / f"{number}").touch()
+                for _ in range(300):
+                    time.sleep(1)
+
+        assert words(polling(work, Poll()), "hung") == []
+
+    def test_after_a_crash_it_may_wait_for_a_lease_to_end(self) -> None:
+        def work(world: World) -> None:
+            lease = world.disk / "lease"
+            while lease.exists() and world.time - float(lease.read_text()) < 1_800:
+                time.sleep(1)
+            lease.write_text(f"{world.time}")
+            world.boundary("works")
+            lease.unlink()
+
+        history = polling(work, Poll(crash=Crash("boundary works")), Poll())
+        assert words(history, "hung") == []
+        assert len(words(history, "killed")) == 1
+
+
 def test_what_it_printed_is_kept_over_restarts_and_the_end_of_it() -> None:
     def work(world: World) -> None:
         print(f"{world.time:.0f} {'x' * 9_000}")
