@@ -94,7 +94,6 @@ def redis(*words: str) -> bytes:
         (query("COMMIT PREPARED 'run-A'"), "COMMIT", True),
         (query("ROLLBACK PREPARED 'run-A'"), "ROLLBACK", True),
         (mysql("XA PREPARE 'run-A'"), "send", True),
-        (mysql("SET SESSION autocommit = 1"), "SET", True),
         (query("SELECT * FROM load_run('run-A')"), "SELECT", True),
         (query("SELECT (load_run('run-A')).*"), "SELECT", True),
         (query('SELECT 1, "load"(run_id) FROM runs'), "SELECT", True),
@@ -236,3 +235,42 @@ def test_what_only_waits_for_answers_says_nothing(said: list[bytes], words: list
     conversation = Conversation()
     heard = [conversation.hears(data) for data in said]
     assert [what.words if what is not None else None for what in heard] == words
+
+
+INSERT = "INSERT INTO orders VALUES (1)"
+
+
+@pytest.mark.parametrize(
+    ("said", "changes"),
+    [
+        ([INSERT, "BEGIN"], [True, True]),
+        ([INSERT, "/* why */ start transaction with consistent snapshot;"], [True, True]),
+        ([INSERT, "LOCK TABLES orders WRITE"], [True, True]),
+        ([INSERT, "SET SESSION autocommit = 1"], [True, True]),
+        ([INSERT, "SET @@autocommit=ON"], [True, True]),
+        ([INSERT, "SET autocommit = 0"], [True, False]),
+        (["SET AUTOCOMMIT = 1", "BEGIN", "SELECT 1", INSERT, "COMMIT"], [False, False, False, True, True]),
+        ([INSERT, "COMMIT", "BEGIN", "BEGIN"], [True, True, False, False]),
+        ([INSERT, "ROLLBACK", "BEGIN"], [True, False, False]),
+        ([INSERT, "ROLLBACK TO SAVEPOINT a", "BEGIN"], [True, False, True]),
+        ([INSERT, "COMMIT; " + INSERT, "BEGIN"], [True, True, True]),
+        ([INSERT + " " * (0x50 - len(INSERT) - 1), "BEGIN" + " " * (0x51 - 6)], [True, True]),  # lengths like letters
+        ([INSERT + " " * (1 << 16), "BEGIN"], [True, True]),
+    ],
+)
+def test_what_begins_in_mysql_commits_what_is_open(said: list[str], changes: list[bool]) -> None:
+    conversation = Conversation()
+    heard = [conversation.hears(mysql(sql)[: 1 << 16]) for sql in said]
+    assert [what is not None and what.changes for what in heard] == changes
+
+
+def test_what_a_statement_prepared_before_has_changed_is_open_too() -> None:
+    conversation = Conversation()
+    assert conversation.hears(b"\x0a\0\0\0\x17\1\0\0\0\0\1\0\0\0") is not None  # COM_STMT_EXECUTE
+    assert conversation.hears(mysql("BEGIN")) == Said("BEGIN")
+
+
+def test_what_begins_in_postgres_commits_nothing() -> None:
+    conversation = Conversation()
+    heard = [conversation.hears(query(sql)) for sql in (INSERT, "BEGIN", "LOCK TABLE orders", " " * 0xFFF5 + "BEGIN")]
+    assert [what is not None and what.changes for what in heard] == [True, False, False, False]

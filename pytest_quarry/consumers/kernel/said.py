@@ -64,9 +64,14 @@ LOOKING_CALLS = frozenset(
 LOOKING_FAMILIES = (b"pg_", b"current_", b"has_", b"json_", b"jsonb_", b"txid_", b"inet_")
 # Words of one that looks with which it does not: two phases of a commit, a new table, a plan that is carried out.
 MORE = re.compile(
-    rb"(?i)(?:PREPARE\s+TRANSACTION|ROLLBACK\s+PREPARED|EXPLAIN\b.{0,40}?\bANALYZE|SET\s.{0,20}?\bautocommit\s*=\s*(?:1|on|true))\b"
+    rb"(?i)(?:PREPARE\s+TRANSACTION|ROLLBACK\s+PREPARED|EXPLAIN\b.{0,40}?\bANALYZE)\b"
     rb"|(?:SELECT|WITH)\b.*?\bINTO\s+(?!@)",
     re.DOTALL,
+)
+# What ends a transaction in MySQL, alone in what is said: whatever begins one commits what is open.
+ENDS = re.compile(
+    rb"(?i)(?:COMMIT|ROLLBACK(?!\s+(?:WORK\s+)?TO\b)|(BEGIN|START\s+TRANSACTION|LOCK\s+TABLES?"
+    rb"|SET\s[^;]{0,20}?\bautocommit\s*=\s*(?:1|on|true)))\b[^;]*;?\s*\Z"
 )
 # What may stand before a statement. MySQL carries out what is in /*! */.
 BEFORE = re.compile(rb"(?:\s|--[^\n]*\n|#[^\n]*\n|/\*(?!!).*?\*/)+", re.DOTALL)
@@ -138,6 +143,7 @@ class Conversation:
 
     def __init__(self) -> None:
         self._synced = False
+        self._open = False  # something was said that may have changed what is not committed
 
     def hears(self, data: bytes) -> Said | None:
         """What these bytes say, the first of what is sent at once; None where they do nothing but open or close the connection,
@@ -147,6 +153,10 @@ class Conversation:
         what = understood(rest) if rest or not data else None
         if what is not None:
             self._synced = len(data) < MOST_READ and ENDS_IN_SYNC.search(data) is not None
+            ends = ENDS.match(_text(data)) if _is_of_mysql(data) else None
+            if ends is not None and ends[1] is not None:
+                what = what._replace(changes=self._open)
+            self._open = ends is None and (self._open or what.changes)
         return what
 
 
@@ -186,14 +196,21 @@ def _expires(data: bytes) -> bool:
 def _text(data: bytes) -> bytes:
     """Without what comes before a statement: its length, which may look like letters, its name, and comments."""
     begins = 0
-    if data[:1] == b"Q":
+    if _is_of_mysql(data):
+        begins = 7 if data[5:7] == b"\0\1" else 5  # no attributes of the query, and one set of them
+    elif data[:1] == b"Q":
         begins = 5
     elif data[:1] == b"P":
         begins = data.find(b"\0", 5) + 1
-    elif data[3:4] == b"\0" and data[4:5] in (b"\3", b"\x16"):  # MySQL's COM_QUERY and COM_STMT_PREPARE
-        begins = 7 if data[5:7] == b"\0\1" else 5  # no attributes of the query, and one set of them
     comments = BEFORE.match(data, begins)
     return data[comments.end() if comments is not None else begins :]
+
+
+def _is_of_mysql(data: bytes) -> bool:
+    """COM_QUERY or COM_STMT_PREPARE: before it comes its length, which may look like the first letter of one of Postgres's."""
+    size = int.from_bytes(data[:3], "little") + 4
+    whole = size == len(data) or (size > len(data) == MOST_READ and data[:1] not in (b"P", b"Q"))
+    return whole and data[3:4] == b"\0" and data[4:5] in (b"\3", b"\x16")
 
 
 def _of_sql(data: bytes, statement: re.Match[bytes]) -> Said:
