@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -24,7 +24,9 @@ real_readlink = os.readlink
 real_fspath = os.fspath
 real_utime = os.utime
 real_sleep = time.sleep
-UNLINKED = " (deleted)"  # how Linux shows an open file that has no name any more: it dies with the process
+UNLINKED = (
+    " (deleted)"  # how Linux shows an open file whose own name is gone: without another one it dies with the process
+)
 real_mask = _signal.pthread_sigmask  # without the enums, which cost more than the call
 # A consumer's own signal handler may raise: not in the middle of a message. Those that end or dump it stay open.
 HELD = signal.valid_signals() - {
@@ -287,8 +289,9 @@ class Link:
     def name_of(self, path: Any, dir_fd: int | None = None) -> str | None:
         """The world's name of a path, or None for one outside the world's directories."""
         if isinstance(path, int):
-            found = path_of_descriptor(path)
-            if found is None or (found.endswith(UNLINKED) and not os.path.exists(found)):
+            folders = (directory for directory, _ in self.directories)
+            found = path_now(path_of_descriptor(path) or "", f"/proc/self/fd/{path}", folders)
+            if not found:
                 return None
         else:
             found = os.fsdecode(real_fspath(path))
@@ -333,6 +336,19 @@ def path_of_descriptor(descriptor: int) -> str | None:
         return fcntl.fcntl(descriptor, F_GETPATH, bytes(1024)).rstrip(b"\0").decode()
     except (OSError, ImportError):
         return None
+
+
+def path_now(found: str, opened: str, folders: Iterable[str]) -> str:
+    """A path of an open file, which is `opened` in /proc and has the path `found` there. Where that name is gone it may have
+    another one in one of the folders, as one that was made without a name and linked since; nothing where it has none."""
+    if not found.endswith(UNLINKED) or os.path.exists(found):
+        return found
+    with contextlib.suppress(OSError):  # what is in the folders may go meanwhile
+        file = os.stat(opened)
+        if file.st_nlink:
+            there = (os.path.join(at, one) for top in folders for at, _, names in os.walk(top) for one in names)
+            return min((path for path in there if os.path.samestat(os.lstat(path), file)), default="")
+    return ""
 
 
 def shown(name: str) -> str:

@@ -124,6 +124,25 @@ class TestAFileThatIsNamedAtTheEnd:
     def test_is_not_lost(self, work: Work, how: str) -> None:
         assert lost(work, how) == "nothing"
 
+    @pytest.mark.parametrize("in_c", [False, pytest.param(True, marks=closer_or_skip)])
+    @pytest.mark.parametrize(("synced", "left"), [(True, "nothing"), (False, "note")])
+    def test_is_followed_under_its_name(self, synced: bool, left: str, in_c: bool) -> None:
+        libc = ctypes.CDLL(None)
+
+        def work(world: World) -> None:
+            folder = os.open(world.disk, os.O_RDONLY)
+            descriptor = os.open(world.disk, os.O_TMPFILE | os.O_RDWR)
+            os.fsync(descriptor)
+            os.link(f"/proc/self/fd/{descriptor}", world.disk / "note", src_dir_fd=folder, follow_symlinks=True)
+            if in_c:
+                libc.write(descriptor, b"x", 1)
+            else:
+                os.write(descriptor, b"x")
+            if synced:
+                (libc if in_c else os).fsync(descriptor)
+
+        assert lost(work, "cut", closer=in_c) == left
+
     @closer_or_skip
     @pytest.mark.parametrize(
         ("flags", "then", "left"),

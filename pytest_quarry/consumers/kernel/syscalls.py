@@ -22,7 +22,7 @@ from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate, opened, reopened
 from pytest_quarry.consumers.kernel.made_up import EXCLUSIVE, MadeUp
 from pytest_quarry.consumers.kernel.seccomp import WRITING, Called, Listener
-from pytest_quarry.consumers.link import UNLINKED, shown
+from pytest_quarry.consumers.link import path_now, shown
 from pytest_quarry.consumers.protocol import TO_SERVER, Blocked, Boundary, Fail, Sleep
 from pytest_quarry.consumers.synced import SYNCED, SYNCED_ONCE, Nameless
 
@@ -93,10 +93,10 @@ class Seen:
         return 0
 
     def _of_descriptor(self, tid: int, descriptor: int) -> str | None:
-        path = memory.path_of(tid, memory.signed(descriptor))
-        if not path.startswith("/") or (path.endswith(UNLINKED) and not os.path.exists(path)):
-            return None
-        return self._name_of(path)
+        number = memory.signed(descriptor)
+        found = memory.path_of(tid, number)
+        path = path_now(found, f"/proc/{tid}/fd/{number}", [os.path.dirname(found)])
+        return self._name_of(path) if path.startswith("/") else None
 
     def _deed(
         self, called: Called, label: str, names: tuple[str, ...], act: Callable[[int | None], int | None]
