@@ -104,9 +104,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "suites, for -m and reports); storage: where quarry_storage keeps its files: fs, fakefs, s3, memory; layout: lode, "
         "flat; prefix: of its keys in S3",
     )
-    from pytest_quarry.real_time import guard_seconds
+    from pytest_quarry.real_time import budget_seconds, guard_seconds
 
     guard_seconds(config)
+    budget_seconds(config)
     if not hasattr(config, "workerinput"):
         from pytest_quarry.report.stream import Stream
         from pytest_quarry.report.targets import targets
@@ -207,7 +208,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
 
 @pytest.hookimpl(trylast=True)  # when what -k and -m leave out is left out: xdist's workers share out the rest
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    from pytest_quarry.real_time import Budget
+    from pytest_quarry.real_time import Budget, budget_seconds
 
     profile: str = config.getoption("--quarry-profile") or "full"
     left_out = [item for item in items if not _in_profile(item, profile)]
@@ -219,7 +220,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         longest = [item for item in items if marking.check_id(item) in LONGEST]
         items[:] = shards.spread(longest, [item for item in items if item not in longest], workers)
     count = sum(marking.check_id(item) is not None for item in items)
-    config._quarry_budget = Budget(config.getoption("--quarry-budget"), -(-count // workers))  # type: ignore[attr-defined]
+    config._quarry_budget = Budget(budget_seconds(config), -(-count // workers))  # type: ignore[attr-defined]
     replay: Any = getattr(config, "_quarry_replay", None)
     if replay is None:
         return

@@ -37,6 +37,16 @@ def guard_seconds(config: pytest.Config) -> float:
     """The option or the ini key as a number. Raises UsageError where it is none, or not above 0."""
     option: float | None = config.getoption("--quarry-guard")
     name, value = ("--quarry-guard", option) if option is not None else ("quarry_guard", config.getini("quarry_guard"))
+    return _above_zero(name, value)
+
+
+def budget_seconds(config: pytest.Config) -> float | None:
+    """The option, None where it was not given. Raises UsageError where it is not above 0."""
+    seconds: float | None = config.getoption("--quarry-budget")
+    return None if seconds is None else _above_zero("--quarry-budget", seconds)
+
+
+def _above_zero(name: str, value: str | float) -> float:
     try:
         seconds = float(value)
     except ValueError:

@@ -333,13 +333,16 @@ class TestKnownFailures:
         result.assert_outcomes(failed=2)
 
 
-class TestGuard:
+class TestRealTime:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
             (("--quarry-guard=0",), "--quarry-guard is 0.0; it must be a number of seconds above 0"),
             (("--quarry-guard=-1",), "--quarry-guard is -1.0; *"),
             (("-o", "quarry_guard=abc"), "quarry_guard is 'abc'; it must be a number of seconds above 0"),
+            (("--quarry-budget=0",), "--quarry-budget is 0.0; it must be a number of seconds above 0"),
+            (("--quarry-budget=-1",), "--quarry-budget is -1.0; *"),
+            (("--quarry-budget=nan",), "--quarry-budget is nan; *"),
         ],
     )
     def test_what_is_no_time_is_said(self, pytester: pytest.Pytester, options: tuple[str, ...], words: str) -> None:
