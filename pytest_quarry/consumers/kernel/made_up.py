@@ -1,5 +1,5 @@
 """Names that libraries and runtimes make up for files, and not from the randomness that a program is given: those of
-mkstemp(3), mkdtemp(3), mktemp(1) and ln(1), which begin with an address and the clock, and the numbers of Go and Java.
+mkstemp(3), mkdtemp(3), mktemp(1) and ln(1), which begin with an address and the clock, the numbers of Go and Java, and those of processes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import re
 
 from pytest_quarry.consumers.protocol import RANDOM, Boundary
 
+TOKEN = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{1,15}(?![0-9A-Za-z])")  # what is longer is a hash
+PROCESS = re.compile(r"(?<!\d)[1-9]\d*(?!\d)")
 EXCLUSIVE = os.O_CREAT | os.O_EXCL
 HOW = EXCLUSIVE | os.O_ACCMODE | os.O_NOFOLLOW  # Python's tempfile does not follow links, and its luck is given
 NUMBER = re.compile(r"(?<!\d)(?!20\d{6}(?!\d))\d{7,}(?!\d)")  # no dates
@@ -23,6 +25,7 @@ class MadeUp:
     """What was made up for files of one world, by whichever process: the next one may remove what the last one left."""
 
     def __init__(self) -> None:
+        self.numbered = Numbered()
         self._names: set[str] = set()
         self._numbers: set[str] = set()
 
@@ -63,3 +66,26 @@ class MadeUp:
             if part[0][:end] in self._names:
                 return RANDOM + part[0][end:]
         return part[0]
+
+
+class Numbered:
+    """Names that tell the number of the process that made them, `part-$$`: it is another one the next time."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}  # without the number; whoever comes later may remove them
+
+    def hidden(self, label: str, processes: frozenset[int]) -> str:
+        """The label without the numbers of these `processes`: the one whose call it is, and those that started it."""
+        return PART.sub(lambda part: self._without_number(part[0], processes), label)
+
+    def _without_number(self, name: str, processes: frozenset[int]) -> str:
+        if name in self._names:
+            return self._names[name]
+
+        def replaced(number: re.Match[str]) -> str:
+            return "PID" if int(number[0]) in processes else number[0]
+
+        found = TOKEN.sub(lambda token: PROCESS.sub(replaced, token[0]), name)
+        if found != name:
+            self._names[name] = found
+        return found

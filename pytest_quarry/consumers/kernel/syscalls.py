@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 import stat
 import struct
 from collections.abc import Callable, Sequence
@@ -27,7 +26,6 @@ from pytest_quarry.consumers.protocol import TO_SERVER, Blocked, Boundary, Fail,
 from pytest_quarry.consumers.synced import SYNCED, SYNCED_ONCE, Nameless
 
 AT_REMOVEDIR, O_TMPFILE = 0x200, 0o20000000
-NUMBER = re.compile(r"\d{2,}")
 SHORT = 0.01  # seconds; runtimes take naps of their own, Go's of exactly so long, which are nobody's business
 LIBRARY = 0.2  # seconds; what waits for a process naps for less, and in real time
 MOST_WRITTEN = 1 << 26
@@ -60,7 +58,6 @@ class Seen:
         self._until, self._sleeper, self._made_up = until, sleeper, made_up
         self.connections = Connections(name_of, ignored)
         self._unnamed = Nameless()
-        self._processes: set[int] = set()
         self.elsewhere: list[str] = []  # other machines it wanted to reach
 
     def deed(self, called: Called) -> Deed | None:
@@ -69,14 +66,11 @@ class Seen:
             report: Callable[[Called], Deed | None] | None = getattr(self, f"_{REPORTERS.get(called.name, '')}", None)
             deed = report(called) if report is not None else None
             if deed is not None:
-                self._processes.update(memory.lineage(called.tid))
-                deed.boundary = deed.boundary._replace(label=NUMBER.sub(self._nameless, deed.boundary.label))
+                processes = frozenset(memory.lineage(called.tid))
+                label = self._made_up.numbered.hidden(deed.boundary.label, processes)
+                deed.boundary = deed.boundary._replace(label=label)
             return deed
         return None
-
-    def _nameless(self, number: re.Match[str]) -> str:
-        """Names that tell a process's number would be others the next time."""
-        return "PID" if int(number[0]) in self._processes else number[0]
 
     def refused(self, called: Called) -> int:
         """The error number with which a call is refused, whatever the world says; 0 where it is not."""
