@@ -166,9 +166,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
     return None
 
 
-@pytest.hookimpl(
-    wrapper=True
-)  # the shard is the last of the parameters, so that it is known which part of their id it is
+@pytest.hookimpl(wrapper=True)  # the shard is the last parameter, so that its part of the id is known
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, Any, Any]:
     """Fuzz items, and checks that take long, are split among xdist's workers."""
     outcome = yield

@@ -51,14 +51,14 @@ def of_place(history: History, consumer: Consumer) -> Verdict | None:
     """Rows came, and nothing that the consumer did was seen to bring them: where it keeps them, nobody looks."""
     if history.servers or history.not_exercised or consumer.ignored_servers:
         return None
-    turns = list(itertools.dropwhile(lambda entry: entry.what not in ("delivered", "polled"), history.entries))
+    numbered = enumerate(history.entries)
+    turns = list(itertools.dropwhile(lambda each: each[1].what not in ("delivered", "polled"), numbered))
     # What a worker does to its queue brings no rows.
-    if any(entry.changed and entry.what == "crossed" and not entry.text.startswith("sqs.") for entry in turns):
+    if any(entry.changed and entry.what == "crossed" and not entry.text.startswith("sqs.") for _, entry in turns):
         return None
-    at = next((at for at, entry in enumerate(history.entries) if entry in turns and entry.rows), None)
-    if at is None:
+    at, rows = next(((at, len(entry.rows)) for at, entry in turns if entry.rows), (0, 0))
+    if not rows:
         return None
-    rows = len(history.entries[at].rows or ())
     return Verdict(
         status="inconclusive",
         oracle="",

@@ -152,7 +152,7 @@ class Link:
 
         return waiting
 
-    def main_ahead(self, moment: float, wakes: int = 0) -> Iterator[None]:
+    def main_ahead(self, moment: float, wakes: int) -> Iterator[None]:
         """Again and again, as long as the main thread goes on and the calling one is to wait; each time `moment` passes.
 
         Other threads get on while the main thread waits: so their order is no luck, however busy the machine is. Where it
@@ -192,7 +192,7 @@ class Link:
         if self.on_main:
             return not thread_at_work(self._granted)
         standing = [thread.native_id for thread in threading.enumerate() if thread.native_id in self._standing]
-        first = min(standing, key=lambda thread: self.wakes.get(thread or 0, 0), default=me)
+        first = min(standing, key=lambda thread: self.wakes.get(thread or 0, AT_ONCE), default=me)
         return not self._crossing and first == me and not threads_at_work()
 
     @contextlib.contextmanager
