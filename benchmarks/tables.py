@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,8 +86,9 @@ def cleared(found: dict[str, Found]) -> str:
     reasons: dict[str, list[str]] = {}
     lines = []
     for sample in sound:
-        what = found.get(sample.name)
-        kind = "" if sample.missing else sample.suite().kind
+        what, kind = found.get(sample.name), ""
+        with contextlib.suppress(ImportError):  # of a library that is not installed; programs are not needed to tell
+            kind = sample.suite().kind
         if not what:
             lines.append(f"| {sample.name} | {sample.what} | {kind} | not measured | | | | |")
             continue
