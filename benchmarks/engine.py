@@ -21,7 +21,7 @@ from pytest_quarry.checks.stage import Stage
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.samples.demo import RepairedOrders
 from pytest_quarry.simulation import explore, places
-from pytest_quarry.simulation.drive import Play
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.world import EPOCH, World
 

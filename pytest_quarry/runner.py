@@ -26,7 +26,7 @@ from pytest_quarry.report import story, terminal
 from pytest_quarry.report.progress import Progress
 from pytest_quarry.report.stream import RECORD
 from pytest_quarry.report.width import width_of
-from pytest_quarry.simulation.drive import Limits
+from pytest_quarry.simulation.play import Limits
 from pytest_quarry.simulation.schedule import Schedule, ScheduleError
 
 if TYPE_CHECKING:

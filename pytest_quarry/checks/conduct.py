@@ -19,8 +19,8 @@ from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.outside import clock
 from pytest_quarry.consumers.protocol import TO_SERVER
 from pytest_quarry.consumers.zygote import Nursery
-from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.play import Limits, Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Deliver, Overlap, Poll, Publish, Schedule
 from pytest_quarry.simulation.shrink import MOST, shrink

@@ -6,7 +6,6 @@ import errno
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_quarry.bus.calls import DUMMY_ENVIRONMENT
@@ -30,8 +29,9 @@ from pytest_quarry.consumers.protocol import (
     Unusable,
 )
 from pytest_quarry.consumers.unhooked import UNHELD
-from pytest_quarry.consumers.zygote import Nursery, Parent
+from pytest_quarry.consumers.zygote import Parent
 from pytest_quarry.simulation.grants import Grants
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.power import PowerLog
 from pytest_quarry.simulation.recorder import Recorder
 from pytest_quarry.simulation.schedule import RETURN, Crash
@@ -41,28 +41,6 @@ from pytest_quarry.simulation.world import DIRECTORIES, EPOCH, SECOND, World
 
 CPU_MARGIN = 60
 MOST_LINGERING = 3  # times that what was left to threads may stand still, and go on
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How long a consumer may go on: boundaries in one turn, and real seconds without a sign of life."""
-
-    boundaries: int = 10_000
-    seconds: float = 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Play:
-    """How a schedule is played: its limits, what is observed, and which operations are boundaries on this occasion."""
-
-    limits: Limits = field(default_factory=Limits)
-    observe: bool = True  # read the target at every durable change, not only between turns and after kills
-    reads: bool = False  # opening a file for reading is a boundary too
-    power: bool = False  # keep the log that a power loss needs
-    inline: int = 0  # which start of the consumer, counted from 1, is played by this process
-    trees: bool = False  # note which keys storage holds, whenever the world wrote some
-    closer: bool = False  # what a consumer in Python does to files without Python is seen too
-    nursery: Nursery | None = None  # keeps what the consumer's processes are forked from, for this schedule and others
 
 
 class Drive:

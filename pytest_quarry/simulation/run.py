@@ -15,9 +15,10 @@ from pytest_quarry.consumers.protocol import Call
 from pytest_quarry.consumers.zygote import Here
 from pytest_quarry.simulation import damage, drive, overlap, places, planned, settle
 from pytest_quarry.simulation.deliveries import Ack, Deliveries
-from pytest_quarry.simulation.drive import Drive, Play
+from pytest_quarry.simulation.drive import Drive
 from pytest_quarry.simulation.history import History, RunView
 from pytest_quarry.simulation.overlap import Lane
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.publishing import Publishing
 from pytest_quarry.simulation.recorder import Recorder
 from pytest_quarry.simulation.schedule import (

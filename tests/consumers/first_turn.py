@@ -18,8 +18,8 @@ import pytest
 from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.consumers.zygote import Nursery
-from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import Entry, History
+from pytest_quarry.simulation.play import Limits, Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Crash, Deliver, Notify, PlannedRun, Schedule, Write
 from pytest_quarry.simulation.world import EPOCH, SECOND, World

@@ -25,8 +25,8 @@ from first_turn import Seen, consumer, crashes, schedule, see, tell
 
 from pytest_quarry.bus.server import EndpointServer
 from pytest_quarry.consumers import arriving
-from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Crash, Deliver, Overlap, Switch
 from pytest_quarry.simulation.world import World

@@ -24,7 +24,7 @@ from first_turn import SCHEDULE, Seen, Work, consumer, leftovers, natively, see,
 
 from pytest_quarry.consumers import process
 from pytest_quarry.consumers.consumer import ConsumerError
-from pytest_quarry.simulation.drive import Limits, Play
+from pytest_quarry.simulation.play import Limits, Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.world import World
 

@@ -17,7 +17,7 @@ from first_turn import SCHEDULE, consumer, tell
 
 from pytest_quarry.consumers.hooks import models
 from pytest_quarry.consumers.zygote import Nursery
-from pytest_quarry.simulation.drive import Play
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.world import World
 

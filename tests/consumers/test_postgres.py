@@ -14,7 +14,7 @@ from pytest_quarry.checks.conduct import Conductor
 from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.simulation import recorder
-from pytest_quarry.simulation.drive import Play
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Crash, Notify, Overlap, PlannedRun, Poll, Schedule, Switch, Write
 from pytest_quarry.simulation.world import World

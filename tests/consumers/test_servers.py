@@ -27,7 +27,7 @@ from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.consumers.hooks import no_escape, servers
 from pytest_quarry.consumers.kernel import descriptors, seccomp
-from pytest_quarry.simulation.drive import Play
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Crash, Deliver, Notify, PlannedRun, Restart, Schedule, Write
 from pytest_quarry.simulation.world import World

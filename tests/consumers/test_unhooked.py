@@ -16,7 +16,7 @@ from first_turn import Seen, Work, closer_or_skip, natively, see, tell
 from pytest_quarry.checks.catalogue import BY_ID
 from pytest_quarry.checks.conduct import Conductor
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.simulation.drive import Play
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Crash, Deliver, Notify, PlannedRun, Schedule, Write
 from pytest_quarry.simulation.world import World

@@ -27,8 +27,8 @@ from pytest_quarry.checks.stage import Stage
 from pytest_quarry.consumers import child, zygote
 from pytest_quarry.consumers.zygote import Nursery
 from pytest_quarry.samples import SAMPLES, Sample
-from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Restart, Schedule
 from pytest_quarry.simulation.world import World

@@ -8,8 +8,8 @@ from typing import Any
 
 from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.play import Limits, Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import PlannedRun, Poll, Schedule, Step
 

@@ -14,7 +14,7 @@ from programs import bash, first_turn, kept, play, python, texts
 from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.kernel import descriptors, seccomp
 from pytest_quarry.consumers.outside import verdicts
-from pytest_quarry.simulation.drive import Play
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.schedule import Break, Crash, Overlap, Poll, Switch
 
 GCC = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")

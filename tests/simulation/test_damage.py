@@ -12,7 +12,7 @@ from working import Work, play, words
 
 from pytest_quarry.consumers.protocol import Boundary
 from pytest_quarry.simulation import damage
-from pytest_quarry.simulation.drive import Play
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.power import PowerLog
 from pytest_quarry.simulation.schedule import (
     Crash,

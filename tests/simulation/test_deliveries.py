@@ -9,8 +9,8 @@ import boto3
 import pytest
 from loaders import load, loader
 
-from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import Entry, History
+from pytest_quarry.simulation.play import Limits, Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, Overlap, PlannedRun, Schedule, Step, Write
 from pytest_quarry.simulation.world import World

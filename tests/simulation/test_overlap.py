@@ -18,8 +18,8 @@ from loaders import loader
 from together import Work, consumer, meet, said, says, words
 
 from pytest_quarry.checks.oracles import judge
-from pytest_quarry.simulation.drive import Limits
 from pytest_quarry.simulation.overlap import STANDBY
+from pytest_quarry.simulation.play import Limits
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import (
     ANY,

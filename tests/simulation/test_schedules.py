@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from loaders import loader, poller
 
 from pytest_quarry.checks.stage import Stage
-from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import (
     AWS_ERRORS,

@@ -12,8 +12,8 @@ import pytest
 from loaders import load, loader, poller
 
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.play import Limits, Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Deliver, Notify, PlannedRun, Schedule, Step, Write
 from pytest_quarry.simulation.world import EPOCH, SECOND, World

@@ -12,7 +12,7 @@ from working import Work, play, words
 
 from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.kernel.memory import AT_FDCWD
-from pytest_quarry.simulation.drive import Play
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.schedule import Crash, Poll
 from pytest_quarry.simulation.world import World
 

@@ -15,7 +15,7 @@ from working import RUN, play, words
 from pytest_quarry.bus.calls import AwsCall, describe
 from pytest_quarry.bus.faults import FaultPlan, matches
 from pytest_quarry.consumers.protocol import Blocked, Boundary, Sleep
-from pytest_quarry.simulation.drive import Play
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.schedule import (
     Break,
     Heal,

@@ -12,8 +12,8 @@ from loaders import loader, poller
 from together import said, words
 
 from pytest_quarry.consumers.protocol import Boundary
-from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.play import Limits, Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, PlannedRun, Poll, Restart, Schedule, Write
 from pytest_quarry.simulation.turn import Going, finish

@@ -14,7 +14,7 @@ from loaders import load, loader, poller
 from together import meet
 from whole_stories import A, B, check
 
-from pytest_quarry.simulation.drive import Limits, Play
+from pytest_quarry.simulation.play import Limits, Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import (
     Break,

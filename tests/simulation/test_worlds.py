@@ -22,8 +22,8 @@ from pytest_quarry.checks.stage import Stage
 from pytest_quarry.consumers import keeper
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.simulation import explore, places
-from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import (
     Break,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.simulation.drive import Limits, Play
 from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.play import Limits, Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Overlap, Schedule, Switch
 from pytest_quarry.simulation.world import World

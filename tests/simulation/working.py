@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.simulation.drive import Play
 from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import PlannedRun, Schedule, Step
 from pytest_quarry.simulation.world import World
