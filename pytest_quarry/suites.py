@@ -42,6 +42,7 @@ class Conformance:
     failed_runs: Literal["skip", "load"] = "skip"
     workers: int = 2
     reconciles: bool = False
+    durable_inbox: bool = False
     raw_delivery: bool = False
     filter_policy: Mapping[str, Any] = {}
     fifo: bool = False
@@ -148,6 +149,7 @@ class Conformance:
             failed_runs=self.failed_runs,
             workers=self.workers,
             reconciles=self.reconciles,
+            durable_inbox=self.durable_inbox,
             raw_delivery=self.raw_delivery,
             filter_policy=json.dumps(self.filter_policy) if self.filter_policy else "",
             fifo=self.fifo,
@@ -276,6 +278,7 @@ _RULES: dict[str, _Rule] = {
     "failed_runs": (lambda value: value in ("skip", "load"), '"skip" or "load"'),
     "workers": (lambda value: type(value) is int and value >= 1, "a whole number, at least 1"),
     "reconciles": (lambda value: isinstance(value, bool), "True or False"),
+    "durable_inbox": (lambda value: isinstance(value, bool), "True or False"),
     "raw_delivery": (lambda value: isinstance(value, bool), "True or False"),
     "filter_policy": (_filters, 'a mapping like {"source": ["shop"]}'),
     "fifo": (lambda value: isinstance(value, bool), "True or False"),

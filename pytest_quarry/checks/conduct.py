@@ -178,7 +178,7 @@ class Conductor:
             tried += 1
             history = stage.history(schedule)
             self._note(history)
-            verdict = judge(history, check.oracles, told_only=self._told_only)
+            verdict = self._judged(history, check)
             if verdict is not None and verdict.status == "violated":
                 return self._convict(check, tried, schedule, verdict)
             if verdict is not None and unjudged is None:
@@ -204,7 +204,7 @@ class Conductor:
         """
         self._executions = 0
         history = self.closer(lambda: self._execute(schedule, everything=True, inline=inline, as_it_is=True))
-        verdict = judge(history, check.oracles, told_only=self._told_only)
+        verdict = self._judged(history, check)
         if verdict is None and history.unreached and not drifts:
             verdict = Verdict(
                 status="inconclusive",
@@ -232,7 +232,7 @@ class Conductor:
     def _play(self, check: Check, schedule: Schedule) -> Result:
         self._executions = 0
         history = self.stage.history(schedule)
-        verdict = judge(history, check.oracles, told_only=self._told_only)
+        verdict = self._judged(history, check)
         if verdict is not None:
             return self._convict(check, 1, schedule, verdict)
         return self._result(check, "passed", 1, None, schedule, history)
@@ -273,6 +273,10 @@ class Conductor:
             raise NotSeen
         self._note(history)
         return history
+
+    def _judged(self, history: History, check: Check) -> Verdict | None:
+        oracles = [name for name in check.oracles if name != "C" or not self._consumer.durable_inbox]
+        return judge(history, oracles, told_only=self._told_only)
 
     def _note(self, history: History) -> None:
         """What of a consumer could not be exercised is said of each check, also where another one executed the schedule."""
@@ -322,7 +326,7 @@ class Conductor:
 
         def fails(smaller: Schedule) -> bool:
             try:
-                found = judge(self._execute(smaller), check.oracles, told_only=self._told_only)
+                found = self._judged(self._execute(smaller), check)
             except ConsumerError:  # a hook that needs more than is left: its tables, where nothing starts the consumer
                 return False
             return found is not None and (found.status, found.oracle) == (verdict.status, verdict.oracle)
@@ -331,7 +335,7 @@ class Conductor:
         smallest = shrink(schedule, fails, MOST_HUNG if _hung(self.stage.history(schedule)) else MOST)
         for candidate in (smallest, schedule):
             history = self._execute(candidate, everything=True, as_it_is=True)
-            confirmed = judge(history, check.oracles, told_only=self._told_only)
+            confirmed = self._judged(history, check)
             if confirmed is not None and confirmed.status == "violated":
                 unsure = self._unsure(candidate, history, confirmed, check)
                 found: Status = "failed" if unsure is None else "inconclusive"
@@ -350,11 +354,15 @@ class Conductor:
     def _unsure(self, schedule: Schedule, history: History, verdict: Verdict, check: Check) -> Verdict | None:
         """Why a violation need not be the consumer's fault, if so. Who deadlocks by itself stands still in the same place, however
         long it is given, and nothing of it is at work."""
-        unsure = doubts.of_clock(history, self._consumer, verdict) or doubts.of_patience(history, verdict)
+        unsure = (
+            doubts.of_clock(history, self._consumer, verdict)
+            or doubts.of_patience(history, verdict)
+            or doubts.of_inbox(history, verdict)
+        )
         if unsure is None or not doubts.stands_still(history):
             return unsure
         longer = self._execute(schedule, everything=True, as_it_is=True, patience=LONGER)
-        again = judge(longer, check.oracles, told_only=self._told_only)
+        again = self._judged(longer, check)
         same = again is not None and (again.status, again.oracle) == (verdict.status, verdict.oracle)
         return None if same and doubts.stands_still(longer) else unsure
 

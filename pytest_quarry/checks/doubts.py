@@ -8,7 +8,7 @@ from dataclasses import replace
 from pytest_quarry.checks.verdict import Verdict, plain
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.consumers.protocol import AT_WORK, UNSEEN
-from pytest_quarry.simulation.history import Entry, History
+from pytest_quarry.simulation.history import Entry, History, missing
 
 PATIENCE = "If it is only slow, give it more real seconds, by --quarry-guard or quarry_guard."
 OF_WHAT_LACKS = frozenset("LVUSN")  # oracles that look for what more time might have brought
@@ -107,6 +107,28 @@ def of_patience(history: History, verdict: Verdict) -> Verdict | None:
         entries=(at,),
         here=at,
     )
+
+
+def of_inbox(history: History, verdict: Verdict) -> Verdict | None:
+    """An acknowledgement before the rows were there, of a run that the consumer loaded all the same, and was not told of again."""
+    if verdict.oracle != "C" or verdict.here is None:
+        return None
+    view = history.views.get(verdict.run_id or "")
+    later = history.entries[verdict.here + 1 :]
+    told = any(entry.what == "delivered" and verdict.run_id in _runs(history, entry) for entry in later)
+    if view is None or told or missing(view, history.rows):
+        return None
+    return replace(
+        verdict,
+        status="inconclusive",
+        oracle="",
+        why=f"{verdict.why} It was loaded later, though nobody told of it again: what was acknowledged had been written down.\nIf the "
+        "consumer means that, and keeps an inbox of its own that it works off after a restart too, declare durable_inbox = True.",
+    )
+
+
+def _runs(history: History, entry: Entry) -> set[str]:
+    return {history.notified[number] for number in entry.messages if number in history.notified}
 
 
 def stands_still(history: History) -> bool:

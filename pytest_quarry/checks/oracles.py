@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pytest_quarry.checks import doubts, publishing_oracles
 from pytest_quarry.checks.check import CheckRaised
 from pytest_quarry.checks.verdict import Verdict
-from pytest_quarry.simulation.history import Entry, History, Row, RunView
+from pytest_quarry.simulation.history import Entry, History, Row, RunView, missing
 
 ENDS_A_TURN = ("killed", "acknowledged", "returned", "raised", "ended", "hung")
 Oracle = Callable[[History, bool], Iterator[Verdict]]
@@ -48,15 +48,6 @@ def due(history: History, told_only: bool) -> dict[str, RunView]:
         for run_id, view in history.views.items()
         if view.standing == "due" and (run_id in told or not told_only)
     }
-
-
-def missing(view: RunView, rows: tuple[Row, ...]) -> list[str]:
-    """What of a run is not there: its missing items, or the run itself where rows name no items."""
-    mine = [row for row in rows if row.run_id == view.run_id]
-    if any(row.item is None for row in mine):
-        return []
-    present = {row.item for row in mine}
-    return [item for item in view.items if item not in present]
 
 
 def no_loss(history: History, told_only: bool) -> Iterator[Verdict]:

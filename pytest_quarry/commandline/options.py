@@ -31,6 +31,7 @@ HELP = {
     "fifo": "a FIFO topic and queue",
     "raw_delivery": "SNS raw message delivery",
     "reconciles": "it finds runs nobody notified it of",
+    "durable_inbox": "it acknowledges what it has written into an inbox of its own, and loads it later",
     "ignored_servers": "servers whose traffic is nobody's business, as host:port, with commas",
     "ignores_server_clock": "nothing that it decides depends on the clock of a database server",
     "sample_run": "a storage root with a real run in it, whose items' data is used",

@@ -60,6 +60,7 @@ class Settings:
     fifo: bool = False
     raw_delivery: bool = False
     reconciles: bool = False
+    durable_inbox: bool = False
     ignored_servers: tuple[str, ...] = ()
     ignores_server_clock: bool = False
     sample_run: str = ""

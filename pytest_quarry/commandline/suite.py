@@ -45,6 +45,7 @@ def made(settings: Settings, folder: Path) -> type[Conformance]:
         "fifo": settings.fifo,
         "raw_delivery": settings.raw_delivery,
         "reconciles": settings.reconciles,
+        "durable_inbox": settings.durable_inbox,
         "ignored_servers": settings.ignored_servers,
         "ignores_server_clock": settings.ignores_server_clock,
         "known_failures": {known.id: known.reason for known in settings.known_failures if not known.is_over},

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 AT_WORK = b"RD"  # running or ready to run, waiting for a disk
 UTIME, STIME = 11, 12  # of what follows the name in a stat, counted from 0: proc(5)
@@ -20,11 +20,12 @@ def children_at_work() -> bool:
     return any(_is_at_work(f"/proc/{pid}/stat") for pid in descendants("self"))
 
 
-def threads_at_work() -> bool:
-    """Whether a thread of this process other than the calling one is at work."""
-    me = str(threading.get_native_id())
+def threads_at_work(but: Collection[int] = ()) -> bool:
+    """Whether a thread of this process is at work, the calling one and some others left out."""
+    left_out = {threading.get_native_id(), *but}
     with contextlib.suppress(OSError):
-        return any(_is_at_work(f"/proc/self/task/{tid}/stat") for tid in os.listdir("/proc/self/task") if tid != me)
+        others = (tid for tid in os.listdir("/proc/self/task") if int(tid) not in left_out)
+        return any(_is_at_work(f"/proc/self/task/{tid}/stat") for tid in others)
     return False
 
 

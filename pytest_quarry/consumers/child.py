@@ -251,7 +251,7 @@ def _serve(hooks: Hooks) -> None:
     if consumer is None:
         return
     _collect(link)
-    message: Any = Started(consumer.takes, callable(consumer.reconcile), consumer.command)
+    message: Any = Started(consumer.takes, callable(consumer.reconcile), consumer.command, _has_company(consumer))
     while True:
         command = link.exchange(message)
         if isinstance(command, Call) and command.verb == "linger":
@@ -308,7 +308,13 @@ def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
     # Of those that were there before, who only sleeps sleeps on: a heartbeat is no work that the turn has left to it.
     link.leaves_sleepers = not begun
     busy = consumer.tasks or (clocks.others_work(link) if begun else clocks.others_are_due(link, link.now))
-    return Returned(_plain(value), busy, unhooked.blind and servers.may_have_been_reached())
+    unheld = unhooked.blind and servers.may_have_been_reached()
+    return Returned(_plain(value), busy, unheld, _has_company(consumer))
+
+
+def _has_company(consumer: StartedConsumer) -> bool:
+    """Whether the consumer lives on between its turns."""
+    return threading.active_count() > 1 or consumer.tasks
 
 
 def _linger(consumer: StartedConsumer, link: Link) -> Any:
@@ -316,8 +322,8 @@ def _linger(consumer: StartedConsumer, link: Link) -> Any:
     arriving.set_returning(answers.place, False)
     clocks.let_work(link, link.now if link.leaves_sleepers else FOR_EVER)
     with contextlib.suppress(Exception):
-        consumer.finish_tasks()
-    return Returned(None)
+        consumer.finish_tasks(link)
+    return Returned(None, company=_has_company(consumer))
 
 
 def _raised(error: BaseException) -> Raised:

@@ -40,6 +40,7 @@ class Consumer:
     failed_runs: Literal["skip", "load"] = "skip"
     workers: int = 2
     reconciles: bool = False
+    durable_inbox: bool = False  # acknowledges what it has written down, and loads it later, after a restart too
     raw_delivery: bool = False
     filter_policy: str = ""  # JSON
     fifo: bool = False

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from pytest_quarry.consumers import protocol
 from pytest_quarry.consumers.at_work import thread_at_work, threads_at_work
-from pytest_quarry.consumers.protocol import Boundary, Fail, Grant, Sleep, Tear, Torn
+from pytest_quarry.consumers.protocol import Boundary, Call, Fail, Grant, Later, Sleep, Tear, Torn
 
 real_get_ident = threading.get_ident
 real_native_id = threading.get_native_id  # the thread's; gevent gives each greenlet an identity of its own
@@ -39,6 +39,7 @@ HELD = signal.valid_signals() - {
 }
 SECOND, FOR_EVER = 1_000_000, float("inf")  # virtual microseconds
 AT_ONCE = 0  # when those wake who do not sleep
+SOON = 1  # … and those who wait a moment for others to get on
 HOLD = 0.001  # real seconds between looks of a thread that waits while the main thread goes on
 MOST_SILENT = 1.0  # real seconds in which the main thread neither waits for the world nor comes to a boundary …
 BUSY = 4  # … and so many times more where it computes, or waits for a processor
@@ -67,17 +68,25 @@ class Link:
     boundaries: int = 0
     # Threads but the main one that are on their way to a boundary, and when they wake.
     wakes: dict[int, int] = field(default_factory=dict)
+    pauses: int = (
+        0  # threads but the main one that wait a moment, in real time, before virtual time is to pass for them
+    )
     leaves_sleepers: bool = False  # what goes on after this turn is not to wait for time to pass
+    on_later: Callable[[], None] = lambda: None  # the main thread is to let time pass elsewhere
     _lock: Any = field(default_factory=threading.RLock)
     _inside: set[int] = field(default_factory=set)
     _main: int = field(default_factory=real_native_id)
     _yielding: int = 0
     _until: float = FOR_EVER  # the virtual time up to which others may sleep meanwhile
     _standing: set[int] = field(default_factory=set)  # threads that only wait for each other
+    # Threads that wait a moment, in real time, before virtual time is to pass for them; the processor's seconds they have had.
+    _pausing: dict[int, float] = field(default_factory=dict)
+    _idle: float = 0.0  # the processor's seconds that went to waiting like that
     _crossing: int = 0  # the thread that is being answered
     _granted: int = 0  # the one that had leave last
     _asking: int = 0  # the main thread waits for the world: for leave, or for its next turn
     _holds: bool = True
+    _later: bool = False  # until the next turn, or whatever the world asks for, sleepers sleep on
     _only_starts: bool = False
 
     def begin(self, connection: socket.socket, now: int, *, reads: bool, inline: bool) -> None:
@@ -123,6 +132,32 @@ class Link:
         finally:
             self.wakes.pop(me, None)
 
+    @contextlib.contextmanager
+    def pausing(self) -> Iterator[None]:
+        """Meanwhile the calling thread waits for others to get on."""
+        me = real_native_id()
+        self._pausing[me] = time.thread_time()
+        try:
+            yield
+        finally:
+            self._pausing.pop(me, None)
+
+    def computed(self) -> float:
+        """The processor's seconds that this process has had, without those of threads that only wait for others to get on."""
+        me, had = real_native_id(), time.thread_time()
+        self._idle += had - self._pausing.get(me, had)
+        self._pausing[me] = had
+        return time.process_time() - self._idle
+
+    def others_at_work(self) -> bool:
+        """Whether a thread is at work that does not only wait for others to get on."""
+        return threads_at_work(list(self._pausing))
+
+    @property
+    def others_on_their_way(self) -> bool:
+        """Whether a thread but the main one is being answered, or will ask in a moment: the main one stands at no boundary itself."""
+        return bool(self._crossing or self._standing or set(self._pausing) - {self._main})
+
     def somebody_is_due(self, until: float) -> bool:
         """Whether another thread stands before a boundary that it would be past by then."""
         return any(wakes <= until for wakes in list(self.wakes.values()))
@@ -161,7 +196,7 @@ class Link:
         if self.on_main:
             return
         silent, seen = 0.0, self.boundaries
-        while self._holds and not (self._yielding and wakes <= self._until):
+        while self._main_goes_on(wakes):
             yield
             if self._asking or self.boundaries != seen:
                 silent, seen = 0.0, self.boundaries
@@ -171,13 +206,18 @@ class Link:
             if silent >= MOST_SILENT:
                 self._holds = False
 
+    def _main_goes_on(self, wakes: int) -> bool:
+        if self._later and wakes > self.now:
+            return True
+        return self._holds and not (self._yielding and wakes <= self._until)
+
     def others_ahead(self) -> Iterator[None]:
         """Again and again, as long as another thread is to go first: it carries out what it was given leave for, or is on its way.
 
         Of several that stand before boundaries, the one that wakes first goes, or was begun first, once no other is at work.
         """
         me = real_native_id()
-        if self._granted in (0, me) if self.on_main else threading.active_count() <= 2:
+        if self._granted in (0, me) if self.on_main else threading.active_count() == 1:
             return
         calm = looks = 0
         while True:
@@ -193,7 +233,7 @@ class Link:
             return not thread_at_work(self._granted)
         standing = [thread.native_id for thread in threading.enumerate() if thread.native_id in self._standing]
         first = min(standing, key=lambda thread: self.wakes.get(thread or 0, AT_ONCE), default=me)
-        return not self._crossing and first == me and not threads_at_work()
+        return not self._crossing and first == me and not self.others_at_work()
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
@@ -213,16 +253,31 @@ class Link:
         try:
             real_mask(signal.SIG_BLOCK, HELD)
             with self.waking(self._wakes(message)) as wakes:
-                for _ in self.main_ahead(HOLD, wakes):
-                    real_sleep(HOLD)
-                self._standing.add(me)
-                for _ in self.others_ahead():
-                    real_sleep(HOLD)
-                with self._lock:
-                    return self._cross(message if main else self._from_now(message, wakes))
+                while True:
+                    self._wait_for_its_turn(me, wakes)
+                    with self._lock:
+                        answer = self._cross(message if main else self._from_now(message, wakes))
+                    if not isinstance(answer, Later):
+                        return answer
+                    self._later = True
+                    if main:
+                        self.on_later()
+                        return answer
         finally:
             self._asking -= main
             real_mask(signal.SIG_SETMASK, mask)
+
+    def _wait_for_its_turn(self, me: int, wakes: int) -> None:
+        while True:
+            for _ in self.main_ahead(HOLD, wakes):
+                real_sleep(HOLD)
+            self._standing.add(me)
+            for _ in self.others_ahead():
+                real_sleep(HOLD)
+            # Who has just told the main thread what it waits for may be here before that has woken.
+            if self.on_main or not self._main_goes_on(wakes):
+                return
+            self._standing.discard(me)
 
     def _wakes(self, message: Any) -> int:
         call = getattr(message, "call", None)
@@ -230,7 +285,8 @@ class Link:
 
     def _from_now(self, message: Any, wakes: int) -> Any:
         """A sleep that is as much shorter as time has passed since it began."""
-        return message._replace(call=Sleep(max(0, wakes - self.now) / SECOND)) if wakes else message
+        left = max(0, wakes - self.now) / SECOND
+        return message._replace(call=message.call._replace(seconds=left)) if wakes else message
 
     def _cross(self, message: Any) -> Any:
         me, thread = real_get_ident(), real_native_id()
@@ -251,6 +307,7 @@ class Link:
             if self.inline:
                 raise Disconnected from None
             os._exit(70)
+        self._later = self._later and not isinstance(answer, Call)
         now = getattr(answer, "now", None)
         if now is not None:
             self.now = now
@@ -263,8 +320,8 @@ class Link:
         answer = self.exchange(boundary)
         if isinstance(answer, Fail):
             raise injected(answer)
-        assert isinstance(answer, Grant), answer
-        return answer.value
+        assert isinstance(answer, (Grant, Later)), answer
+        return answer.value if isinstance(answer, Grant) else None
 
     def write_boundary(self, boundary: Boundary) -> int | None:
         """Wait for leave to write; None for all of it, or the number of bytes after which this process dies."""

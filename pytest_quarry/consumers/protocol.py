@@ -18,9 +18,10 @@ LENGTH = struct.Struct("!I")
 
 
 class Sleep(NamedTuple):
-    """The consumer wants virtual time to pass."""
+    """The consumer wants virtual time to pass. `patient`: it can be told `Later`."""
 
     seconds: float
+    patient: bool = False
 
 
 class Blocked(NamedTuple):
@@ -102,22 +103,28 @@ class Boundary(NamedTuple):
 
 
 class Started(NamedTuple):
-    """`start` returned something the kit can drive; `takes` says what a turn gives it, `reconciles` whether it has reconcile()."""
+    """`start` returned something the kit can drive; `takes` says what a turn gives it, `reconciles` whether it has reconcile().
+
+    `company`: as in `Returned`.
+    """
 
     takes: str  # "notification", "lambda", "queue", "run" or "nothing"
     reconciles: bool
     command: Any = None  # the program that is the consumer, in place of this process
+    company: bool = False
 
 
 class Returned(NamedTuple):
     """The turn is over; `value` is what the consumer returned, where a Lambda's answer matters.
 
     `busy`: it left threads or tasks at work. `unheld`: it may have spoken to servers, and the kernel does not show it.
+    `company`: it has threads or tasks, at work or not.
     """
 
     value: Any
     busy: bool = False
     unheld: bool = False
+    company: bool = False
 
 
 class Raised(NamedTuple):
@@ -156,6 +163,12 @@ class Grant(NamedTuple):
 
     now: int
     value: Any = None
+
+
+class Later(NamedTuple):
+    """Sleep on until virtual time has passed your end: the turn is over, and from what it left to others nothing comes any more."""
+
+    now: int
 
 
 class Tear(NamedTuple):

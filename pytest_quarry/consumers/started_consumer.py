@@ -11,6 +11,7 @@ from typing import Any
 from pytest_quarry.bus.event_source import LambdaContext
 from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
+from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import Boundary, Call
 from pytest_quarry.consumers.wrapped import WrappedRun
 
@@ -32,10 +33,10 @@ class StartedConsumer:
         """Whether coroutines that nobody awaited are under way."""
         return self._runner is not None and bool(asyncio.all_tasks(self._runner.get_loop()))
 
-    def finish_tasks(self) -> None:
-        """Let them end."""
+    def finish_tasks(self, link: Link) -> None:
+        """Let them end, or go on as long as the world lets time pass for them."""
         if self._runner is not None and self.tasks:
-            self._runner.run(_rest(asyncio.all_tasks(self._runner.get_loop())))
+            self._runner.run(_rest(asyncio.all_tasks(self._runner.get_loop()), link))
 
     def do(self, call: Call) -> Any:
         result = self.reconcile() if call.verb == "reconcile" else self._turn(call)
@@ -98,8 +99,14 @@ class StartedConsumer:
         return LambdaContext(f"00000000-0000-0000-0000-{self._invocations:012d}")
 
 
-async def _rest(tasks: set[asyncio.Task[Any]]) -> None:
-    await asyncio.wait(tasks)
+async def _rest(tasks: set[asyncio.Task[Any]], link: Link) -> None:
+    later = asyncio.Event()
+    link.on_later = later.set
+    waits = {asyncio.ensure_future(asyncio.wait(tasks)), asyncio.ensure_future(later.wait())}
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.wait(waits)
 
 
 async def _awaited(awaitable: Any) -> Any:

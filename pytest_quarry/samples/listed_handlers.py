@@ -57,6 +57,13 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
         "A loop around one transaction that ends when it works.",
         "failing_disks:TriesUntilItWorksSuite",
     ),
+    sound(
+        "works-its-inbox-off",
+        "Acknowledges what it has written down; a thread loads it.",
+        "inboxes:WorksItsInboxOffSuite",
+    ),
+    sound("inbox-in-a-task", "The same in a task that never ends.", "inboxes:InboxInATaskSuite"),
+    sound("one-writer", "One thread writes for all, and logs it afterwards.", "inboxes:OneWriterSuite"),
     sound("leaves-alone", "Tries a run that failed no sooner than 45 s later.", "failing_disks:LeavesAloneSuite"),
     sound("signed", "Puts one object per run, by an HTTP client of its own.", "signed:PutsObjectSuite"),
 )
@@ -84,6 +91,12 @@ BROKEN_HANDLERS: tuple[Sample, ...] = (
         "loads-in-a-thread",
         "Returns while a thread still loads.",
         "broken_background:LoadsInAThreadSuite",
+        "EB04",
+    ),
+    broken(
+        "empties-its-inbox-first",
+        "Marks what is in its inbox as loaded, and loads it.",
+        "inboxes:EmptiesItsInboxFirstSuite",
         "EB04",
     ),
     broken(

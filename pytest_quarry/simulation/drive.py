@@ -21,6 +21,7 @@ from pytest_quarry.consumers.protocol import (
     Call,
     Ended,
     Fail,
+    Later,
     Raised,
     Returned,
     Sleep,
@@ -53,7 +54,7 @@ class Drive:
         self._worker = worker
         self.lane = 0  # the worker's number while there are two
         self._incarnation = 0
-        self._busy = self._lingers = self._starting = False
+        self._busy = self._lingers = self._starting = self.company = False
         self._process: ConsumerProcess | CommandProcess | None = None
         self.takes: str | None = None
         self.reconciles = False
@@ -100,11 +101,17 @@ class Drive:
         for _ in range(MOST_LINGERING):
             if self._process is None or not self._busy:
                 return
-            self._busy = False
-            self._process.send(Call("linger", now=self._world.now))
-            self._lingers = True
-            yield from self._go_on(turn)
-            self._lingers = False
+            yield from self.attend(turn)
+
+    def attend(self, turn: Turn) -> Going[None]:
+        """Let its threads and tasks go on, those too who sleep until now."""
+        assert self._process is not None
+        self._busy = False
+        turn.leaves()
+        self._process.send(Call("linger", now=self._world.now))
+        self._lingers = True
+        yield from self._go_on(turn)
+        self._lingers = False
 
     def alone(self) -> None:
         """From now on it is the only worker."""
@@ -142,7 +149,7 @@ class Drive:
                 self._world.gone(self._process)
                 self._process = self._program(message.command)
             elif isinstance(message, Started):
-                self.takes, self.reconciles = message.takes, message.reconciles
+                self.takes, self.reconciles, self.company = message.takes, message.reconciles, message.company
                 return Outcome(True)
             else:
                 return self._over(message, turn)
@@ -175,7 +182,7 @@ class Drive:
 
     def _over(self, message: Any, turn: Turn) -> Outcome:
         if isinstance(message, Returned):
-            self._busy = message.busy
+            self._busy, self.company = message.busy, message.company
             if message.unheld:
                 self._recorder.not_exercised[UNHELD] = None
             return Outcome(True) if self._lingers else self._return(message, turn)
@@ -214,6 +221,9 @@ class Drive:
 
     def _at_boundary(self, boundary: Boundary, turn: Turn) -> Outcome | None:
         assert self._process is not None
+        if self._lingers and turn.only_naps(boundary, self._recorder.state):
+            self._process.send(Later(self._world.now))
+            return None
         turn.boundaries += 1
         turn.crossed[boundary.label] += 1
         if self._recorder.incarnations == 1:

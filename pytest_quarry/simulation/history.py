@@ -64,6 +64,15 @@ class RunView:
     readable: bool = True
 
 
+def missing(view: RunView, rows: tuple[Row, ...]) -> list[str]:
+    """What of a run is not there: its missing items, or the run itself where rows name no items."""
+    mine = [row for row in rows if row.run_id == view.run_id]
+    if any(row.item is None for row in mine):
+        return []
+    present = {row.item for row in mine}
+    return [item for item in view.items if item not in present]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Publication:
     """A message that SNS took from a publisher: its text as a queue gets it, its attributes as (name, type, value).

@@ -229,6 +229,15 @@ class _Simulation:
             finish(self.drive.do(Call("reconcile"), turn))
         self._after(turn)
 
+    def attend(self) -> None:
+        """Let a service do what it does by itself, from its start on where it is not running."""
+        turn = Turn()
+        if self.drive.takes == "queue" and not self.drive.running:
+            finish(self.deliveries.work(turn))
+        elif finish(self.drive.start(turn)) is None:
+            finish(self.drive.attend(turn))
+        self._after(turn)
+
     def poll(self, crash: Crash | None) -> None:
         """Let the poller take one turn."""
         self._keep_versions()

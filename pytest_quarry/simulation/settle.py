@@ -9,7 +9,7 @@ from pytest_quarry.bus.delivery import Mailbox
 from pytest_quarry.consumers.consumer import Consumer, Kind
 from pytest_quarry.simulation.deliveries import Deliveries
 from pytest_quarry.simulation.drive import Drive
-from pytest_quarry.simulation.history import RunView
+from pytest_quarry.simulation.history import RunView, missing
 from pytest_quarry.simulation.recorder import Recorder
 from pytest_quarry.simulation.schedule import Crash
 
@@ -19,6 +19,7 @@ PATIENCE = (31, 31, 31, 60, 300, 900, 3_600, 21_600, 86_400, 86_400, *[7_200] * 
 POLL_EVERY = 60
 IDLE_POLLS = 3
 MOST_POLLS = 16
+MOST_WAITS = 8  # for what a service does by itself: seven hours
 RECONCILES, RECONCILE_EVERY = 3, 3_600
 BATCH = 10  # SQS's largest
 
@@ -37,6 +38,7 @@ class Unsettled(Protocol):
     def deliver(self, numbers: tuple[int, ...], crash: Crash | None) -> None: ...
     def work(self) -> None: ...
     def reconcile(self) -> None: ...
+    def attend(self) -> None: ...
     def poll(self, crash: Crash | None) -> None: ...
     def wait(self, seconds: float) -> None: ...
 
@@ -44,6 +46,7 @@ class Unsettled(Protocol):
 def handler(world: Unsettled) -> None:
     """Deliver what is not acknowledged again and again, until it is, or the redrive policy ends it; let it reconcile."""
     _redeliver(world)
+    _attend(world)
     for _ in range(RECONCILES if world.consumer.reconciles and not world.drive.hung else 0):
         world.wait(RECONCILE_EVERY)
         if world.drive.takes == "queue" and not world.drive.reconciles:
@@ -67,6 +70,29 @@ def _redeliver(world: Unsettled) -> None:
     for message in world.mailbox.waiting():
         words = f"#{message.number} is still not acknowledged"
         world.recorder.record("gave-up", words, messages=(message.number,))
+
+
+def _attend(world: Unsettled) -> None:
+    """Start a service again that was killed, as whoever runs it does, and give time to the threads and tasks that it has."""
+    if world.drive.takes == "lambda":
+        return  # one that nobody invokes is not started, and stands still between its turns
+    for seconds in PATIENCE[:MOST_WAITS]:
+        if world.drive.hung or not _lacks(world):
+            return
+        if not world.drive.running:
+            world.attend()
+        elif world.drive.company:
+            world.wait(seconds)
+            world.attend()
+        else:
+            return
+
+
+def _lacks(world: Unsettled) -> bool:
+    """Whether something of a due run that it was told of is not there."""
+    world.recorder.look()
+    told, rows = set(world.deliveries.notified.values()), world.recorder.rows
+    return any(view.standing == "due" and run in told and missing(view, rows) for run, view in world.views.items())
 
 
 def _deliver_all(world: Unsettled) -> None:

@@ -13,6 +13,7 @@ from pytest_quarry.simulation.schedule import ANY, Crash
 T = TypeVar("T")
 LONG = 1.0  # seconds; who naps for less may wait for what is at work meanwhile
 MOST_SLEEPS = 500  # with nothing new that lasts: eight minutes at the least
+MOST_NAPS = 3  # the same, of what a turn left to others: who polls looks again when the world has let time pass
 
 
 @dataclass
@@ -31,6 +32,10 @@ class Turn:
     besides: str = ""  # what to say of the other worker, should this one never come back
     slept: int = 0  # sleeps since anything new was durable
     states: set[int] = field(default_factory=set)  # what was durable at some time in this turn
+    naps: int = 0  # sleeps of what the turn left to others, since anything came of them
+    left: set[tuple[int, int]] = field(
+        default_factory=set
+    )  # what was durable, and had failed, since it was left to them
 
     def ends_at(self, label: str) -> bool:
         """Whether the boundary it has just crossed is the one at which it is killed."""
@@ -57,6 +62,20 @@ class Turn:
             self.states.add(state)
             self.slept = 0
         self.slept += isinstance(boundary.call, Sleep) and boundary.call.seconds >= LONG
+
+    def leaves(self) -> None:
+        """The turn is over, but for what it left to threads and tasks."""
+        self.naps = 0
+        self.left.clear()
+
+    def only_naps(self, boundary: Boundary, state: int) -> bool:
+        """Whether those it was left to sleep, look, and sleep again, and nothing comes of it."""
+        if (state, self.failures) not in self.left:
+            self.left.add((state, self.failures))
+            self.naps = 0
+        sleeps = isinstance(boundary.call, Sleep) and boundary.call.patient
+        self.naps += sleeps
+        return sleeps and self.naps > MOST_NAPS
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,7 @@ ATTRIBUTES = {
     "where * stands for anything.",
     "ignored_servers = (8126,)": "ignored_servers is (8126,); it must be a tuple of addresses*",
     "ignores_server_clock = None": "ignores_server_clock is None; it must be True or False.",
+    "durable_inbox = 'disk'": "durable_inbox is 'disk'; it must be True or False.",
     "raw_delivery = 1": "raw_delivery is 1; it must be True or False.",
     'known_failures = {"EB99": "x"}': "known_failures names 'EB99', which is no check. The checks of this suite are EB01, *",
     'known_failures = {"PO01": "x"}': "known_failures names 'PO01', which is a check for other consumers. The checks of this suite are EB01, *",

@@ -21,10 +21,10 @@ from typing import Any
 import time_machine
 
 from pytest_quarry.consumers.arriving import is_waiting
-from pytest_quarry.consumers.at_work import children_at_work, threads_at_work
+from pytest_quarry.consumers.at_work import children_at_work
 from pytest_quarry.consumers.hooks import servers
 from pytest_quarry.consumers.hooks.aio import answers
-from pytest_quarry.consumers.link import AT_ONCE, FOR_EVER, Link
+from pytest_quarry.consumers.link import AT_ONCE, FOR_EVER, SOON, Link
 from pytest_quarry.consumers.protocol import Boundary, Sleep
 
 GRACE = 0.01  # real seconds a wait gives the consumer's other threads before virtual time passes
@@ -87,7 +87,7 @@ def install(link: Link, clock: VirtualClock) -> dict[int, Any]:
             raise ValueError("sleep length must be non-negative")
         if link.on_main and others_are_due(link, AT_ONCE):
             let_work(link, AT_ONCE)
-        link.boundary(Boundary("sleep", call=Sleep(float(seconds))))
+        link.boundary(Boundary("sleep", call=Sleep(float(seconds), patient=True)))
 
     originals: dict[str, Callable[..., Any]] = {
         "sleep": sleep,
@@ -303,22 +303,33 @@ def _ready(
     return look(0)
 
 
-def while_others_work(link: Link) -> Iterator[None]:
+def while_others_work(link: Link, *, lingers: bool = False) -> Iterator[None]:
     """Again and again, each time GRACE passes, as long as other threads get on: their work must not time out.
 
     They come to boundaries, compute, or, the main thread, go on; so do child processes, which take what time they need.
+    `lingers`: also while they wait for one another in this way, or for the world.
     """
-    yield from link.main_ahead(GRACE, link.now)
+    with link.pausing():
+        yield from link.main_ahead(GRACE, SOON)
+        yield from _while_got_on(link, lingers)
+
+
+def _while_got_on(link: Link, lingers: bool) -> Iterator[None]:
     quiet = graces = 0
     while graces < MOST_GRACES:
-        boundaries, computed = link.boundaries, time.process_time()
+        boundaries, computed = link.boundaries, link.computed()
         yield
         with link.aside():
             if children_at_work():
                 quiet = 0
                 continue
-            computes = time.process_time() - computed >= GRACE / 5 or threads_at_work()
-            got_on = link.boundaries != boundaries or computes or is_waiting(answers.place)
+            computes = link.computed() - computed >= GRACE / 5 or link.others_at_work()
+            got_on = (
+                link.boundaries != boundaries
+                or computes
+                or is_waiting(answers.place)
+                or (lingers and link.others_on_their_way)
+            )
         graces += 1
         quiet = 0 if got_on else quiet + 1
         if quiet == QUIET:
@@ -329,7 +340,8 @@ def others_work(link: Link) -> bool:
     """Whether other threads come to boundaries or compute within a moment."""
     boundaries, computed = link.boundaries, time.process_time()
     pause()
-    return bool(link.wakes) or link.boundaries > boundaries or time.process_time() - computed > GRACE / 5
+    on_its_way = bool(link.wakes) or link.others_on_their_way
+    return on_its_way or link.boundaries > boundaries or time.process_time() - computed > GRACE / 5
 
 
 def others_are_due(link: Link, until: float) -> bool:
@@ -341,7 +353,7 @@ def others_are_due(link: Link, until: float) -> bool:
         if link.somebody_is_due(until):
             return True
         with link.aside():
-            calm = 0 if threads_at_work() else calm + 1
+            calm = 0 if link.others_at_work() else calm + 1
             _real_sleep(GRACE / 10)
     return False
 
@@ -349,7 +361,7 @@ def others_are_due(link: Link, until: float) -> bool:
 def let_work(link: Link, until: float = FOR_EVER) -> None:
     """Let other threads get on as long as they get anywhere, those who sleep if they wake by `until`, in virtual microseconds."""
     with link.yields(until):
-        for _ in while_others_work(link):
+        for _ in while_others_work(link, lingers=True):
             pause()
 
 

@@ -1,0 +1,167 @@
+"""Handlers that acknowledge what they have written down, and load it later, in a thread or a task of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import closing
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, ClassVar
+
+from pytest_quarry.samples.handlers import INSERT, PLAIN_TABLES, Notification, OrderLoader, SqliteHandlerSuite, values
+from pytest_quarry.samples.reading import Storage
+
+INBOX_TABLE = (
+    "CREATE TABLE inbox (run_id TEXT PRIMARY KEY, notification TEXT NOT NULL, loaded INTEGER NOT NULL DEFAULT 0);"
+)
+
+
+class WorksItsInboxOff(OrderLoader):
+    """Writes each notification down; a thread looks every few seconds, and loads and marks in one transaction."""
+
+    SECONDS = 5
+
+    def __init__(self, database: Path, storage: Storage) -> None:
+        super().__init__(database, storage)
+        self.path = database
+        self.begin()
+
+    def begin(self) -> None:
+        """Let the thread begin."""
+        threading.Thread(target=self.work_off_for_ever, daemon=True).start()
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        with self.database:
+            self.database.execute(
+                "INSERT OR IGNORE INTO inbox (run_id, notification) VALUES (?, ?)", (run_id, json.dumps(notification))
+            )
+
+    def work_off_for_ever(self) -> None:
+        """In the thread."""
+        while True:
+            self.work_off()
+            time.sleep(self.SECONDS)
+
+    def work_off(self) -> None:
+        """Load all that can be loaded by now."""
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as database:
+            for run_id, text in database.execute("SELECT run_id, notification FROM inbox WHERE NOT loaded").fetchall():
+                with contextlib.suppress(OSError, ValueError, LookupError, sqlite3.OperationalError):  # the next time
+                    self.load_now(database, run_id, json.loads(text))
+
+    def load_now(self, database: sqlite3.Connection, run_id: str, notification: Notification) -> None:
+        """Load one run, unless the other worker has."""
+        items = self.items(notification)
+        with transaction(database):
+            if database.execute("UPDATE inbox SET loaded = 1 WHERE run_id = ? AND NOT loaded", (run_id,)).rowcount:
+                database.executemany(INSERT, values(items))
+
+
+@contextlib.contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """A transaction that is taken back where it fails."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+class WorksItsInboxOffSuite(SqliteHandlerSuite):
+    """An inbox that a thread works off."""
+
+    loader: ClassVar[type[OrderLoader]] = WorksItsInboxOff
+    tables = PLAIN_TABLES + INBOX_TABLE
+    durable_inbox = True
+
+
+class InboxInATask(WorksItsInboxOff):
+    """The same in a task, begun with the first notification or, where one is left, at the start."""
+
+    SECONDS = 1
+    task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """What was left is loaded before anything else."""
+        self.work_off()
+
+    async def handle(self, notification: Notification) -> None:  # type: ignore[override]
+        """Write it down."""
+        super().handle(notification)
+        if self.task is None:
+            self.task = asyncio.create_task(self.task_for_ever())
+
+    async def task_for_ever(self) -> None:
+        """In the task."""
+        while True:
+            self.work_off()
+            await asyncio.sleep(self.SECONDS)
+
+
+class InboxInATaskSuite(WorksItsInboxOffSuite):
+    """An inbox that a task works off."""
+
+    loader = InboxInATask
+
+
+class EmptiesItsInboxFirst(WorksItsInboxOff):
+    """Takes a run out of the inbox in one transaction, and loads it in the next."""
+
+    def load_now(self, database: sqlite3.Connection, run_id: str, notification: Notification) -> None:
+        items = self.items(notification)
+        taken = database.execute("UPDATE inbox SET loaded = 1 WHERE run_id = ? AND NOT loaded", (run_id,)).rowcount
+        if taken:
+            with transaction(database):
+                database.executemany(INSERT, values(items))
+
+
+class EmptiesItsInboxFirstSuite(WorksItsInboxOffSuite):
+    """An inbox whose runs are marked before they are loaded."""
+
+    loader = EmptiesItsInboxFirst
+
+
+class OneWriter(OrderLoader):
+    """One thread has the connection and writes for all; it logs what it did when the handler knows already."""
+
+    def __init__(self, database: Path, storage: Storage) -> None:
+        super().__init__(database, storage)
+        self.path, self.queue = database, SimpleQueue[tuple[str, list[Any], Future[None]]]()
+        threading.Thread(target=self.write_for_ever, daemon=True).start()
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        done = Future[None]()
+        self.queue.put((run_id, values(self.items(notification)), done))
+        done.result()
+
+    def write_for_ever(self) -> None:
+        """In the thread."""
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as database:
+            while True:
+                run_id, rows, done = self.queue.get()
+                try:
+                    with transaction(database):
+                        if database.execute("INSERT OR IGNORE INTO loaded_runs VALUES (?)", (run_id,)).rowcount:
+                            database.executemany(INSERT, rows)
+                except Exception as error:
+                    done.set_exception(error)
+                else:
+                    done.set_result(None)
+                with open(self.path.with_name("writer.log"), "a", encoding="utf-8") as log:
+                    log.write(f"{run_id}\n")
+
+
+class OneWriterSuite(SqliteHandlerSuite):
+    """A thread that writes for all."""
+
+    loader = OneWriter
