@@ -15,6 +15,8 @@ from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.protocol import Boundary, Call
 from pytest_quarry.consumers.wrapped import WrappedRun
 
+A_DAY = 86_400  # seconds; an event loop sleeps no longer at once
+
 
 class StartedConsumer:
     """One started consumer: `do` makes it take one turn and returns what it returned."""
@@ -103,7 +105,8 @@ async def _rest(tasks: set[asyncio.Task[Any]], link: Link) -> None:
     later = asyncio.Event()
     link.on_later = later.set
     waits = {asyncio.ensure_future(asyncio.wait(tasks)), asyncio.ensure_future(later.wait())}
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    # By a timer, or a loop in which all tasks wait for one another would wait for real.
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=2 * A_DAY)
     for wait in waits:
         wait.cancel()
     await asyncio.wait(waits)

@@ -50,11 +50,21 @@ class WorksItsInboxOff(OrderLoader):
             time.sleep(self.SECONDS)
 
     def work_off(self) -> None:
-        """Load all that can be loaded by now."""
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as database:
-            for run_id, text in database.execute("SELECT run_id, notification FROM inbox WHERE NOT loaded").fetchall():
-                with contextlib.suppress(OSError, ValueError, LookupError, sqlite3.OperationalError):  # the next time
-                    self.load_now(database, run_id, json.loads(text))
+        """Load all that can be loaded by now; what cannot is tried the next time, and holds nothing up."""
+        try:
+            with closing(sqlite3.connect(self.path, isolation_level=None)) as database:
+                found = database.execute("SELECT run_id, notification FROM inbox WHERE NOT loaded").fetchall()
+                for run_id, text in found:
+                    self.try_to_load(database, run_id, json.loads(text))
+        except sqlite3.Error as error:
+            print(f"the inbox cannot be read now: {error}")
+
+    def try_to_load(self, database: sqlite3.Connection, run_id: str, notification: Notification) -> None:
+        """Load one run, if that works."""
+        try:
+            self.load_now(database, run_id, notification)
+        except Exception as error:
+            print(f"{run_id} cannot be loaded now: {error}")
 
     def load_now(self, database: sqlite3.Connection, run_id: str, notification: Notification) -> None:
         """Load one run, unless the other worker has."""

@@ -13,6 +13,7 @@ from pytest_quarry.simulation.schedule import ANY, Crash
 T = TypeVar("T")
 LONG = 1.0  # seconds; who naps for less may wait for what is at work meanwhile
 MOST_SLEEPS = 500  # with nothing new that lasts: eight minutes at the least
+A_DAY = 86_400  # seconds; nobody waits so long for what a turn left to others
 MOST_NAPS = 3  # the same, of what a turn left to others: who polls looks again when the world has let time pass
 
 
@@ -33,9 +34,7 @@ class Turn:
     slept: int = 0  # sleeps since anything new was durable
     states: set[int] = field(default_factory=set)  # what was durable at some time in this turn
     naps: int = 0  # sleeps of what the turn left to others, since anything came of them
-    left: set[tuple[int, int]] = field(
-        default_factory=set
-    )  # what was durable, and had failed, since it was left to them
+    left: set[int] = field(default_factory=set)  # what was durable since it was left to them
 
     def ends_at(self, label: str) -> bool:
         """Whether the boundary it has just crossed is the one at which it is killed."""
@@ -70,12 +69,13 @@ class Turn:
 
     def only_naps(self, boundary: Boundary, state: int) -> bool:
         """Whether those it was left to sleep, look, and sleep again, and nothing comes of it."""
-        if (state, self.failures) not in self.left:
-            self.left.add((state, self.failures))
+        if state not in self.left:
+            self.left.add(state)
             self.naps = 0
-        sleeps = isinstance(boundary.call, Sleep) and boundary.call.patient
-        self.naps += sleeps
-        return sleeps and self.naps > MOST_NAPS
+        if not isinstance(boundary.call, Sleep) or not boundary.call.patient:
+            return False
+        self.naps += 1
+        return self.naps > MOST_NAPS or boundary.call.seconds >= A_DAY
 
 
 @dataclass(frozen=True)

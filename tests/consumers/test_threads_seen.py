@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from first_turn import SCHEDULE, see
 
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation.run import simulate
+from pytest_quarry.simulation.schedule import Deliver, Wait
 from pytest_quarry.simulation.world import World
 
 FILES = tuple("abcdef")
@@ -88,7 +92,8 @@ def test_a_heartbeat_does_not_beat_faster_while_the_main_thread_sleeps() -> None
 
     consumer = Consumer(name="Beats", kind="event-bus", start=start, rows=lambda world: [])
     history = simulate(SCHEDULE, consumer)
-    assert not [entry for entry in history.entries if entry.text == "boundary beat"]
+    settling = next(at for at, entry in enumerate(history.entries) if entry.what == "settling")
+    assert not [entry for entry in history.entries[:settling] if entry.text == "boundary beat"]
     assert [entry.what for entry in history.entries if entry.what in ("returned", "acknowledged")]
 
 
@@ -106,3 +111,92 @@ def test_a_thread_that_is_older_than_the_turn_gets_on_after_it() -> None:
     )
     history = simulate(SCHEDULE, consumer)
     assert [row.run_id for row in history.rows] == ["begun", "left"]
+
+
+def for_ever(world: World, wait: Callable[[float], object]) -> None:
+    """Looks for what is to be done, once a second."""
+    while True:
+        if not (world.disk / "done").exists():
+            put(world, "done")
+        wait(1)
+
+
+def by_a_thread(wait: Callable[[float], object]) -> Callable[[World], Callable[[Any], Any]]:
+    def start(world: World) -> Callable[[Any], None]:
+        thread = threading.Thread(target=for_ever, args=(world, wait), daemon=True)
+        return lambda notification: thread.start() if thread.ident is None else None
+
+    return start
+
+
+def by_a_task(world: World) -> Callable[[Any], Any]:
+    async def for_ever() -> None:
+        while True:
+            if not (world.disk / "done").exists():
+                put(world, "done")
+            await asyncio.sleep(1)
+
+    async def wait_for_nothing() -> None:
+        await asyncio.Event().wait()
+
+    tasks: list[asyncio.Task[None]] = []
+
+    async def handle(notification: Any) -> None:
+        tasks.extend(asyncio.create_task(each()) for each in (for_ever, wait_for_nothing) if len(tasks) < 2)
+
+    return handle
+
+
+def waits_for_an_event(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+@pytest.mark.parametrize(
+    "start", [by_a_thread(time.sleep), by_a_thread(waits_for_an_event), by_a_task], ids=["sleeps", "waits", "task"]
+)
+def test_what_a_turn_left_and_never_ends_sleeps_three_times_in_vain_after_each_turn(
+    start: Callable[[World], Any],
+) -> None:
+    schedule = replace(SCHEDULE, steps=(*SCHEDULE.steps, Wait(60), Deliver((1,))))
+    consumer = Consumer(
+        name="NeverEnds",
+        kind="event-bus",
+        start=start,
+        rows=lambda world: [{"run_id": "run-A", "item": path.name} for path in world.disk.iterdir()],
+        item_key=lambda event: "done",
+    )
+    history, again = (simulate(schedule, consumer) for _ in range(2))
+    assert history.difference(again) is None
+    assert not [entry.text for entry in history.entries if entry.what in ("hung", "gave-up")]
+    assert [row.item for row in history.rows] == ["done"]
+    sleeps = [entry for entry in history.entries if entry.text == "sleep"]
+    assert 3 <= len(sleeps) <= 2 * 3
+
+
+def test_the_handler_goes_on_before_the_thread_that_told_it() -> None:
+    """A thread that writes for all, and does something more when the handler knows already."""
+
+    def start(world: World) -> Callable[[Any], None]:
+        queue: SimpleQueue[Future[None]] = SimpleQueue()
+
+        def write() -> None:
+            while True:
+                done = queue.get()
+                put(world, "row")
+                done.set_result(None)
+                put(world, "log")
+
+        def handle(notification: Any) -> None:
+            done = Future[None]()
+            queue.put(done)
+            done.result()
+            put(world, "handler")
+
+        threading.Thread(target=write, daemon=True).start()
+        return handle
+
+    consumer = Consumer(name="OneWriter", kind="event-bus", start=start, rows=lambda world: [])
+    stories = [simulate(SCHEDULE, consumer) for _ in range(3)]
+    assert all(stories[0].difference(other) is None for other in stories[1:])
+    renames = [entry.text.split()[-1] for entry in stories[0].entries if entry.text.startswith("rename")]
+    assert renames[:2] == ["row", "handler"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +17,7 @@ from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.play import Limits, Play
 from pytest_quarry.simulation.run import simulate
-from pytest_quarry.simulation.schedule import Break, Deliver, Notify, PlannedRun, Schedule, Step, Write
+from pytest_quarry.simulation.schedule import Break, Deliver, Notify, PlannedRun, Restart, Schedule, Step, Write
 from pytest_quarry.simulation.world import EPOCH, SECOND, World
 
 RUN = PlannedRun(run_id="run-A", items=1)
@@ -130,6 +132,75 @@ class TestHandlers:
         consumer = loader(start=lambda world: lambda event, context: None, batch_size=10)
         sizes = [len(messages) for _, messages in words(settled(consumer, *told), "delivered")]
         assert sizes == [10, 10, 3]
+
+
+def inbox(**details: Any) -> Consumer:
+    """Writes down what it is told, and loads it where it starts."""
+
+    def start(world: World) -> Callable[[dict[str, Any]], None]:
+        def handle(notification: dict[str, Any]) -> None:
+            (world.disk / "inbox").write_text(notification["run_id"])
+
+        if (world.disk / "inbox").exists():
+            load(world, (world.disk / "inbox").read_text())
+        return handle
+
+    return loader(**{"start": start, **details})
+
+
+def polled(seconds: float, **details: Any) -> Consumer:
+    """Writes down what it is told; a thread looks for it every so many seconds."""
+
+    def start(world: World) -> Callable[[dict[str, Any]], None]:
+        def work_off() -> None:
+            while True:
+                if (world.disk / "inbox").exists():
+                    load(world, (world.disk / "inbox").read_text())
+                time.sleep(seconds)
+
+        threading.Thread(target=work_off, daemon=True).start()
+        return lambda notification: (world.disk / "inbox").write_text(notification["run_id"]) and None
+
+    return loader(**{"start": start, **details})
+
+
+class TestServices:
+    def test_one_that_was_killed_is_started_again_though_nothing_is_to_come(self) -> None:
+        history = settled(inbox(), Notify("run-A"), Deliver((1,)), Restart())
+        assert [text for text, _ in words(history, "started")] == ["the consumer", "the consumer again"]
+        assert len(history.rows) == 1
+
+    def test_one_that_has_all_it_was_told_of_is_not(self) -> None:
+        history = settled(loader(), Notify("run-A"), Deliver((1,)), Restart())
+        assert len(words(history, "started")) == 1
+
+    def test_one_that_runs_and_has_no_threads_is_given_nothing(self) -> None:
+        history = settled(inbox(), Notify("run-A"), Deliver((1,)))
+        assert waits(history) == []
+        assert history.rows == ()
+
+    def test_what_nobody_told_it_of_is_not_waited_for(self) -> None:
+        assert waits(settled(polled(5))) == []
+
+    @pytest.mark.parametrize(("seconds", "waited"), [(5, [31]), (100, [31, 31, 31, 60])])
+    def test_its_thread_gets_time(self, seconds: float, waited: list[int]) -> None:
+        history = settled(polled(seconds), Notify("run-A"), Deliver((1,)))
+        assert waits(history) == waited
+        assert len(history.rows) == 1
+        assert history.entries[-1].text == "nothing more to do"
+
+    def test_one_that_never_loads_it_is_given_up_after_seven_hours(self) -> None:
+        history = settled(polled(5, rows=lambda world: []), Notify("run-A"), Deliver((1,)))
+        assert waits(history) == LONGER_AND_LONGER[:8]
+
+    def test_a_function_that_nobody_invokes_is_not_started(self) -> None:
+        def start(world: World) -> Callable[[Any, Any], None]:
+            handle = inbox().start(world)
+            return lambda event, context: handle(json.loads(json.loads(event["Records"][0]["body"])["Message"]))
+
+        history = settled(inbox(start=start), Notify("run-A"), Deliver((1,)), Restart())
+        assert len(words(history, "started")) == 1
+        assert history.rows == ()
 
 
 class TestWorkers:
