@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 import pytest
 
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
-from pytest_quarry.consumers import arriving, unhooked
+from pytest_quarry.consumers import arriving, frames, unhooked
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import (
     aws,
@@ -333,8 +333,7 @@ def _raised(error: BaseException) -> Raised:
     except Exception:
         words = "<exception str() failed>"
     summary = f"{type(error).__name__}: {words}".splitlines()[0][:300]
-    # The traceback's frames keep cursors, and the locks of their transactions, alive.
-    traceback.clear_frames(error.__traceback__)
+    frames.let_go(error)
     return Raised(summary, stack)
 
 

@@ -14,13 +14,12 @@ import pickle
 import signal
 import sqlite3
 import sys
-import traceback
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
-from pytest_quarry.consumers import keeper
+from pytest_quarry.consumers import frames, keeper
 from pytest_quarry.consumers.at_work import threads_of_libraries
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.simulation.history import Row
@@ -56,7 +55,7 @@ def _let_go() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        traceback.clear_frames(error.__traceback__)
+        frames.let_go(error)
         raise
     finally:
         for generation in (1, 2):

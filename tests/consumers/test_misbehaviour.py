@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import multiprocessing
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -219,6 +220,62 @@ def test_an_error_in_start_is_tried_again_and_told() -> None:
     raised = [entry.text for entry in history.entries if entry.what == "raised"]
     assert len(raised) > 3
     assert set(raised) == {"start raised LookupError: no such table"}
+
+
+def generator(told: list[object]) -> Generator[Exception | None, object, None]:
+    """A worker that hands an error back, and goes on."""
+    error: Exception | None = None
+    while True:
+        told.append((yield error))
+        try:
+            raise LookupError(f"not there yet, the {len(told)}th time")
+        except LookupError as problem:
+            error = problem
+
+
+def by_a_generator(world: World) -> Callable[[object], None]:
+    worker = generator([])
+    next(worker)
+
+    def handle(notification: object) -> None:
+        error = worker.send(notification)
+        assert error is not None
+        raise error
+
+    return handle
+
+
+def by_a_task(world: World) -> Callable[[object], Awaitable[None]]:
+    """Its task outlives each turn."""
+    requests: list[asyncio.Queue[asyncio.Future[None]]] = []
+
+    async def work(told: list[object]) -> None:
+        while True:
+            answer = await requests[0].get()
+            told.append(answer)
+            try:
+                raise LookupError(f"not there yet, the {len(told)}th time")
+            except LookupError as problem:
+                answer.set_exception(problem)
+
+    async def handle(notification: object) -> None:
+        if not requests:
+            requests.append(asyncio.Queue())
+            tasks.append(asyncio.create_task(work([])))
+        answer = asyncio.get_running_loop().create_future()
+        await requests[0].put(answer)
+        await answer
+
+    tasks: list[asyncio.Task[None]] = []
+    return handle
+
+
+@pytest.mark.parametrize("start", [by_a_generator, by_a_task])
+def test_who_hands_an_error_back_and_goes_on_is_left_alone(start: object) -> None:
+    history = simulate(SCHEDULE, consumer(lambda world: None, start=start, rows=lambda world: []), Play(limits=SHORT))
+    raised = [entry.text for entry in history.entries if entry.what == "raised"]
+    assert len(raised) > 3
+    assert raised == [f"LookupError: not there yet, the {number}th time" for number in range(1, len(raised) + 1)]
 
 
 def test_leaving_start_by_sys_exit_is_told() -> None:
