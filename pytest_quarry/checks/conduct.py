@@ -247,8 +247,10 @@ class Conductor:
         inline: int = 0,
         as_it_is: bool = False,
         patience: int = 1,
+        afterwards: bool = False,
     ) -> History:
-        """`as_it_is`: the consumer's processes are forked from this one. `patience`: so many times the guard."""
+        """`as_it_is`: the consumer's processes are forked from this one. `patience`: so many times the guard. `afterwards`: is it also
+        looked whether its rows outlive the world."""
         self._executions += 1
         limits = self._limits or Limits()
         turns = (step for step in schedule.steps if isinstance(step, (Deliver, Poll, Publish, Overlap)))
@@ -260,6 +262,7 @@ class Conductor:
             power=any(crash.power for crash in crashes),
             inline=inline,
             trees=everything,
+            afterwards=afterwards,
             closer=self._kept.closer,
             nursery=None if as_it_is or inline else self._nursery,
         )
@@ -300,9 +303,9 @@ class Conductor:
             )
             if strange is not None:
                 return strange
-        again = self._kept.again = self._kept.again or self._execute(schedule)
+        again = self._kept.again = self._kept.again or self._execute(schedule, afterwards=True)
         self._note(history)
-        left = doubts.of_leftovers(again, self._consumer)
+        left = doubts.of_leftovers(again, self._consumer) or doubts.of_what_outlived(history, again, self._consumer)
         if left is not None:
             return left
         difference = history.difference(again)

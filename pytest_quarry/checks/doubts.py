@@ -59,15 +59,43 @@ def of_place(history: History, consumer: Consumer) -> Verdict | None:
     at, rows = next(((at, len(entry.rows)) for at, entry in turns if entry.rows), (0, 0))
     if not rows:
         return None
+    return _out_of_sight(
+        f"{_rows(rows)} came, and the consumer did nothing that the kit saw.",
+        "It was killed nowhere within its turns, so nothing is known of its crashes",
+        consumer,
+        at,
+    )
+
+
+def of_what_outlived(history: History, again: History, consumer: Consumer) -> Verdict | None:
+    """Rows were there in a new world too: whatever the consumer was seen to do, this is not what brought them."""
+    if again.servers or again.not_exercised or not again.outlived:
+        return None
+    theirs, rows = set(again.outlived), len(again.outlived)
+    at = next((at for at, entry in enumerate(history.entries) if theirs.intersection(entry.rows or ())), None)
+    came = "" if at is None else ": they came by step {0}"
+    return _out_of_sight(
+        f"{_rows(rows)} came, and {'are' if rows > 1 else 'is'} there when the world is gone.",
+        f"What brings them is not seen, so the consumer is killed nowhere on the way to them{came}",
+        consumer,
+        at,
+    )
+
+
+def _out_of_sight(sentence: str, why: str, consumer: Consumer, at: int | None) -> Verdict:
     return Verdict(
         status="inconclusive",
         oracle="",
-        sentence=f"The target is out of sight: {rows} row{'s' * (rows > 1)} came, and the consumer did nothing that the kit saw.",
-        why="It was killed nowhere within its turns, so nothing is known of its crashes. Let it keep what it loads, and its marks, below "
-        f"world.disk, in AWS, in world.target or on a server: {consumer.name}.start(world) gets the world. Another folder, pytest's "
-        "tmp_path for one, is not watched.",
-        entries=(at,),
+        sentence=f"The target is out of sight: {sentence}",
+        why=f"{why}. Let it keep what it loads, and its marks, below world.disk, in AWS, in world.target or on a server: "
+        f"{consumer.name}.start(world) gets the world. Another folder, pytest's tmp_path for one, is not watched; nor is a connection "
+        "that was made before start, and that the consumer goes on with: close it in prepare(world), or make it in start.",
+        entries=() if at is None else (at,),
     )
+
+
+def _rows(number: int) -> str:
+    return f"{number} row{'s' * (number > 1)}"
 
 
 def of_servers(history: History) -> str:

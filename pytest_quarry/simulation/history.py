@@ -147,6 +147,9 @@ class History:
     by_a_program: bool = False  # whose threads may all look at the clock: the times it tells may differ
     closer: bool = field(default=False, compare=False)  # what a library in C wrote, in sizes of its own, is seen too
     peeked: int | None = None
+    outlived: tuple[Row, ...] = field(
+        default=(), compare=False
+    )  # rows that were there in another world too, where that was looked at
     late: int = 0  # rows that were there outside, too, once they had been asked for inside the consumer, and not before
     truths: dict[str, Truth] = field(default_factory=dict)
     # What storage held after an entry at which the world wrote to it: its keys, where a play asks for them.

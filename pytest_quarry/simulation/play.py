@@ -26,4 +26,5 @@ class Play:
     inline: int = 0  # which start of the consumer, counted from 1, is played by this process
     trees: bool = False  # note which keys storage holds, whenever the world wrote some
     closer: bool = False  # what a consumer in Python does to files without Python is seen too
+    afterwards: bool = False  # look whether its rows outlive the world
     nursery: Nursery | None = None  # keeps what the consumer's processes are forked from, for this schedule and others

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_quarry.bus import faults
@@ -13,7 +14,7 @@ from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import no_escape
 from pytest_quarry.consumers.protocol import Call
 from pytest_quarry.consumers.zygote import Here
-from pytest_quarry.simulation import damage, drive, overlap, places, planned, settle
+from pytest_quarry.simulation import afterwards, damage, drive, overlap, places, planned, settle
 from pytest_quarry.simulation.deliveries import Ack, Deliveries
 from pytest_quarry.simulation.drive import Drive
 from pytest_quarry.simulation.history import History, RunView
@@ -58,18 +59,24 @@ def simulate(schedule: Schedule, consumer: Consumer, play: Play | None = None, *
     Deterministic: the same schedule and consumer give an equal history. Nothing sleeps, nothing touches a network, no
     process is left. Raises ConsumerError where a hook of the suite cannot work.
     """
-    world = World(
+    play = play or Play()
+    # Hooks that run in this process reach this world's AWS, and no other.
+    with contextlib.closing(_world_of(consumer, schedule.seed)) as world, no_escape.closed(world.aws):
+        history = _Simulation(world, schedule, consumer, play).run(peek)
+    if not play.afterwards:
+        return history
+    with contextlib.closing(_world_of(consumer, schedule.seed)) as other:
+        return replace(history, outlived=afterwards.outlived(history, consumer, world, other))
+
+
+def _world_of(consumer: Consumer, seed: int) -> World:
+    return World(
         places.base(),
         layout=consumer.layout,
         storage=consumer.storage,
-        seed=schedule.seed,
+        seed=seed,
         topology=Topology(raw=consumer.raw_delivery, filter_policy=consumer.filter_policy, fifo=consumer.fifo),
     )
-    try:
-        with no_escape.closed(world.aws):  # hooks that run in this process reach this world's AWS, and no other
-            return _Simulation(world, schedule, consumer, play or Play()).run(peek)
-    finally:
-        world.close()
 
 
 @dataclass

@@ -77,6 +77,10 @@ class Target:
             self._change(operation, arguments)
         return None
 
+    def empty(self) -> None:
+        """In the world, which is closed: nothing is kept any more."""
+        self._rows = []
+
     def forget_open(self, worker: int = 1) -> None:
         """The process that had a transaction open is gone."""
         self._open.pop(worker, None)

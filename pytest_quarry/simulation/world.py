@@ -142,6 +142,11 @@ class World:
         return self._open_aws()
 
     @property
+    def has_aws(self) -> bool:
+        """Whether anything was asked of its AWS."""
+        return self._aws is not None
+
+    @property
     def queue(self) -> Queue:
         """The queue of this world's AWS."""
         return self._open_aws().queue

@@ -477,6 +477,48 @@ def test_a_target_that_is_out_of_sight_is_no_proof(pytester: pytest.Pytester) ->
     )
 
 
+MARKS_FIRST = """
+import json
+from pathlib import Path
+from pytest_quarry import EventBusConformance
+
+ELSEWHERE = Path(__file__).parent / "elsewhere"
+
+class TestMarksFirst(EventBusConformance):
+    workers = 1
+    ignored_servers = ("127.0.0.1:8126",)
+
+    def prepare(self, world):
+        ELSEWHERE.mkdir(exist_ok=True)
+        for file in ELSEWHERE.iterdir():
+            file.unlink()
+
+    def start(self, world):
+        def handle(notification):
+            if notification["event_type"] != "run_completed" or notification["outcome"] != "success":
+                return
+            mark = world.disk / notification["run_id"]
+            if mark.exists():
+                return
+            mark.touch()
+            (ELSEWHERE / mark.name).write_text(json.dumps({"run_id": notification["run_id"]}))
+        return handle
+
+    def rows(self, world):
+        return [json.loads(file.read_text()) for file in sorted(ELSEWHERE.iterdir())]
+"""
+
+
+def test_nor_is_one_of_which_only_the_marks_are_in_sight(pytester: pytest.Pytester) -> None:
+    result = run(pytester, MARKS_FIRST, "crash_loses")
+    result.stdout.fnmatch_lines(
+        [
+            "The target is out of sight: 1 row came, and is there when the world is gone.",
+            "What brings them is not seen*they came by step*",
+        ]
+    )
+
+
 GOOD = {
     "a generator": "    def rows(self, world):\n        yield from [dict(row) for row in super().rows(world)]",
     "more columns": "    def rows(self, world): return [{**dict(row), 'price': 1} for row in super().rows(world)]",
