@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +41,20 @@ class TestBreaks:
             time.sleep(1)
 
         history = play(work, Write("run-A"), Break("", "EIO"), Poll())
+        assert not words(history, "raised")
+
+    @pytest.mark.parametrize("lock", [fcntl.flock, fcntl.lockf])
+    def test_a_lock_can_be_let_go(self, lock: Callable[[Any, int], None]) -> None:
+        """No disk that fails is in the way of that: the lock is the system's."""
+
+        def work(world: World) -> None:
+            with open(world.disk / "a.lock", "w") as file:
+                with contextlib.suppress(OSError):
+                    lock(file, fcntl.LOCK_EX)
+                lock(file, fcntl.LOCK_UN)
+
+        history = play(work, Break("lock a", "EIO"), Poll())
+        assert words(history, "failed") == ["lock a.lock: Input/output error"]
         assert not words(history, "raised")
 
     @pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EACCES", "EROFS", "ENOENT"])

@@ -137,7 +137,10 @@ def _truncated(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
 
 
 def _locked(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
-    name = link.name_of(arguments[0])
+    descriptor, operation, *_ = arguments
+    if operation & fcntl.LOCK_UN:
+        return None  # the system's alone: no disk that fails is in its way, and nothing durable changes
+    name = link.name_of(descriptor)
     return None if name is None else Boundary(f"lock {shown(name)}", ())
 
 
