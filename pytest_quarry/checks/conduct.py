@@ -108,11 +108,11 @@ class Conductor:
 
     def closer(self, play: Callable[[], Played]) -> Played:
         """Play something that executes schedules; and where something changed files unseen, once more, seen closer."""
-        try:
+        with contextlib.suppress(NotSeen):
             return play()
-        except NotSeen:
-            self.close()
-            return play()
+        # Not while that is handled: whoever is forked meanwhile would find it in sys.exc_info().
+        self.close()
+        return play()
 
     def _with_nursery(self, play: Callable[[], Result], check: Check) -> Result:
         """What it says of the consumer counts where it is a pass, or was seen in forks of this process too."""

@@ -7,6 +7,7 @@ import errno
 import os
 import struct
 import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -242,3 +243,19 @@ def test_checks_look_closer_where_something_changed_unseen(first: bool, status: 
         assert "killed before write run-A" in [f"{entry.what} {entry.text}" for entry in result.history.entries]
         again = Conductor(consumer).replay(BY_ID["EB04"], result.schedule)
         assert again.status == "failed"
+
+
+def test_who_is_looked_at_closer_begins_with_no_exception_under_way() -> None:
+    """It is forked again, and not where the first look was given up: sys.exc_info() and tracebacks of its own tell of nothing else."""
+
+    def start(world: World) -> object:
+        loader = Loader(world, first=False)
+
+        def handle(notification: Any) -> None:
+            assert sys.exc_info() == (None, None, None)
+            loader.handle(notification)
+
+        return handle
+
+    consumer = Consumer(name="TestConsumer", kind="event-bus", start=start, rows=lambda world: world.target.rows())
+    assert Conductor(consumer).conduct(BY_ID["EB03"]).status == "passed"
