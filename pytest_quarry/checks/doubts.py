@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from pytest_quarry.checks.verdict import Verdict, plain
 from pytest_quarry.consumers.consumer import Consumer
-from pytest_quarry.consumers.protocol import AT_WORK, UNSEEN
+from pytest_quarry.consumers.kernel.said import SEND
+from pytest_quarry.consumers.protocol import AT_WORK, TO_SERVER, UNSEEN
 from pytest_quarry.simulation.history import Entry, History, missing
 
 PATIENCE = "If it is only slow, give it more real seconds, by --quarry-guard or quarry_guard."
@@ -110,13 +111,18 @@ def of_clock(history: History, consumer: Consumer, verdict: Verdict) -> Verdict 
     thought of."""
     if not history.asked or consumer.ignores_server_clock:
         return None
+    label = history.asked[0]
+    looked = f"“{label}” made a server look at its own clock"
+    if label == TO_SERVER + SEND:
+        looked = (
+            f"what “{label}” says cannot be read, over TLS for one, and may have made a server look at its own clock"
+        )
     return replace(
         verdict,
         status="inconclusive",
         oracle="",
-        why=f"{verdict.why}\nBut “{history.asked[0]}” made a server look at its own clock, which the world does not move: what ends "
-        "by itself there, a claim or a key with a time to live, never ends here. Take the time from the consumer's own clock; or, "
-        "where nothing that it decides depends on the server's, declare ignores_server_clock = True.",
+        why=f"{verdict.why}\nBut {looked}, which the world does not move: what ends by itself there, a claim or a key with a time to "
+        "live, never ends here. Take the time from the consumer's own clock; or, where nothing that it decides depends on the server's, declare ignores_server_clock = True.",
     )
 
 

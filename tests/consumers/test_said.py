@@ -72,6 +72,9 @@ def redis(*words: str) -> bytes:
         (redis("get", "run-A"), "GET", False),
         (redis("GET", "a") + redis("SET", "a", "1"), "GET", True),
         (redis("MULTI") + redis("SET", "a", "1") + redis("EXEC"), "MULTI", True),
+        (b"add run-A 0 0 1\r\n1\r\n", "ADD", True),
+        (b"get run-A\r\n", "GET", False),
+        (b"delete run-A noreply\r\n", "DELETE", True),
         (b"POST /rows?at=1 HTTP/1.1\r\nHost: x\r\n\r\n{}", "POST /rows", True),
         (b"GET /runs/run-A HTTP/1.1\r\n\r\n", "GET /runs/run-A", False),
         (b"HEAD /runs/run-A HTTP/1.1\r\n\r\n", "HEAD /runs/run-A", False),
@@ -167,6 +170,18 @@ def test_what_is_about_the_connection_is_nothing_said(data: bytes) -> None:
         redis("EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "1", "run-A"),
         redis("fcall", "claim", "1", "run-A"),
         redis("MULTI") + redis("EVALSHA_RO", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "0") + redis("EXEC"),
+        redis("XAUTOCLAIM", "inbox", "loaders", "me", "60000", "0-0"),
+        redis("XCLAIM", "inbox", "loaders", "me", "60000", "1-0"),
+        redis("XPENDING", "inbox", "loaders", "IDLE", "60000", "-", "+", "10"),
+        redis("XREADGROUP", "GROUP", "loaders", "me", "CLAIM", "60000", "STREAMS", "inbox", ">"),
+        redis("HPEXPIRE", "claims", "60000", "FIELDS", "1", "run-A"),
+        redis("HSETEX", "claims", "EX", "60", "FIELDS", "1", "run-A", "1"),
+        redis("RESTORE", "run-A", "60000", "x"),
+        b"add claim-run-A 0 60 1\r\n1\r\n",  # memcached's
+        b"touch claim-run-A 60\r\n",
+        query("SELECT try_claim('run-A')"),  # what it does nobody tells
+        query("SELECT 1 FROM q.try_claim('run-A') AS won"),
+        query("CALL claim('run-A')"),
         b"\x17\x03\x03\x00\x05xxxxx",
         mysql("LOAD DATA INFILE 'a' INTO TABLE orders SET at = now()"),
     ],
@@ -185,7 +200,12 @@ def test_the_server_looks_at_its_clock(data: bytes) -> None:
         query("UPDATE loaded SET n = age($1, claimed_at)"),
         query("UPDATE loaded SET n = age(coalesce(claimed_at, least(begun, ended)), $1)"),
         query("INSERT INTO people (age) VALUES ('now and then')"),
-        query("SELECT usage(1)"),
+        query("UPDATE loaded SET n = usage(1)"),
+        query("SELECT nextval('numbers'), gen_random_uuid()"),
+        query("SELECT 1 FROM loaded AS l WHERE run_id IN ('run-A')"),
+        redis("SET", "claim", "1"),
+        b"set run-A 0 0 3 noreply\r\nadd\r\n",
+        redis("XREADGROUP", "GROUP", "loaders", "me", "STREAMS", "inbox", ">"),
         redis("SET", "run-A", "1"),
         redis("SET", "EX-run", "1"),
         redis("SET", "run-A", '{"EX": 1, "time": 2}'),
@@ -204,6 +224,22 @@ def test_the_server_need_not_look_at_its_clock(data: bytes) -> None:
 
 def test_what_cannot_be_read_may_do_anything_but_tell_the_time() -> None:
     assert understood(b"\x01\x02\x03") == Said("send", changes=True, clock=False)
+
+
+@pytest.mark.parametrize(
+    ("said", "clock"),
+    [
+        ([b"\xdd\0\0\0\1\0\0\0\0\0\0\0\xdd\7\0\0"], True),  # MongoDB's
+        ([b"PUT /rows/run-A HTTP/1.1\r\nContent-Length: 2\r\n\r\n", b"{}"], False),
+        ([struct.pack("!II", 23, 0x30000) + b"user\0postgres\0\0", b"B\0\0\0\x10\0s1\0INSERTED\0"], False),
+        ([redis("SET", "run-A", "x" * 9)[:30], b"xxx\r\n"], False),
+    ],
+)
+def test_a_server_of_which_nothing_can_be_read_may_look_at_its_clock(said: list[bytes], clock: bool) -> None:
+    """What follows on something that could be read is the rest of it, or what was prepared with it."""
+    conversation = Conversation()
+    heard = [conversation.hears(data) for data in said]
+    assert heard[-1] == Said("send", clock=clock)
 
 
 def bind(value: str) -> bytes:

@@ -7,6 +7,7 @@ import re
 from pytest_quarry.consumers.protocol import Said
 
 MOST_READ = 1 << 16  # bytes
+SEND = "send"  # where the bytes tell nothing
 FIRST = 64  # bytes that may come before a statement
 REQUEST = re.compile(rb"([A-Z]+) (\S+) HTTP/1")
 COMMAND = re.compile(rb"\*\d+\r\n\$\d+\r\n(\w+)\r\n")
@@ -62,6 +63,9 @@ LOOKING_CALLS = frozenset(
     """.split()
 )
 LOOKING_FAMILIES = (b"pg_", b"current_", b"has_", b"json_", b"jsonb_", b"txid_", b"inet_")
+# Where a call of what the team has written may be all that is said: what it does, and when, only the server knows.
+CALLING = frozenset(["SELECT", "CALL", "DO", "DECLARE"])
+TIMELESS_CALLS = frozenset(b"nextval currval lastval setval random rand gen_random_uuid uuid_generate_v4".split())
 # Words of one that looks with which it does not: two phases of a commit, a new table, a plan that is carried out.
 MORE = re.compile(
     rb"(?i)(?:PREPARE\s+TRANSACTION|ROLLBACK\s+PREPARED|EXPLAIN\b.{0,40}?\bANALYZE)\b"
@@ -130,9 +134,12 @@ CLOCK = re.compile(
     rb"|'\s*(?:now|today|tomorrow|yesterday)\s*'"
     rb"|\bage\s*\((?:[^(),]|\((?:[^()]|\([^()]*\))*\))*\)"  # of one argument: since when? Of two it tells what is between them
 )
-EXPIRES = rb"(?:P?EXPIRE(?:AT)?|P?SETEX|GETEX|EX|PX|EXAT|PXAT|TIME)"
+EXPIRES = rb"(?:H?P?EXPIRE(?:AT)?|H?P?SETEX|H?GETEX|EX|PX|EXAT|PXAT|TIME|RESTORE|XAUTOCLAIM|XCLAIM|XPENDING)"
+# memcached's text: what is kept under a key, and until when; or anything else.
+KEEPING = re.compile(rb"(add|set|replace|append|prepend|cas) \S+ \d+ (-?\d+) \d+(?: \d+)?(?: noreply)?\r\n")
+OF_A_KEY = re.compile(rb"(get|gets|gat|gats|touch|delete|incr|decr) [^\r\n]+\r\n")
 # What the server keeps under a name, a script or a function, may ask it too: of that only the name is said.
-EXPIRY = re.compile(rb"(?i)\r\n(?:" + EXPIRES + rb"|EVALSHA(?:_RO)?|FCALL(?:_RO)?)\r\n")
+EXPIRY = re.compile(rb"(?i)\r\n(?:" + EXPIRES + rb"|EVALSHA(?:_RO)?|FCALL(?:_RO)?|XREADGROUP\r\n(?s:.)+?\r\nCLAIM)\r\n")
 SCRIPT = re.compile(rb"(?i)\r\n(?:EVAL(?:_RO)?|SCRIPT\r\n\$4\r\nLOAD)\r\n\$(\d{1,9})\r\n")
 EXPIRY_IN_SCRIPT = re.compile(rb"(?i)['\"]" + EXPIRES + rb"['\"]")
 POSTGRES_BEGINS = frozenset((0x00030000, 80877103, 80877104))  # the protocol's version; requests for TLS and for GSS
@@ -143,6 +150,7 @@ class Conversation:
 
     def __init__(self) -> None:
         self._synced = False
+        self._readable = False  # something that was said could be read
         self._open = False  # something was said that may have changed what is not committed
 
     def hears(self, data: bytes) -> Said | None:
@@ -151,7 +159,9 @@ class Conversation:
         waits = (SYNCS if self._synced else FLUSHES).match(data)
         rest = data[waits.end() :] if waits is not None else data
         what = understood(rest) if rest or not data else None
+        self._readable |= what is None or what.words != SEND
         if what is not None:
+            what = what if self._readable else what._replace(clock=True)
             self._synced = len(data) < MOST_READ and ENDS_IN_SYNC.search(data) is not None
             ends = ENDS.match(_text(data)) if _is_of_mysql(data) else None
             if ends is not None and ends[1] is not None:
@@ -171,10 +181,13 @@ def understood(data: bytes) -> Said | None:
         verb = command[1].decode("ascii", "replace").upper()
         pipelined = len(COMMAND.findall(data)) > 1
         return Said(verb, pipelined or verb not in LOOKING_COMMANDS, _expires(data))
+    cached = KEEPING.match(data) or OF_A_KEY.match(data)
+    if cached is not None:
+        return _of_memcached(*(part.decode() for part in cached.groups()))
     if _is_about_the_connection(data):
         return None
     if data[:2] == b"\x17\x03":
-        return Said("send", clock=True)  # TLS: what it says, nobody can tell
+        return Said(SEND, clock=True)  # TLS: what it says, nobody can tell
     text = _text(data)
     statement = STATEMENT.search(text)
     if (
@@ -183,8 +196,12 @@ def understood(data: bytes) -> Said | None:
         or WORD.search(text, 0, statement.start())
         or data.startswith(SYNC)
     ):
-        return Said("send", clock=CLOCK.search(text) is not None)
+        return Said(SEND, clock=CLOCK.search(text) is not None)
     return _of_sql(text, statement)
+
+
+def _of_memcached(verb: str, until: str = "0") -> Said:
+    return Said(verb.upper(), not verb.startswith("get"), until != "0" or verb in ("touch", "gat", "gats"))
 
 
 def _expires(data: bytes) -> bool:
@@ -218,13 +235,19 @@ def _of_sql(data: bytes, statement: re.Match[bytes]) -> Said:
     verb = next(filter(None, verbs)).split()[0].upper()
     at = statement.start()
     looks = verb in LOOKS and MORE.match(data, at) is None and all(map(_only_looks, CALL.findall(data, at)))
+    clock = CLOCK.search(data) is not None or (verb in CALLING and not all(map(_tells_no_time, CALL.findall(data, at))))
     several = b";" in data[statement.end() :].rstrip(b"; \n\0")
-    return Said(f"{verb} {table}".strip(), several or not looks, CLOCK.search(data) is not None)
+    return Said(f"{verb} {table}".strip(), several or not looks, clock)
 
 
 def _only_looks(called: bytes) -> bool:
     name = called.strip(b'"').lower()
     return name in LOOKING_CALLS or name.startswith(LOOKING_FAMILIES)
+
+
+def _tells_no_time(called: bytes) -> bool:
+    """Whether no clock is looked at in it, but for those that CLOCK names."""
+    return _only_looks(called) or called.strip(b'"').lower() in TIMELESS_CALLS
 
 
 def _is_about_the_connection(data: bytes) -> bool:
