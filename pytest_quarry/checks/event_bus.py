@@ -27,6 +27,7 @@ from pytest_quarry.simulation.schedule import (
 LATER = 600
 # A message that was handled and never acknowledged comes again for four days (SQS: MessageRetentionPeriod).
 DAY = 86_400
+MANY = 12  # more runs than one remembers who keeps the last few
 FORMS = ("minimal", "extra", "reordered", "bare")
 
 
@@ -41,6 +42,9 @@ def redelivery(stage: Stage) -> Iterator[Schedule]:
     yield from explore.duplicates(
         stage.schedule(runs, [*stage.told(*runs), Deliver((1,)), Deliver((2,)), Deliver((3,))])
     )
+    many = stage.loaded(*(stage.run(f"{number:02}", items=1) for number in range(MANY)))
+    yield replace(many, steps=(*many.steps, Deliver((1,))))
+    yield _behind_another_after_a_day(stage)
 
 
 def restart(stage: Stage) -> Iterator[Schedule]:
@@ -51,6 +55,7 @@ def restart(stage: Stage) -> Iterator[Schedule]:
     two = stage.loaded(stage.run("A"), stage.run("B", items=1))
     yield replace(two, steps=(*two.steps, Restart(), Deliver((2,)), Deliver((1,))))
     yield replace(two, steps=(*two.steps, Wait(LATER), Restart(), Deliver((1, 2)), Restart(), Deliver((2, 1))))
+    yield _behind_another_after_a_day(stage)
 
 
 def _unacknowledged_for_a_day(one: Schedule) -> Schedule:
@@ -58,9 +63,15 @@ def _unacknowledged_for_a_day(one: Schedule) -> Schedule:
     return replace(one, steps=(*one.steps[:-1], Deliver((1,), Crash(RETURN)), Wait(DAY)))
 
 
+def _behind_another_after_a_day(stage: Stage) -> Schedule:
+    """The same, and another run is loaded first, which may be the moment at which old marks are thrown away."""
+    runs = [stage.run("A"), stage.run("B", items=1)]
+    return stage.schedule(runs, [*stage.told(*runs), Deliver((1,), Crash(RETURN)), Wait(DAY), Deliver((2,))])
+
+
 def any_order(stage: Stage) -> Iterator[Schedule]:
-    """EB13: three runs, their notifications in every order."""
-    runs = [stage.run("A"), stage.run("B", items=2), stage.run("C", items=1)]
+    """EB13: three runs, each of another day, their notifications in every order."""
+    runs = [stage.run("A"), stage.run("B", items=2, day="2026-02-01"), stage.run("C", items=1, day="2026-01-31")]
     yield from explore.orders(stage.schedule(runs, [*stage.told(*runs), Deliver((1,)), Deliver((2,)), Deliver((3,))]))
 
 

@@ -1,0 +1,113 @@
+"""Consumers that break in ways of their own, each with the check that convicts it; and their sound sister, whom none accuses."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from typing import Any
+
+import pytest
+
+from pytest_quarry import EventBusConformance, World, read_runs
+from pytest_quarry.checks.catalogue import BY_ID
+from pytest_quarry.checks.conduct import Conductor
+
+Rows = list[tuple[str, str]]
+TABLES = """
+CREATE TABLE IF NOT EXISTS orders (run_id, item);
+CREATE TABLE IF NOT EXISTS loaded (run_id PRIMARY KEY, at, day);
+"""
+
+
+class Loader:
+    """Sound: rows and mark in one transaction."""
+
+    def __init__(self, world: World) -> None:
+        self.root = world.storage_root
+        self.database = sqlite3.connect(world.disk / "orders.sqlite")
+        self.database.executescript(TABLES)
+
+    def handle(self, notification: dict[str, Any]) -> None:
+        if notification["event_type"] != "run_completed" or notification["outcome"] != "success":
+            return
+        run_id = notification["run_id"]
+        if self.database.execute("SELECT 1 FROM loaded WHERE run_id = ?", [run_id]).fetchone():
+            return
+        for run in read_runs(self.root):
+            if run.run_id == run_id and run.state == "finished":
+                self.load(notification, [(run_id, item.event_id) for item in run.items])
+                return
+        raise LookupError(f"{run_id} is not there yet")
+
+    def load(self, notification: dict[str, Any], rows: Rows) -> None:
+        with self.database:
+            self.mark(notification)
+            self.insert(rows)
+            self.forget()
+
+    def mark(self, notification: dict[str, Any]) -> None:
+        values = notification["run_id"], time.time(), notification["day"]
+        self.database.execute("INSERT INTO loaded VALUES (?, ?, ?)", values)
+
+    def insert(self, rows: Rows) -> None:
+        self.database.executemany("INSERT INTO orders VALUES (?, ?)", rows)
+
+    def forget(self) -> None:
+        """Marks that are not needed any more."""
+
+
+class PurgesAfterAnHour(Loader):
+    """At the next load."""
+
+    def forget(self) -> None:
+        self.database.execute("DELETE FROM loaded WHERE at < ?", [time.time() - 3600])
+
+
+class KeepsFive(Loader):
+    def forget(self) -> None:
+        self.database.execute("DELETE FROM loaded WHERE rowid <= (SELECT max(rowid) FROM loaded) - 5")
+
+
+class NewestDay(Loader):
+    """What is of an earlier day it takes for known."""
+
+    def handle(self, notification: dict[str, Any]) -> None:
+        (newest,) = self.database.execute("SELECT max(day) FROM loaded").fetchone()
+        if not newest or notification["day"] >= newest:
+            super().handle(notification)
+
+
+class Suite(EventBusConformance):
+    loader: type[Loader] = Loader
+
+    def start(self, world: World) -> Loader:
+        return self.loader(world)
+
+    def rows(self, world: World) -> list[dict[str, Any]]:
+        with contextlib.closing(sqlite3.connect(world.disk / "orders.sqlite")) as database:
+            found = database.execute("SELECT run_id, item FROM orders").fetchall()
+        return [{"run_id": run_id, "item": item} for run_id, item in found]
+
+
+def status(loader: type[Loader], check: str) -> str:
+    suite = type("TestLoader", (Suite,), {"loader": loader})()
+    return Conductor(suite.consumer()).conduct(BY_ID[check]).status
+
+
+BROKEN = [
+    (PurgesAfterAnHour, "EB01"),
+    (PurgesAfterAnHour, "EB03"),
+    (KeepsFive, "EB01"),
+    (NewestDay, "EB13"),
+]
+
+
+@pytest.mark.parametrize(("loader", "check"), BROKEN)
+def test_who_breaks_in_a_way_of_its_own_is_convicted(loader: type[Loader], check: str) -> None:
+    assert status(loader, check) == "failed"
+
+
+@pytest.mark.parametrize("check", sorted({check for _, check in BROKEN}))
+def test_their_sound_sister_is_not_accused(check: str) -> None:
+    assert status(Loader, check) == "passed"
