@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pytest_quarry.checks.stage import NotApplicable, Stage
+from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation import explore
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.schedule import (
@@ -100,6 +101,11 @@ def partial_batch(stage: Stage) -> Iterator[Schedule]:
     unreadable = _unreadable(stage, bad.run_id)
     for batch in ((1, 2, 3), (2, 1, 3), (3, 1, 2)):
         yield stage.schedule(runs, [unreadable, *stage.told(*runs), Deliver(batch)])
+    for_once = replace(unreadable, lasting=False)  # it is due: who names another for it loses it
+    ignored = stage.run("D", items=1, outcome=str(Outcome.SCRIPT_ERROR))
+    for batch in ((1, 2, 3), (2, 1, 3), (3, 1, 2)):
+        yield stage.schedule(runs, [for_once, *stage.told(*runs), Deliver(batch)])
+    yield stage.schedule([*runs, ignored], [for_once, *stage.told(*runs, ignored), Deliver((4, 1, 2, 3))])
     yield _many(stage, poison_for(stage.takes)[-1])
 
 

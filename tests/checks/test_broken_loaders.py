@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -111,3 +113,35 @@ def test_who_breaks_in_a_way_of_its_own_is_convicted(loader: type[Loader], check
 @pytest.mark.parametrize("check", sorted({check for _, check in BROKEN}))
 def test_their_sound_sister_is_not_accused(check: str) -> None:
     assert status(Loader, check) == "passed"
+
+
+class Batches(Suite):
+    """A Lambda function that answers which records failed, and names the last of the batch, whichever it was."""
+
+    reports_batch_item_failures = True
+    named: Callable[[list[str], int], str] = staticmethod(lambda names, failed: names[-1])
+
+    def start(self, world: World) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
+        loader, named = Loader(world), type(self).named
+
+        def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+            names = [record["messageId"] for record in event["Records"]]
+            failed = []
+            for number, record in enumerate(event["Records"]):
+                try:
+                    body = json.loads(record["body"])
+                    loader.handle(json.loads(body["Message"]) if "Message" in body else body)
+                except Exception:
+                    failed.append(named(names, number))
+            return {"batchItemFailures": [{"itemIdentifier": name} for name in failed]}
+
+        return handler
+
+
+class SoundBatches(Batches):
+    named = staticmethod(lambda names, failed: names[failed])
+
+
+@pytest.mark.parametrize(("suite", "expected"), [(Batches, "failed"), (SoundBatches, "passed")])
+def test_who_names_another_record_for_the_one_that_failed_loses_it(suite: type[Batches], expected: str) -> None:
+    assert Conductor(suite().consumer()).conduct(BY_ID["EB11"]).status == expected
