@@ -6,11 +6,13 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pytest_quarry.checks.reading import MANY_ITEMS
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.simulation import explore
 from pytest_quarry.simulation.schedule import Deliver, Poll, Schedule, Write
 
 MOST_AGAIN = 24  # second crashes
+MOST_OF_MANY = 8  # crashes between the parts in which a big run is loaded
 
 
 def everywhere(stage: Stage) -> Iterator[Schedule]:
@@ -26,9 +28,25 @@ def everywhere(stage: Stage) -> Iterator[Schedule]:
         yield from explore.crash_points(base, stage.history(base))
     for base in bases:
         yield from explore.torn_writes(base, stage.history(base), sized)
+    yield from _between_parts(stage, one, more)
     again = list(_again(stage))
     luck = random.Random(one.fingerprint)
     yield from again if len(again) <= MOST_AGAIN else luck.sample(again, MOST_AGAIN)
+
+
+def _between_parts(stage: Stage, one: Schedule, more: Schedule) -> Iterator[Schedule]:
+    """A run of more items than fit into one batch, killed between its parts, where it has any: the first of them and the last.
+
+    Where a run of a few items has parts already, item by item, the crashes there are known.
+    """
+    few, several = (len(list(explore.crash_points(base, stage.history(base)))) for base in (one, more))
+    if several > few:
+        return
+    many = stage.loaded(stage.run("A", items=MANY_ITEMS, policy="buffered"))
+    points = list(explore.crash_points(many, stage.history(many)))
+    if len(points) > several:
+        half = MOST_OF_MANY // 2
+        yield from points if len(points) <= MOST_OF_MANY else (*points[:half], *points[-half:])
 
 
 def _again(stage: Stage) -> Iterator[Schedule]:

@@ -80,6 +80,30 @@ class NewestDay(Loader):
             super().handle(notification)
 
 
+class InParts(Loader):
+    """A hundred rows at once; the mark comes with the last of them."""
+
+    def load(self, notification: dict[str, Any], rows: Rows) -> None:
+        parts = [rows[at : at + 100] for at in range(0, len(rows), 100)] or [[]]
+        for part in parts:
+            with self.database:
+                self.insert(part)
+                if part is parts[-1]:
+                    self.mark(notification)
+
+
+class InPartsMarkFirst(Loader):
+    """The mark comes with the first of them."""
+
+    def load(self, notification: dict[str, Any], rows: Rows) -> None:
+        parts = [rows[at : at + 100] for at in range(0, len(rows), 100)] or [[]]
+        for part in parts:
+            with self.database:
+                self.insert(part)
+                if part is parts[0]:
+                    self.mark(notification)
+
+
 class Suite(EventBusConformance):
     loader: type[Loader] = Loader
 
@@ -102,6 +126,8 @@ BROKEN = [
     (PurgesAfterAnHour, "EB03"),
     (KeepsFive, "EB01"),
     (NewestDay, "EB13"),
+    (InParts, "EB05"),
+    (InPartsMarkFirst, "EB04"),
 ]
 
 
