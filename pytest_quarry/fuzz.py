@@ -61,7 +61,7 @@ class Fuzzer:
         runner.cannot(node, FUZZ, words)
 
     def begin(self) -> None:
-        """Before anything is drawn: what failed before, or what is to be replayed and nothing else."""
+        """Before anything is drawn: what failed before and fails again, or what is to be replayed and nothing else."""
         if getattr(self._node.config, "_quarry_replay", None) is not None or self._conductor.is_too_late:
             self._over = True
             self._runner.run_item(self._suite, self._node, FUZZ)
@@ -70,7 +70,9 @@ class Fuzzer:
         if doubt is not None:
             self._judge(doubt)
         for schedule in self._runner.saved_schedules(self._node, FUZZ):
-            self._judge(self._conductor.replay(FUZZ, schedule))
+            found = self._conductor.replay(FUZZ, schedule)
+            if found.status == "failed":  # what a mended consumer no longer comes to says nothing of it
+                self._judge(found)
 
     def play(self, data: st.DataObject) -> None:
         """One example. Ends in pytest's own fail where it is a counterexample."""

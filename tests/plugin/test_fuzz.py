@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -74,6 +75,21 @@ def test_a_failure_is_found_made_small_saved_and_played_first(pytester: pytest.P
     fixed = pytester.runpytest(*QUIET, f"--quarry-replay=.quarry/{file}")
     fixed.stdout.fnmatch_lines([f"*.quarry/{file}: fixed, *"])
     assert schedules(fixed) == 1
+
+
+@either
+def test_what_a_mended_consumer_no_longer_comes_to_is_passed_over(pytester: pytest.Pytester, override: str) -> None:
+    configure(pytester, WORSE + override, "max_examples=100, database=None")
+    pytester.runpytest(*QUIET, "--quarry-seed=1").assert_outcomes(failed=1, deselected=30)
+    (file,) = (pytester.path / ".quarry").iterdir()
+    data = json.loads(file.read_text())
+    delivery = next(step for step in data["schedule"]["steps"] if step["do"] == "deliver")
+    delivery["crash"] = {"label": "*", "occurrence": 99}
+    file.write_text(json.dumps(data))
+    configure(pytester, SOUND + override, "max_examples=3, database=None")
+    result = pytester.runpytest(*QUIET)
+    result.assert_outcomes(passed=1, deselected=30)
+    assert schedules(result) == 3
 
 
 @either
