@@ -24,6 +24,11 @@ def marker(item: pytest.Item) -> pytest.Mark | None:
     return next(filter(_names_a_check, item.iter_markers("quarry")), None)
 
 
+def owner(item: Any) -> str:
+    """The node id of the class an item belongs to: how reports and saved schedules name its consumer."""
+    return str(item.parent.nodeid)  # parameters' ids may hold `::`, so that the item's own cannot be cut
+
+
 def check_id(item: pytest.Item) -> str | None:
     """The id of the check that an item is."""
     found = marker(item)

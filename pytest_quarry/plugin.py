@@ -222,12 +222,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     replay: Any = getattr(config, "_quarry_replay", None)
     if replay is None:
         return
-    from pytest_quarry.runner import owner
-
     checks = [item for item in items if marking.check_id(item) == replay.check]
-    mine = [item for item in checks if owner(item) == replay.consumer and shards.of(item)[0] == 1]
+    mine = [item for item in checks if marking.owner(item) == replay.consumer and shards.of(item)[0] == 1]
     if not mine:
-        others = ", ".join(sorted({owner(item) for item in checks})) or "none"
+        others = ", ".join(sorted({marking.owner(item) for item in checks})) or "none"
         raise pytest.UsageError(
             f"--quarry-replay {replay.path}: it was saved for {replay.consumer}, check {replay.check}, which is not among the "
             f"collected tests. Collected consumers with that check: {others}."

@@ -21,6 +21,7 @@ from pytest_quarry.checks.stage import Kept
 from pytest_quarry.checks.turns import Turns
 from pytest_quarry.consumers import inline
 from pytest_quarry.consumers.consumer import ConsumerError
+from pytest_quarry.marking import owner
 from pytest_quarry.real_time import Budget, guard_seconds
 from pytest_quarry.report import story, terminal
 from pytest_quarry.report.progress import Progress
@@ -154,7 +155,7 @@ def saved_schedules(node: Any, check: Check) -> Iterator[Schedule]:
             replay = read_replay(file)
         except pytest.UsageError:
             continue  # another version's, or half written: it is only a hint
-        if replay.consumer == _owner(node) and replay.check == check.id:
+        if replay.consumer == owner(node) and replay.check == check.id:
             yield replay.schedule
 
 
@@ -233,11 +234,11 @@ def _save(result: Result, node: Any) -> tuple[str | None, Path | None]:
     config = node.config
     options: list[str] | None = getattr(config, "_quarry_command_line", None)  # of quarry-conformance, which runs this
     folder = Path(config.rootpath, config.getini("quarry_schedules"))
-    file = folder / f"{result.check.id}-{_fingerprint(result.schedule, _owner(node), options)}.json"
+    file = folder / f"{result.check.id}-{_fingerprint(result.schedule, owner(node), options)}.json"
     data = {
         "pytest-quarry": REPLAY_VERSION,
         "check": result.check.id,
-        "consumer": _owner(node),
+        "consumer": owner(node),
         **({} if options is None else {"options": options}),
         "schedule": result.schedule.to_json(),
     }
@@ -261,15 +262,6 @@ def _fingerprint(schedule: Schedule, consumer: str, options: list[str] | None) -
 def _from_root(file: Path, node: Any) -> str:
     root = node.config.rootpath
     return str(file.relative_to(root) if file.is_relative_to(root) else file)
-
-
-def _owner(node: Any) -> str:
-    return str(node.nodeid.rsplit("::", 1)[0])
-
-
-def owner(node: Any) -> str:
-    """The node id of the class an item belongs to: how a replay file names its consumer."""
-    return _owner(node)
 
 
 def read_replay(path: Path) -> Replay:

@@ -63,7 +63,7 @@ def _unknown(item: pytest.Item, check_id: str, report: pytest.TestReport) -> Rec
     """The record of an item that never came to its check; an override that passes without it has shown nothing."""
     from pytest_quarry.report.story import record_of_check
 
-    owner, override = item.nodeid.rpartition("::")[0], marking.override(item)
+    owner, override = marking.owner(item), marking.override(item)
     found = record_of_check(_check(check_id), consumer=owner, item=shards.whole(item), status="inconclusive")
     if override and report.passed:
         return replace(found, status="skipped", reason=f"{override}, which overrides the check, checked nothing")

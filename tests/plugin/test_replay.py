@@ -170,6 +170,35 @@ def test_a_consumer_that_is_not_collected(pytester: pytest.Pytester, saved: Path
     )
 
 
+# One suite for two consumers; in the id of one is what separates the parts of a node id.
+PARAMETRIZED = f"""
+import pytest
+{BROKEN}
+{SOUND.partition("class TestOrders")[0].replace("class Orders", "class Repaired")}
+
+@pytest.mark.parametrize("loader", [Orders, Repaired], ids=["bro::ken", "repaired"])
+class TestBoth(TestOrders):
+    @pytest.fixture(autouse=True)
+    def use(self, loader):
+        self.loader = loader
+
+    def start(self, world):
+        return self.loader(world)
+
+del TestOrders
+"""
+
+
+def test_one_suite_for_several_consumers(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_orders=PARAMETRIZED)
+    found = pytester.runpytest(*QUIET, "-k", "crash_duplicates")
+    found.assert_outcomes(failed=1, passed=1, deselected=found.parseoutcomes()["deselected"])
+    found.stdout.fnmatch_lines(["test_orders.py::TestBoth", "  EB05  crash-duplicates-nothing  FAILED *"])
+    (file,) = (pytester.path / ".quarry").iterdir()
+    data = json.loads(file.read_text())
+    assert data["consumer"] == "test_orders.py::TestBoth"
+
+
 def test_where_schedules_are_saved(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_orders=BROKEN)
     pytester.makeini("[pytest]\nquarry_schedules = found/here")
