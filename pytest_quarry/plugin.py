@@ -230,6 +230,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             f"--quarry-replay {replay.path}: it was saved for {replay.consumer}, check {replay.check}, which is not among the "
             f"collected tests. Collected consumers with that check: {others}."
         )
+    # Where these parameters are no more, whoever else the suite is of.
+    mine = [item for item in mine if shards.parameters(item) == replay.parameters] or mine
     config.hook.pytest_deselected(items=[item for item in items if item not in mine])
     items[:] = mine
 
@@ -270,9 +272,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    words = getattr(terminalreporter.config, "_quarry_replayed", None)
-    if words is not None:
+    replayed: list[str] = getattr(terminalreporter.config, "_quarry_replayed", [])
+    if replayed:
         terminalreporter.section("quarry replay")
+    for words in replayed:
         terminalreporter.line(words)
     cut = [
         value

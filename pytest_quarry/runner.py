@@ -38,10 +38,11 @@ REPLAY_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """A saved schedule, and which item of which consumer it belongs to."""
+    """A saved schedule, and which item of which consumer it belongs to; `parameters`: their id, of a parametrized suite."""
 
     check: str
     consumer: str
+    parameters: str
     schedule: Schedule
     path: Path
 
@@ -190,7 +191,9 @@ def _became(result: Result, node: Any) -> tuple[str, str]:
 
 def _end_of_replay(became: tuple[str, str], replay: Replay, node: Any) -> None:
     word, text = became
-    node.config._quarry_replayed = f"{replay.path}: {word}"
+    parameters = shards.parameters(node)
+    name = f"{replay.path} [{parameters}]" if parameters else str(replay.path)
+    node.config._quarry_replayed = [*getattr(node.config, "_quarry_replayed", ()), f"{name}: {word}"]
     if text:
         pytest.fail(f"{word}\n\n{text}", pytrace=False)
 
@@ -234,11 +237,13 @@ def _save(result: Result, node: Any) -> tuple[str | None, Path | None]:
     config = node.config
     options: list[str] | None = getattr(config, "_quarry_command_line", None)  # of quarry-conformance, which runs this
     folder = Path(config.rootpath, config.getini("quarry_schedules"))
-    file = folder / f"{result.check.id}-{_fingerprint(result.schedule, owner(node), options)}.json"
+    parameters = shards.parameters(node)
+    whose = {"consumer": owner(node), **({"parameters": parameters} if parameters else {})}
+    file = folder / f"{result.check.id}-{_fingerprint(result.schedule, [*whose.values()], options)}.json"
     data = {
         "pytest-quarry": REPLAY_VERSION,
         "check": result.check.id,
-        "consumer": owner(node),
+        **whose,
         **({} if options is None else {"options": options}),
         "schedule": result.schedule.to_json(),
     }
@@ -253,9 +258,9 @@ def _save(result: Result, node: Any) -> tuple[str | None, Path | None]:
     return f"pytest {shlex.quote(module)} --quarry-replay={saved}", file
 
 
-def _fingerprint(schedule: Schedule, consumer: str, options: list[str] | None) -> str:
+def _fingerprint(schedule: Schedule, whose: list[str], options: list[str] | None) -> str:
     """Of a schedule and whom it convicts: two consumers may fail the same one."""
-    whole = json.dumps([schedule.fingerprint, consumer, options])
+    whole = json.dumps([schedule.fingerprint, *whose, options])
     return hashlib.sha256(whole.encode()).hexdigest()[:8]
 
 
@@ -284,7 +289,8 @@ def read_replay(path: Path) -> Replay:
         raise bad(f"is of file version {data['pytest-quarry']!r}; this pytest-quarry reads version {REPLAY_VERSION}.")
     try:
         schedule = Schedule.from_json(data["schedule"])
-        return Replay(check=data["check"], consumer=data["consumer"], schedule=schedule, path=path)
+        whose = {"consumer": data["consumer"], "parameters": data.get("parameters", "")}
+        return Replay(check=data["check"], **whose, schedule=schedule, path=path)
     except KeyError as error:
         raise bad(f"lacks {error}.") from None
     except ScheduleError as error:

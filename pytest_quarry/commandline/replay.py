@@ -14,6 +14,7 @@ from pytest_quarry.commandline import check, pytest_process
 from pytest_quarry.commandline.check import CONFORMS, INCONCLUSIVE, INTERNAL, USAGE, VIOLATES, said
 from pytest_quarry.commandline.pytest_process import Ended
 from pytest_quarry.commandline.settings import Settings, UsageError
+from pytest_quarry.report.record import WORST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ def read(file: str) -> Saved:
 def of_suite(saved: Saved, file: str, pytest_options: Sequence[str]) -> int:
     """Replay against a suite, by the project's own pytest."""
     path = saved.consumer.split("::", 1)[0]
-    return conclude(saved, pytest_process.run([path, f"--quarry-replay={file}", *pytest_options], {}))
+    return conclude(pytest_process.run([path, f"--quarry-replay={file}", *pytest_options], {}))
 
 
 def of_settings(
@@ -56,18 +57,18 @@ def of_settings(
         print(f"saved by: quarry-conformance check {shlex.join(saved.options)}")
     settings = dataclasses.replace(settings, only=())
     found = Path(file).resolve()
-    return conclude(saved, check.run(settings, options, [f"--quarry-replay={found}", *pytest_options]))
+    return conclude(check.run(settings, options, [f"--quarry-replay={found}", *pytest_options]))
 
 
-def conclude(saved: Saved, ended: Ended) -> int:
-    """The exit code for what became of it; what decided it is printed."""
+def conclude(ended: Ended) -> int:
+    """The exit code for what became of it, the worst of several where a suite is of several; what decided it is printed."""
     if ended.status == 4:
         return USAGE  # pytest has said why
     if ended.interrupted:
         return said(INCONCLUSIVE, "inconclusive: it was interrupted")
-    if len(ended.records) != 1:
+    if not ended.records:
         return said(INTERNAL, f"pytest ended with status {ended.status}, and played nothing: see above")
-    (record,) = ended.records
+    record = min(ended.records, key=lambda each: WORST.index(each["status"]))
     name = f"{record['id']} {record['slug']}"
     if record["unusable"]:
         return said(USAGE, "cannot be checked: see above")

@@ -144,7 +144,7 @@ def _row(number: int, record: Record) -> str:
         beside.append("Not exercised: " + "; ".join(record.not_exercised))
     head = (
         f'<span class="status {record.status}">{record.status}</span>'
-        f'<span class="name"><b>{_text(record.id)}</b> {_text(record.slug)}</span>'
+        f'<span class="name"><b>{_text(record.id)}</b> {_text(record.name)}</span>'
         f'<span class="what"><bdi>{_text(what)}</bdi>{"".join(f"<small><bdi>{_text(text)}</bdi></small>" for text in beside)}</span>'
         f'<span class="severity">{_text(record.severity)}</span>'
         f'<span class="cost">{record.schedules:,} schedule{"" if record.schedules == 1 else "s"}, {record.seconds:.1f} s</span>'

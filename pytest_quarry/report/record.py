@@ -119,8 +119,14 @@ class Record:
 
     @property
     def title(self) -> str:
-        """Its id and slug."""
-        return f"{self.id} {self.slug}"
+        """Its id and name."""
+        return f"{self.id} {self.name}"
+
+    @property
+    def name(self) -> str:
+        """Its slug; and which of the consumers of one suite it is of, where that is parametrized: `restart[postgres]`."""
+        _, bracket, parameters = self.item.removeprefix(self.consumer).partition("[")
+        return f"{self.slug}{bracket}{parameters}"
 
 
 # Of several, what is said of all.

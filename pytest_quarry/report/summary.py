@@ -69,7 +69,7 @@ def total(records: Sequence[Record]) -> str:
 def _columns(records: Sequence[Record], width: int) -> tuple[int, int]:
     """The widths of the columns of ids and of slugs; 0 for these where there is no room for half of one."""
     ids = max(6, *(len(record.id) + 2 for record in records))
-    slugs = max(4, *(len(record.slug) for record in records))
+    slugs = max(4, *(len(record.name) for record in records))
     room = width - ids - STATUS - 2 * NUMBERS - 6
     return ids, min(slugs, room) if room >= min(slugs, FEWEST) else 0
 
@@ -88,7 +88,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def _write_row(reporter: Any, record: Record, columns: tuple[int, int], width: int, verbosity: int) -> None:
-    reporter.write(f"  {_names(columns, record.id, record.slug)}")
+    reporter.write(f"  {_names(columns, record.id, shown(record.name))}")
     reporter.write(f"{WORDS[record.status]:<{STATUS}}", **MARKUP[record.status])
     schedules = f"{record.schedules:,}" if record.schedules or record.status == "passed" else ""
     reporter.line(f"{schedules:>{NUMBERS + 2}}{record.seconds:>{NUMBERS}.1f}".rstrip())

@@ -10,6 +10,8 @@ import pytest
 from consumers_of_orders import ORDERS, SQLITE, check, run
 
 from pytest_quarry.cli import main
+from pytest_quarry.commandline.pytest_process import Ended
+from pytest_quarry.commandline.replay import conclude
 
 FORGETFUL = ("--handler", "orders:Forgetful", *SQLITE, "--only", "EB03")
 
@@ -108,6 +110,23 @@ def test_of_a_suite(command: list[str], tmp_path: Path) -> None:
     file.write_text(json.dumps(data))
     code, said = run(tmp_path, *command, "--", "-q")
     assert (code, last(said)) == (0, "quarry-conformance: fixed: EB03 restart holds for this schedule")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        (("passed", "failed"), 1, "still failing: EB03 restart"),
+        (("inconclusive", "passed"), 3, "drifted: EB03 restart"),
+        (("passed", "passed"), 0, "fixed: EB03 restart holds"),
+    ],
+)
+def test_the_worst_of_several_consumers_of_one_suite(
+    status: tuple[str, ...], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = {"id": "EB03", "slug": "restart", "unusable": False}
+    ended = Ended(status=1, records=tuple({**record, "status": each} for each in status))
+    assert conclude(ended) == code
+    assert words in capsys.readouterr().out
 
 
 BAD = {

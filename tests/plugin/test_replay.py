@@ -193,10 +193,24 @@ def test_one_suite_for_several_consumers(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_orders=PARAMETRIZED)
     found = pytester.runpytest(*QUIET, "-k", "crash_duplicates")
     found.assert_outcomes(failed=1, passed=1, deselected=found.parseoutcomes()["deselected"])
-    found.stdout.fnmatch_lines(["test_orders.py::TestBoth", "  EB05  crash-duplicates-nothing  FAILED *"])
+    found.stdout.fnmatch_lines(["test_orders.py::TestBoth", "  EB05  crash-duplicates-nothing[[]bro::ken]  FAILED *"])
     (file,) = (pytester.path / ".quarry").iterdir()
     data = json.loads(file.read_text())
-    assert data["consumer"] == "test_orders.py::TestBoth"
+    assert (data["consumer"], data["parameters"]) == ("test_orders.py::TestBoth", "bro::ken")
+    again = replay(pytester, file, "test_orders.py")
+    again.assert_outcomes(failed=1, deselected=again.parseoutcomes()["deselected"])
+    again.stdout.fnmatch_lines([f"{file} [[]bro::ken]: still failing"])
+
+
+def test_parameters_that_are_no_more(pytester: pytest.Pytester) -> None:
+    """Each consumer of the suite is played, and what became of each is said."""
+    pytester.makepyfile(test_orders=PARAMETRIZED)
+    pytester.runpytest(*QUIET, "-k", "crash_duplicates and bro")
+    (file,) = (pytester.path / ".quarry").iterdir()
+    change(pytester, "bro::ken", "worse")
+    result = replay(pytester, file, "test_orders.py")
+    result.assert_outcomes(failed=2, deselected=result.parseoutcomes()["deselected"])
+    result.stdout.fnmatch_lines([f"{file} [[]worse]: still failing", f"{file} [[]repaired]: drifted"])
 
 
 def test_where_schedules_are_saved(pytester: pytest.Pytester) -> None:
