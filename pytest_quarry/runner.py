@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -252,10 +253,10 @@ def _save(result: Result, node: Any) -> tuple[str | None, Path | None]:
         file.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         return f"not saved: {error}", None
-    module, saved = node.nodeid.split("::", 1)[0], shlex.quote(_from_root(file, node))
+    module, saved = (shlex.quote(_from_here(path, node)) for path in (node.path, file))
     if options is not None:
         return f"quarry-conformance replay {saved}", file
-    return f"pytest {shlex.quote(module)} --quarry-replay={saved}", file
+    return f"pytest {module} --quarry-replay={saved}", file
 
 
 def _fingerprint(schedule: Schedule, whose: list[str], options: list[str] | None) -> str:
@@ -267,6 +268,12 @@ def _fingerprint(schedule: Schedule, whose: list[str], options: list[str] | None
 def _from_root(file: Path, node: Any) -> str:
     root = node.config.rootpath
     return str(file.relative_to(root) if file.is_relative_to(root) else file)
+
+
+def _from_here(file: Path, node: Any) -> str:
+    """What of the project's is named from where pytest was run: there the command is to work."""
+    config = node.config
+    return os.path.relpath(file, config.invocation_params.dir) if file.is_relative_to(config.rootpath) else str(file)
 
 
 def read_replay(path: Path) -> Replay:

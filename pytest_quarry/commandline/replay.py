@@ -46,7 +46,16 @@ def read(file: str) -> Saved:
 def of_suite(saved: Saved, file: str, pytest_options: Sequence[str]) -> int:
     """Replay against a suite, by the project's own pytest."""
     path = saved.consumer.split("::", 1)[0]
-    return conclude(pytest_process.run([path, f"--quarry-replay={file}", *pytest_options], {}))
+    root = _root(path, file)
+    found = [path] if root is None else [str(root / path), f"--rootdir={root}"]
+    return conclude(pytest_process.run([*found, f"--quarry-replay={file}", *pytest_options], {}))
+
+
+def _root(path: str, file: str) -> Path | None:
+    """The root of the tests that a suite's path is named from: above the file or, where that was copied, above here."""
+    here = Path.cwd()
+    folders = (*Path(file).resolve().parents, here, *here.parents)
+    return next((folder for folder in folders if (folder / path).is_file()), None)
 
 
 def of_settings(

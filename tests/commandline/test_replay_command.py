@@ -112,6 +112,26 @@ def test_of_a_suite(command: list[str], tmp_path: Path) -> None:
     assert (code, last(said)) == (0, "quarry-conformance: fixed: EB03 restart holds for this schedule")
 
 
+@pytest.mark.parametrize("here", ["tests", "elsewhere"])
+def test_of_a_suite_whose_root_is_elsewhere(here: str, command: list[str], tmp_path: Path) -> None:
+    """A file names its suite from the root of the tests, which need be neither where this is run nor have a configuration."""
+    for folder in ("tests", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "tests" / "test_orders.py").write_text(
+        "import sys; sys.path.insert(0, __file__.rpartition('/tests/')[0])\n"
+        "import orders\nfrom pytest_quarry import EventBusConformance\n\n"
+        "class TestOrders(EventBusConformance):\n"
+        "    def start(self, world):\n        return orders.Sound(world)\n\n"
+        "    def rows(self, world):\n        return orders.rows(world)\n"
+    )
+    file = tmp_path / command[1]
+    data = {**json.loads(file.read_text()), "consumer": "tests/test_orders.py::TestOrders"}
+    del data["options"]
+    file.write_text(json.dumps(data))
+    code, said = run(tmp_path / here, "replay", f"../.quarry/{file.name}", "--", "-q")
+    assert (code, last(said)) == (0, "quarry-conformance: fixed: EB03 restart holds for this schedule")
+
+
 @pytest.mark.parametrize(
     ("status", "code", "words"),
     [

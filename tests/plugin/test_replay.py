@@ -221,6 +221,19 @@ def test_where_schedules_are_saved(pytester: pytest.Pytester) -> None:
     assert len(list((pytester.path / "found" / "here").iterdir())) == 1
 
 
+def test_the_command_works_where_pytest_was_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytester.makeini("[pytest]")
+    below = pytester.mkdir("tests")
+    (below / "test_orders.py").write_text(BROKEN)
+    monkeypatch.chdir(below)
+    result = pytester.runpytest(*QUIET, "-k", "crash_duplicates")
+    (line,) = [line for line in result.outlines if line.startswith("replay: ")]
+    (file,) = (pytester.path / ".quarry").iterdir()
+    assert line == f"replay: pytest test_orders.py --quarry-replay=../.quarry/{file.name}"
+    again = pytester.runpytest(*QUIET, *line.split()[2:])
+    again.stdout.fnmatch_lines([f"*{file.name}: still failing"])
+
+
 def test_a_place_that_cannot_be_written_is_said(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_orders=BROKEN)
     (pytester.path / ".quarry").write_text("a file")
