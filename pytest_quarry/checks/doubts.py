@@ -10,8 +10,10 @@ from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.consumers.kernel.said import SEND
 from pytest_quarry.consumers.protocol import AT_WORK, TO_SERVER, UNSEEN
 from pytest_quarry.simulation.history import Entry, History, missing
+from pytest_quarry.simulation.places import MB, NEEDED
 
 PATIENCE = "If it is only slow, give it more real seconds, by --quarry-guard or quarry_guard."
+ROOM = 64 * MB  # left, with less of which one file of a check may be too large
 OF_WHAT_LACKS = frozenset("LVUSN")  # oracles that look for what more time might have brought
 
 
@@ -163,6 +165,21 @@ def of_inbox(history: History, verdict: Verdict) -> Verdict | None:
 
 def _runs(history: History, entry: Entry) -> set[str]:
     return {history.notified[number] for number in entry.messages if number in history.notified}
+
+
+def of_room(history: History, verdict: Verdict) -> Verdict | None:
+    """A violation that may be due to a full file system: that of the kit's worlds, not one that a schedule filled."""
+    if history.room >= ROOM:
+        return None
+    return replace(
+        verdict,
+        status="inconclusive",
+        oracle="",
+        sentence=f"Nothing can be said: the file system that the world is on had {history.room // MB} MB left.",
+        why=f"{verdict.sentence} But what failed for want of room is no fault of the consumer's. Worlds are in /dev/shm where that has "
+        f"{NEEDED // MB} MB to spare, else in the temporary folder: give that more, by TMPDIR for one, or run fewer processes at once.",
+        entries=(),
+    )
 
 
 def stands_still(history: History) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -154,6 +155,7 @@ class History:
     truths: dict[str, Truth] = field(default_factory=dict)
     # What storage held after an entry at which the world wrote to it: its keys, where a play asks for them.
     trees: dict[int, frozenset[str]] = field(default_factory=dict, compare=False)
+    room: int = field(default=sys.maxsize, compare=False)  # the fewest bytes that were left where the world is
     output: str = field(default="", compare=False)
     stack: str = field(default="", compare=False)
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import sqlite3.dbapi2
+import sys
 import threading
 import time
 import traceback
@@ -18,7 +19,7 @@ from typing import Any
 from pytest_quarry.bus.delivery import Mailbox
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError, RowsError
 from pytest_quarry.consumers.protocol import Boundary
-from pytest_quarry.simulation import reading
+from pytest_quarry.simulation import places, reading
 from pytest_quarry.simulation.history import Entry, Happening, History, Row
 from pytest_quarry.simulation.world import World
 
@@ -49,6 +50,7 @@ class Recorder:
         self.processes: list[Callable[[], None]] = []  # each kills one that may keep what `rows` waits for
         self.servers: dict[str, None] = {}  # that it reached, and the world does not keep
         self.asked: dict[str, None] = {}  # what it said to them that made them look at their clock
+        self.room = sys.maxsize  # the fewest bytes that were left where the world is
         self._world, self._consumer, self._mailbox = world, consumer, mailbox
         self._explained: tuple[str, ...] = ()
         self._below = True
@@ -78,6 +80,7 @@ class Recorder:
             **details,
         )
         self.entries.append(entry)
+        self.room = min(self.room, places.free(self._world.root))
 
     def expect(self, paths: tuple[str, ...], own: tuple[str, ...] = (), *, below: bool = True) -> None:
         """The boundary that was just granted may change these files, and what is `below` them; for what begins with one of `own`
@@ -248,6 +251,7 @@ class Recorder:
             not_exercised=tuple(self.not_exercised),
             servers=tuple(self.servers),
             asked=tuple(self.asked),
+            room=self.room,
             **details,
         )
 

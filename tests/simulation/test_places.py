@@ -90,10 +90,11 @@ def test_it_is_removed_when_its_process_is_killed() -> None:
     assert mine.is_dir()
 
 
-@pytest.mark.parametrize("missing", [os.W_OK, os.X_OK, None])
-def test_it_is_in_memory_where_that_may_be_written(
+@pytest.mark.parametrize("missing", [os.W_OK, os.X_OK, "room", None])
+def test_it_is_in_memory_where_that_may_be_written_and_has_room(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: Any
 ) -> None:
+    """A container has 64 MB there unless it is told otherwise."""
     mine = places.base()
     memory, elsewhere = tmp_path / "memory", tmp_path / "elsewhere"
     memory.mkdir()
@@ -102,7 +103,10 @@ def test_it_is_in_memory_where_that_may_be_written(
     monkeypatch.setattr(places, "MEMORY", memory)
     monkeypatch.setattr(places, "_base", None)
     monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
-    monkeypatch.setattr(os, "access", lambda path, mode: path == memory and not (missing and mode & missing))
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: path == memory and not (isinstance(missing, int) and mode & missing)
+    )
+    monkeypatch.setattr(places, "free", lambda path: (64 if missing == "room" else 1024) * places.MB)
 
     def work(say: Callable[[object], None]) -> None:
         say(places.base().parent)
