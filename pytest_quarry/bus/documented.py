@@ -15,6 +15,7 @@ from moto.sns.exceptions import InvalidParameterValue
 from moto.sns.models import SNSBackend
 from moto.sqs import exceptions
 
+from pytest_quarry.bus.names import DEDUPLICATED
 from pytest_quarry.bus.queue import IN_FLIGHT_LIMIT, Queue
 
 models: Any = moto.sqs.models
@@ -24,7 +25,6 @@ MOST_EXTENSION = (
 )
 MOST_ENTRIES = 10
 ENTRY_ID = re.compile(r"[\w-]{1,80}", re.ASCII)
-DEDUPLICATED = 300_000  # milliseconds for which a FIFO queue remembers a deduplication id
 AFTER = 0.001  # seconds; moto shows a message, and ends a long poll, strictly after its time
 
 

@@ -25,3 +25,4 @@ TOPIC_ARN = arn("sns", TOPIC)
 QUEUE_ARN = arn("sqs", QUEUE)
 DEAD_LETTER_ARN = arn("sqs", DEAD_LETTER_QUEUE)
 QUEUE_URL = queue_url(QUEUE)
+DEDUPLICATED = 300_000  # milliseconds for which a FIFO queue, or topic, remembers a deduplication id

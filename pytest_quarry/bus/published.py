@@ -23,11 +23,12 @@ class Attribute(NamedTuple):
 
 
 class Published(NamedTuple):
-    """A message that a topic took: its text as a queue behind the topic gets it."""
+    """A message that a topic took: its text as a queue behind the topic gets it, and of a FIFO topic its deduplication id."""
 
     topic: str
     text: str
     attributes: tuple[Attribute, ...]
+    deduplication_id: str = ""
 
 
 def published(call: AwsCall, answer: AwsAnswer) -> tuple[Published, ...]:
@@ -51,7 +52,7 @@ def _message(fields: Mapping[str, str], prefix: str, topic: str) -> Published:
     text = fields.get(f"{prefix}Message", "")
     if fields.get(f"{prefix}MessageStructure") == "json":
         text = _for_queues(text)
-    return Published(topic, text, tuple(_attributes(fields, prefix)))
+    return Published(topic, text, tuple(_attributes(fields, prefix)), fields.get(f"{prefix}MessageDeduplicationId", ""))
 
 
 def _for_queues(text: str) -> str:

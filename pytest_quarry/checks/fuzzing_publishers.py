@@ -83,9 +83,11 @@ def _published(draw: st.DrawFn, consumer: Consumer, members: st.SearchStrategy[_
 
 
 def _fitted(run: PlannedRun, before: list[PlannedRun]) -> PlannedRun:
-    """The run under an id that is free, a retry of the one before it where there is one."""
+    """The run under an id that is free, a retry of the one before it where there is one: of a job, its next attempt."""
     names = [other.run_id for other in before]
     run = replace(run, run_id=free_run_id(names)) if run.run_id in names else run
+    attempts = [other.attempt for other in before if run.job_id is not None and other.job_id == run.job_id]
+    run = replace(run, attempt=max(attempts) + 1) if attempts else run
     return replace(run, parent_run_id=names[-1] if names else "run-0") if run.attempt > 1 else run
 
 

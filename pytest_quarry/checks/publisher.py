@@ -114,10 +114,12 @@ def _with_trouble(stage: Stage, trouble: Break) -> list[Step]:
 
 
 def failed_runs(stage: Stage) -> Iterator[Schedule]:
-    """PB05: a run of every outcome, alone and in turn."""
+    """PB05: a run of every outcome, alone and in turn; and a failed one with its retry, which is a run of its own."""
     for outcome in Outcome:
         yield stage.loaded(stage.run("A", outcome=str(outcome)))
     yield stage.loaded(*(stage.run(str(number), items=1, outcome=str(each)) for number, each in enumerate(Outcome)))
+    failed = stage.run("A", job_id="job-1", outcome=str(Outcome.SCRIPT_ERROR))
+    yield stage.loaded(failed, stage.run("B", items=1, job_id="job-1", attempt=2, parent_run_id=failed.run_id))
 
 
 def attributes(stage: Stage) -> Iterator[Schedule]:

@@ -42,12 +42,12 @@ class Turn:
 
 
 def said(history: History) -> Iterator[Said]:
-    """The notifications of runs that the world's topic took; messages of another event_type are none."""
+    """The notifications of runs that the world's topic took and sent on; messages of another event_type are none."""
     asked = ""
     for at, entry in enumerate(history.entries):
         asked = entry.text if entry.what == "asked" else asked
         publication = entry.published
-        if publication is None or not publication.ours or asked not in history.truths:
+        if publication is None or not publication.ours or publication.swallowed or asked not in history.truths:
             continue
         fields, fault = _read(publication.text)
         if fields.get("event_type", EVENT_TYPE) != EVENT_TYPE:
@@ -167,6 +167,11 @@ def _came_to_nothing(history: History, turn: Turn) -> bool:
 
 
 def _quiet(run: Truth, turn: Turn, *, broken: bool) -> str:
+    if any(entry.published is not None and entry.published.swallowed for entry in turn.entries):
+        return (
+            f"{_name(run)} ({run.outcome}) was never announced: SNS swallowed its message, having taken one of the same "
+            "MessageDeduplicationId within five minutes. Let that be the run's own, a hash of its run_id for one."
+        )
     ended = any(entry.what == "ended" for entry in turn.entries)
     how = "its process ended with status 0" if ended else "publish(run) came back as if all were well"
     if broken:

@@ -79,7 +79,8 @@ class Publication:
     """A message that SNS took from a publisher: its text as a queue gets it, its attributes as (name, type, value).
 
     `ours`: it went to the world's topic, not to another; `topic` is its ARN.
-    `states`: every run an independent reader saw in storage at that moment, and its state.
+    `states`: every run an independent reader saw in storage at that moment, and its state. `swallowed`: a FIFO topic had
+    taken a message of that deduplication id within five minutes, and sent this one to nobody.
     """
 
     topic: str
@@ -87,6 +88,7 @@ class Publication:
     text: str
     attributes: tuple[tuple[str, str, str], ...]
     states: tuple[tuple[str, str], ...]
+    swallowed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
-from pytest_quarry.bus.published import published
+from pytest_quarry.bus.names import DEDUPLICATED
+from pytest_quarry.bus.published import Published, published
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.consumers.wrapped import RunArgument
 from pytest_quarry.contract import Layout, Run
@@ -43,6 +44,7 @@ class Publishing:
 
     def __post_init__(self) -> None:
         self._executed: set[str] = set()
+        self._taken: dict[tuple[str, str], int] = {}  # by topic and deduplication id, when
         if self.of.consumer.kind == "publisher":
             self.of.world.on_aws = self._note
 
@@ -112,6 +114,7 @@ class Publishing:
     def _note(self, call: AwsCall, answer: AwsAnswer) -> None:
         """Put what SNS took into the history, with what a reader sees in storage at this moment."""
         for message in published(call, answer):
+            swallowed = self._is_swallowed(message)
             states = tuple((found.run_id, found.state) for found in self.of.world.stored)
             publication = Publication(
                 topic=message.topic,
@@ -119,8 +122,20 @@ class Publishing:
                 text=message.text,
                 attributes=tuple((found.name, found.type, found.value) for found in message.attributes),
                 states=states,
+                swallowed=swallowed,
             )
-            self.of.recorder.record("published", _shown(message.text), published=publication)
+            text = _shown(message.text) + ", swallowed as a duplicate" * swallowed
+            self.of.recorder.record("published", text, published=publication)
+
+    def _is_swallowed(self, message: Published) -> bool:
+        """Whether a FIFO topic took this, answered 200, and sends it to nobody: it took one of that id minutes ago."""
+        if not message.deduplication_id:
+            return False
+        key, now = (message.topic, message.deduplication_id), self.of.world.now
+        if key in self._taken and now - self._taken[key] < DEDUPLICATED * 1000:
+            return True
+        self._taken[key] = now
+        return False
 
 
 def _results(run: Run) -> dict[str, Any]:

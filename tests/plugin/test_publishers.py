@@ -216,6 +216,46 @@ def test_what_is_drawn_for_a_publisher_is_found_saved_and_replayed(pytester: pyt
     pytester.runpytest(*QUIET, f"--quarry-replay={file}").stdout.fnmatch_lines([f"*{file.name}: fixed, *"])
 
 
+# A FIFO topic takes one message of each id in five minutes, and answers the others with 200.
+BY_ID = """    fifo = True
+
+    def start(self, world):
+        sns = boto3.client("sns")
+        sns.real = sns.publish
+        known = {{"MessageGroupId": "runs"}}
+        announcer = Announcer(world.topic_arn)
+        announcer.sns = sns
+
+        def publish(run):
+            sns.publish = lambda **call: sns.real(**call, **known, MessageDeduplicationId={})
+            announcer.publish(run)
+        return publish
+"""
+
+
+@pytest.mark.usefixtures("announce")
+@pytest.mark.parametrize(
+    ("by", "sentence"),
+    [
+        ("run.run_id", ""),
+        ("'runs'", "run-4 (success) was never announced: SNS swallowed its message, *"),
+        (
+            "run.job_id or run.run_id",
+            "run-B (success) was never announced: SNS swallowed its message, *",
+        ),
+    ],
+    ids=["run", "constant", "job"],
+)
+def test_what_a_fifo_topic_swallows_is_announced_to_nobody(pytester: pytest.Pytester, by: str, sentence: str) -> None:
+    pytester.makepyfile(SUITE + BY_ID.format(by))
+    result = pytester.runpytest(*QUIET, "-k", "failed_runs")
+    if not sentence:
+        result.assert_outcomes(passed=1, deselected=6)
+        return
+    result.assert_outcomes(failed=1, deselected=6)
+    result.stdout.fnmatch_lines([sentence, "*published run-*, swallowed*"])
+
+
 @pytest.mark.usefixtures("announce")
 def test_async_publishers(pytester: pytest.Pytester) -> None:
     body = (

@@ -195,6 +195,32 @@ def test_what_is_kept_of_a_message() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("texts", "wait", "swallowed"),
+    [
+        ("aa", 299, [False, True]),
+        ("aa", 300, [False, False]),
+        ("ab", 0, [False, False]),
+        ("aab", 0, [False, True, False]),
+    ],
+)
+def test_what_a_fifo_topic_swallows(texts: str, wait: int, swallowed: list[bool]) -> None:
+    """It remembers an id for five minutes."""
+
+    def publish(run: WrappedRun) -> None:
+        import time
+
+        import boto3
+
+        for number, text in enumerate(texts):
+            time.sleep(wait if number else 0)
+            details = {"MessageGroupId": "runs", "MessageDeduplicationId": text}
+            boto3.client("sns").publish(TopicArn=f"{names.TOPIC_ARN}.fifo", Message=str(number), **details)
+
+    history = play(publish, Write("run-A"), Publish("run-A"), fifo=True)
+    assert [entry.published.swallowed for entry in history.entries if entry.published is not None] == swallowed
+
+
 def test_what_is_true_of_a_run() -> None:
     retry: dict[str, Any] = {"job_id": "job-1", "attempt": 2, "parent_run_id": "run-0"}
     there = PlannedRun(run_id="run-A", items=2, category="c", source="s", day="2026-02-03", **retry)
