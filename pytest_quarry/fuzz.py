@@ -44,7 +44,7 @@ class Fuzzer:
         from pytest_quarry import runner
 
         self._suite, self._node, self._runner = suite, node, runner
-        self._failed: dict[Schedule, str] = {}
+        self._failed: dict[Schedule, tuple[str, bool]] = {}
         self._played = self._executions = 0
         self._over = False
         self._outcome: BaseException | None = None
@@ -80,7 +80,7 @@ class Fuzzer:
             self._begin_when_called()
         schedule = data.draw(self._strategy)
         if schedule in self._failed:  # Hypothesis looks whether it fails again
-            self._fail(self._failed[schedule])
+            self._fail(*self._failed[schedule])
         if self._over or (self._played and self._conductor.is_over()):
             self._cut_short()
             raise Enough("nothing more is drawn: the budget is used up, or a schedule was replayed")
@@ -124,14 +124,14 @@ class Fuzzer:
             self._passed = result
             self._runner.note(result, self._node, self._suite)
             return
-        words = self._runner.failing(result, self._node, self._suite)[0]
+        words, violates = self._runner.failing(result, self._node, self._suite)[0], result.status == "failed"
         if drawn is not None:
-            self._failed[drawn] = words
-        self._fail(words)
+            self._failed[drawn] = words, violates
+        self._fail(words, violates)
 
-    def _fail(self, words: str) -> NoReturn:
+    def _fail(self, words: str, violates: bool) -> NoReturn:
         reason = self._suite.known_failures.get(FUZZ.id)
-        if reason is not None:
+        if reason is not None and violates:
             pytest.xfail(reason)
         pytest.fail(words, pytrace=False)
 

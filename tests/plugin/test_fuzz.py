@@ -173,6 +173,14 @@ def test_a_known_failure_is_expected_where_it_is_found(pytester: pytest.Pytester
     result.stdout.fnmatch_lines(["XFAIL * ticket 7"])
 
 
+def test_a_known_failure_is_no_excuse_for_what_is_inconclusive(pytester: pytest.Pytester) -> None:
+    nothing = WORSE.replace("def handle(self, notification):", "def handle(self, notification):\n        return")
+    configure(pytester, nothing + '\n    known_failures = {"FUZZ": "ticket 7"}\n', "max_examples=3, database=None")
+    result = pytester.runpytest(*QUIET)
+    assert result.parseoutcomes()["failed"] == 1
+    result.stdout.fnmatch_lines(["FUZZ fuzz *inconclusive", "The consumer did nothing where something was due*"])
+
+
 @pytest.mark.parametrize("profile", ["nightly", "fleet", "laptop"])
 def test_the_profiles_of_the_page_on_fuzzing(pytester: pytest.Pytester, profile: str) -> None:
     page = (Path(__file__).parents[2] / "docs" / "fuzzing.md").read_text(encoding="utf-8")
