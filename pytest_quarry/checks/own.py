@@ -18,7 +18,7 @@ from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.consumer import ConsumerError, Kind
 from pytest_quarry.simulation.history import History
-from pytest_quarry.simulation.schedule import Deliver, Overlap, Poll, Publish, Schedule
+from pytest_quarry.simulation.schedule import Deliver, Overlap, Poll, Publish, Schedule, ScheduleError
 
 GROUP = "pytest_quarry.checks"
 OURS = ("EB", "PO", "RD", "PB", "FUZZ")
@@ -96,7 +96,10 @@ def oracle(name: str) -> Callable[[Judgement], Judgement]:
             raise CheckError(f"oracle {name!r} in {place}: there is one of that name in {_PLACES[name]}")
 
         def judged(history: History, told_only: bool) -> Iterator[Verdict]:
-            for verdict in judgement(history) or ():
+            found = judgement(history)
+            if found is not None and not isinstance(found, Iterable):
+                raise TypeError(f"it returned {found!r:.80}; it yields a Verdict for each violation")
+            for verdict in found or ():
                 yield replace(_sound(verdict, history), oracle=name)
 
         _PLACES[name] = place
@@ -149,6 +152,7 @@ def _guarded(check_id: str, schedules: Schedules) -> Callable[[Stage], Iterator[
             for schedule in schedules(stage):
                 if not isinstance(schedule, Schedule):
                     raise CheckRaised(f"{check_id} yielded {schedule!r:.80}, which is no Schedule", place)
+                _check_steps(check_id, schedule, place)
                 _check_turns(check_id, schedule, stage, place)
                 yield schedule
             if schedule is None:  # a green check for ever
@@ -159,6 +163,14 @@ def _guarded(check_id: str, schedules: Schedules) -> Callable[[Stage], Iterator[
             raise CheckRaised.of(f"The schedules of {check_id}", error) from error
 
     return guarded
+
+
+def _check_steps(check_id: str, schedule: Schedule, place: str) -> None:
+    """What is no step, or has a value that it cannot have, would do nothing, and pass."""
+    try:
+        schedule.check()
+    except ScheduleError as error:
+        raise CheckRaised(f"{check_id} yielded a schedule that cannot be: {error}", place) from None
 
 
 def _check_turns(check_id: str, schedule: Schedule, stage: Stage, place: str) -> None:
@@ -214,6 +226,19 @@ def _check_oracles(made: Check) -> None:
     if unknown:
         names = ", ".join(map(repr, unknown))
         raise _bad(made, f"no oracle {names}; there are {', '.join(oracles.ORACLES)}. Define yours above, by @oracle.")
+    silent = [name for name in made.oracles if not any(_looks_at(name, kind) for kind in made.kinds)]
+    without = [kind for kind in made.kinds if not any(_looks_at(name, kind) for name in made.oracles)]
+    if silent or without:
+        names, kinds = ", ".join(map(repr, silent or made.oracles)), ", ".join(without or made.kinds)
+        raise _bad(
+            made,
+            f"oracles {names} say nothing of {kinds}: L D P V C U S look at targets, and B T J N O A at what publishers announce",
+        )
+
+
+def _looks_at(name: str, kind: Kind) -> bool:
+    """Whether an oracle can say anything of a kind of consumer; one of the team's own may, of any."""
+    return name in _PLACES or (name in oracles.OF_TARGETS) == (kind != "publisher")
 
 
 def _check_clashes(made: Check) -> None:

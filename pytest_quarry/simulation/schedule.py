@@ -256,6 +256,19 @@ class Schedule:
         """The planned run of that id."""
         return next(run for run in self.runs if run.run_id == run_id)
 
+    def check(self) -> None:
+        """Raise ScheduleError for what is no step, and for a run or a step with a value that it cannot have."""
+        for number, step in enumerate(self.steps, 1):
+            if type(step) not in STEPS.values():
+                known = ", ".join(kind.__name__ for kind in STEPS.values())
+                raise ScheduleError(f"step {number} is {step!r:.80}, which is no step; there are {known}")
+            if isinstance(step, Wait) and isinstance(step.seconds, (int, float)) and step.seconds < 0:
+                raise ScheduleError(f"step {number} waits for {step.seconds} seconds; time goes on only")
+        try:
+            Schedule.from_json(json.loads(json.dumps(self.to_json())))
+        except TypeError as error:
+            raise ScheduleError(f"{error}") from None
+
     def to_json(self) -> dict[str, Any]:
         """Plain data; defaults are left out, so that a saved schedule reads like its story."""
         return {

@@ -47,6 +47,16 @@ def conducted(schedules: Any, *, suite: Any = RepairedOrders, **details: Any) ->
     return Conductor(suite().consumer()).conduct(catalogue.OWN["ACME01"])
 
 
+def with_step(step: Any) -> Any:
+    """The schedules of a check that has this step among others."""
+
+    def schedules(stage: Stage) -> Iterator[Schedule]:
+        run = stage.run("A")
+        yield stage.schedule([run], [*stage.told(run), step, steps.Deliver((1,))])
+
+    return schedules
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("check_id", "details", "words"),
@@ -57,6 +67,10 @@ class TestRefused:
             ("ACME01", {"slug": "Over night"}, "slug 'Over night' must be lower-case words with hyphens"),
             ("ACME01", {"slug": "redelivery"}, "slug 'redelivery' is that of EB01; its items would share a name"),
             ("ACME01", {"slug": "fuzz"}, "slug 'fuzz' is that of FUZZ"),
+            ("ACME01", {"oracles": ("N", "O")}, "oracles 'N', 'O' say nothing of event-bus: "),
+            ("ACME01", {"oracles": ("L", "N")}, "oracles 'N' say nothing of event-bus: "),
+            ("ACME01", {"kinds": ("publisher",)}, "oracles 'L', 'D' say nothing of publisher: "),
+            ("ACME01", {"kinds": ("poller", "publisher")}, "oracles 'L', 'D' say nothing of publisher: "),
             ("ACME01", {"states": " "}, "states ' ' must be a sentence"),
             ("ACME01", {"severity": "fatal"}, "severity 'fatal' must be one of critical, high, medium, advice"),
             (
@@ -138,6 +152,8 @@ class TestJudged:
                 "The oracle totals raised ValueError: no {such} total (test_own_checks.py, line",
             ),
             ("a string", "it yielded 'a', which is no Verdict"),
+            (False, "it returned False; it yields a Verdict for each violation"),
+            (Verdict(sentence="x"), "it returned Verdict("),
             ([Verdict(sentence="x", entries=(999,))], "its verdict names entry 999; the history has entries 0 to "),
             ([Verdict(sentence="x", why="{1}", entries=(0,))], "IndexError"),
             ([Verdict(sentence="x", why="{left}", entries=(0,))], "KeyError: 'left'"),
@@ -181,6 +197,17 @@ class TestJudged:
                 "ACME01 has a step Poll for a consumer of kind event-bus, whose turns are Deliver, Overlap",
             ),
             (lambda stage: [stage.schedule([], [steps.Deliver((1,))])], "ScheduleError: step 1 delivers (1,)"),
+            (with_step(steps.Restart), "ACME01 yielded a schedule that cannot be: step 3 is <class "),
+            (with_step("deliver"), "step 3 is 'deliver', which is no step; there are Write, Notify, Deliver, "),
+            (with_step(steps.Damage("x", "weird")), "step 3 has how 'weird'; it must be one of missing, empty, "),
+            (with_step(steps.Wait(-5)), "step 3 waits for -5 seconds"),
+            (with_step(steps.Wait("5")), "step 3 has seconds '5'; it must be a whole number"),
+            (with_step(steps.Wait(float("nan"))), "step 3 has seconds nan; it must be a whole number"),
+            (with_step(steps.Deliver((1,), crash="return")), "step 3, crash is 'return', not an object"),
+            (
+                lambda stage: [stage.loaded(stage.run("A", policy="weird"))],
+                "run 1 has policy 'weird'; it must be one of ",
+            ),
         ],
     )
     def test_schedules_that_go_wrong_are_no_pass(self, schedules: Any, words: str) -> None:
