@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from pytest_quarry.report.stream import RECORD
 from pytest_quarry.report.width import width_of
 from pytest_quarry.simulation.play import Limits
 from pytest_quarry.simulation.schedule import Schedule, ScheduleError
+from pytest_quarry.storage.clock import is_frozen
 
 if TYPE_CHECKING:
     from pytest_quarry.suites import Conformance
@@ -134,8 +134,7 @@ def _kept(suite: Conformance, config: Any) -> Kept:
 
 def _check_clock(name: str) -> None:
     """Refuse a clock that somebody else moves: freezegun and the world would both set the consumer's."""
-    freezegun = sys.modules.get("freezegun.api")
-    if freezegun is not None and getattr(freezegun, "freeze_factories", None):
+    if is_frozen():
         raise ConsumerError(
             f"{name} runs while freezegun's freeze_time is active. A consumer's clock is its world's: leave freeze_time, an "
             "autouse fixture perhaps, out of this suite."

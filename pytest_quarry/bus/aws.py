@@ -30,6 +30,7 @@ from pytest_quarry.bus.queue import Queue
 from pytest_quarry.bus.stubbed import by_moto
 from pytest_quarry.bus.topology import Topology
 from pytest_quarry.bus.transactions import Transactions
+from pytest_quarry.storage.clock import is_frozen
 
 # What these operations do changes nothing that outlives a crash (by AWS's own verbs).
 READING = ("Get", "List", "Head", "Describe", "Query", "Scan", "BatchGet", "Lookup", "Filter")
@@ -155,6 +156,12 @@ def _changes(operation: str, body: bytes) -> bool:
 @contextlib.contextmanager
 def _at(now: int) -> Iterator[Any]:
     """The process has one clock, so calls of several threads (the endpoint's) wait for each other."""
+    if is_frozen():
+        raise RuntimeError(
+            "freezegun's freeze_time is active. Mocked AWS has the time of quarry_clock, and both would set this process's: leave "
+            "freeze_time, an autouse fixture perhaps, out of tests with quarry_bus, quarry_world or quarry_storage on S3. "
+            "quarry_clock.advance(seconds) moves AWS; for code that looks at the clock itself, time_machine.travel works beside it."
+        )
     with _moving, time_machine.travel(now / 1_000_000, tick=False) as traveller:
         yield traveller
 

@@ -1,5 +1,6 @@
 """Time as storage sees it: a clock that stands still until it is moved."""
 
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -14,6 +15,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def moment(nanoseconds: int) -> datetime:
     """Nanoseconds since 1970 as a time, UTC."""
     return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+
+
+def is_frozen() -> bool:
+    """Whether freezegun holds the clock of this process: nothing else can move it meanwhile."""
+    freezegun = sys.modules.get("freezegun.api")
+    return bool(getattr(freezegun, "freeze_factories", None))
 
 
 def on_day(day: str | None, now: datetime) -> datetime:
