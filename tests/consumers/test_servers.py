@@ -27,6 +27,7 @@ from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.consumers.hooks import no_escape, servers
 from pytest_quarry.consumers.kernel import descriptors, seccomp
+from pytest_quarry.consumers.kernel.connections import Connections
 from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Crash, Deliver, Notify, PlannedRun, Restart, Schedule, Write
@@ -447,3 +448,23 @@ def first_to_target(world: World) -> object:
         world.target.upsert({"run_id": notification["run_id"]}, key="run_id")
 
     return handle
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("bus", False),
+        ("systemd/private", False),
+        ("pulse/native", False),
+        ("pipewire-0", False),
+        ("wayland-1", False),
+        ("gnupg/S.gpg-agent", False),
+        ("devenv-3f/redis.sock", True),
+        ("postgres/.s.PGSQL.5432", True),
+        ("bus-of-orders.sock", True),
+    ],
+)
+def test_of_what_is_in_a_user_s_runtime_folder_only_the_system_s_own_is_passed_over(name: str, seen: bool) -> None:
+    """Development environments keep the sockets of their databases there."""
+    path = f"/run/user/1000/{name}"
+    assert Connections(lambda path: None)._place(path) == (path if seen else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import struct
 import time
@@ -23,10 +24,13 @@ OF_THE_SYSTEM = (
     "/dev/log",
     "/var/lib/sss/",
     "/run/systemd/",
-    "/run/user/",
     "/run/dbus/",
     "/var/run/dbus/",
     "/tmp/.X11-",
+)
+# Of what is in a user's runtime folder: a development environment keeps its databases' sockets there too.
+OF_A_SESSION = re.compile(
+    r"/run/user/\d+/(?:bus\Z|(?:systemd|dbus-1|pulse|gnupg|keyring|gcr|at-spi|gvfs|gvfsd|speech-dispatcher)/|pipewire-|wayland-)"
 )
 HANG_UP = 1.0  # real seconds that servers have to notice that somebody is gone
 UNSEEN = 0.05  # real seconds that they are given where it cannot be seen that they have
@@ -61,8 +65,9 @@ class Connections:
         if isinstance(address, tuple):
             host, port = address
             return "" if port in endpoint.OPEN_PORTS else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        inside = not address or address.startswith(OF_THE_SYSTEM) or self._name_of(address) is not None
-        return "" if inside else str(address)
+        if not address or address.startswith(OF_THE_SYSTEM) or OF_A_SESSION.match(address):
+            return ""
+        return address if self._name_of(address) is None else ""
 
     def leads_out(self, tid: int, descriptor: int) -> bool:
         """Whether an open file of a process is one of them."""
