@@ -42,7 +42,8 @@ LOOKS = frozenset(
         "PREPARE",
     ]
 )
-CALL = re.compile(rb'([\w\x80-\xff$]+|"[^"]*")\s*\(')
+NAME = rb'[\w\x80-\xff$]+|"[^"]*"'
+CALL = re.compile(rb"(?:(" + NAME + rb")\s*\.\s*)?(" + NAME + rb")\s*\(")
 # What looks like a call in what only looks: words of SQL, types, and functions that look. Any other may do anything.
 LOOKING_CALLS = frozenset(
     b"""
@@ -62,7 +63,14 @@ LOOKING_CALLS = frozenset(
     set_config
     """.split()
 )
-LOOKING_FAMILIES = (b"pg_", b"current_", b"has_", b"json_", b"jsonb_", b"txid_", b"inet_")
+SYSTEM_SCHEMAS = frozenset(
+    (b"", b"pg_catalog", b"information_schema")
+)  # in another it is the team's, whatever its name
+LOOKING_FAMILIES = re.compile(
+    rb"pg_(?!notify\Z|logical_emit_message\Z)|current_|txid_|inet_|has_\w+_privilege\Z"
+    rb"|jsonb?_(?:agg|array|build|contains|delete_path|depth|each|exists|extract|insert|keys|length|merge|object|overlaps|path|populate"
+    rb"|pretty|query|quote|remove|replace|scalar|search|serialize|set|storage|strip|table|to_record|type|unquote|valid|value)"
+)
 # Where a call of what the team has written may be all that is said: what it does, and when, only the server knows.
 CALLING = frozenset(["SELECT", "CALL", "DO", "DECLARE"])
 TIMELESS_CALLS = frozenset(b"nextval currval lastval setval random rand gen_random_uuid uuid_generate_v4".split())
@@ -240,14 +248,14 @@ def _of_sql(data: bytes, statement: re.Match[bytes]) -> Said:
     return Said(f"{verb} {table}".strip(), several or not looks, clock)
 
 
-def _only_looks(called: bytes) -> bool:
-    name = called.strip(b'"').lower()
-    return name in LOOKING_CALLS or name.startswith(LOOKING_FAMILIES)
+def _only_looks(called: tuple[bytes, bytes]) -> bool:
+    schema, name = (part.strip(b'"').lower() for part in called)
+    return schema in SYSTEM_SCHEMAS and (name in LOOKING_CALLS or LOOKING_FAMILIES.match(name) is not None)
 
 
-def _tells_no_time(called: bytes) -> bool:
+def _tells_no_time(called: tuple[bytes, bytes]) -> bool:
     """Whether no clock is looked at in it, but for those that CLOCK names."""
-    return _only_looks(called) or called.strip(b'"').lower() in TIMELESS_CALLS
+    return _only_looks(called) or called[1].strip(b'"').lower() in TIMELESS_CALLS
 
 
 def _is_about_the_connection(data: bytes) -> bool:
