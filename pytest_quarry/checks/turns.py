@@ -20,6 +20,7 @@ class Turns:
         """This consumer spoke to a server."""
         self._speaks = True
         if self._known is not None:
+            _make(self._known.parent)
             self._known.touch()
 
     def is_silent(self) -> None:
@@ -32,7 +33,13 @@ class Turns:
         if self._lock is None or self._known is None or self._speaks is False:
             yield
             return
+        _make(self._lock.parent)
         with open(self._lock, "a+b") as lock:
             # Not flock(): the processes that are forked meanwhile would hold it too.
             fcntl.lockf(lock, fcntl.LOCK_EX if self._speaks or self._known.exists() else fcntl.LOCK_SH)
             yield
+
+
+def _make(folder: Path) -> None:
+    """Another process that died may have taken the folder with it; the session's own removes it in the end."""
+    folder.mkdir(mode=0o700, exist_ok=True)

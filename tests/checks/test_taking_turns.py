@@ -103,3 +103,10 @@ def test_alone_nobody_waits() -> None:
     turns.speaks()
     with turns.taken(), turns.taken():
         pass
+
+
+def test_a_folder_that_went_with_another_process(tmp_path: Path) -> None:
+    turns = Turns(tmp_path / "gone")
+    with turns.taken():
+        turns.speaks()
+    assert not waits(tmp_path / "gone", Turns.speaks, seconds=5)
