@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -83,6 +84,11 @@ def whole(item: Any) -> str:
         return found
     rest = parameters(item)
     return found.replace(f"[{item.callspec.id}]", f"[{rest}]" if rest else "")
+
+
+def whole_name(nodeid: str) -> str:
+    """The same, where the item is not at hand, as of one that died with its process."""
+    return re.sub(r"\[(?:(.*)-)?\d+-of-\d+\]$", lambda found: f"[{found[1]}]" if found[1] else "", nodeid)
 
 
 def _id(number: int, count: int) -> str:

@@ -106,12 +106,15 @@ class Stream:
         self._config, self._targets = config, targets
         self._found: dict[str, Any] = {}
         self._places: dict[str, int] = {}
+        self._died: dict[str, str] = {}
         self._unwritten: list[str] = []
 
     @property
     def records(self) -> list[Record]:
         """Every record so far, by consumer, in the catalogue's order."""
-        records = merged([Record.from_json(data) for data in self._found.values()])
+        found = [Record.from_json(data) for data in self._found.values()]
+        died = [self._of_the_dead(nodeid, words, found) for nodeid, words in self._died.items()]
+        records = merged([*found, *(record for record in died if record is not None)])
         return sorted(records, key=lambda record: (record.consumer, self._places[record.id], record.item))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -119,6 +122,25 @@ class Stream:
         if data is not None:
             self._found[report.nodeid] = data
             self._places[data["id"]] = report.quarry_place
+        elif report.failed and report.when not in ("setup", "call", "teardown"):  # xdist's, of a worker that is gone
+            self._died[report.nodeid] = str(report.longrepr)
+
+    def _of_the_dead(self, nodeid: str, words: str, found: list[Record]) -> Record | None:
+        """The record of a check whose process died in it, and noted nothing: its name is known, and who else is checked so."""
+        from pytest_quarry.checks.production import checks_by_id
+        from pytest_quarry.report.story import record_of_check
+
+        checks, whole = checks_by_id(), shards.whole_name(nodeid)
+        consumer, _, name = whole.partition("[")[0].rpartition("::")
+        kinds = [
+            set(checks[record.id].kinds) for record in found if record.consumer == consumer and record.id in checks
+        ]
+        named = [check for check in checks.values() if check.test_name == name]
+        check = next((check for check in named if all(each & set(check.kinds) for each in kinds)), None)
+        if check is None or nodeid in self._found:
+            return None
+        self._places[check.id] = place_of(check.id)
+        return record_of_check(check, consumer=consumer, item=whole, status="inconclusive", reason=words)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -136,7 +158,7 @@ class Stream:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if self._found:
+        if self._found or self._died:
             from pytest_quarry.report import summary
 
             summary.write(terminalreporter, self.records)

@@ -219,3 +219,20 @@ def test_what_workers_share_is_where_several_can_reach_it(count: int, place: str
     config: Any = SimpleNamespace(workerinput={"workercount": count, shards.SHARED: str(tmp_path / place)})
     assert (shards.folder(config) == tmp_path / place) is shares
     assert (tmp_path / "shared").is_dir() is shares
+
+
+def test_what_dies_with_its_process_conforms_to_nothing(pytester: pytest.Pytester) -> None:
+    """A segfault in a library that `rows` calls, say: xdist reports it, and the item can note nothing."""
+    dying = SOUND.replace(
+        "def rows(self, world):\n",
+        'def rows(self, world):\n        import os\n        if "[2-of-2]" in os.environ["PYTEST_CURRENT_TEST"]:\n'
+        "            os.kill(os.getpid(), 11)\n",
+    )
+    assert dying != SOUND
+    pytester.makepyfile(test_orders=dying)
+    result, (check,) = reported(pytester, "-n", "2")
+    assert result.parseoutcomes()["failed"] == 1
+    assert (check["id"], check["status"]) == ("EB02", "inconclusive")
+    assert check["item"] == "test_orders.py::TestOrders::test_concurrent_duplicates"
+    assert "crashed" in check["reason"]
+    assert not json.loads((pytester.path / "report.json").read_text())["conforms"]
