@@ -208,7 +208,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     from pytest_quarry.real_time import Budget, budget_seconds
 
-    profile: str = config.getoption("--quarry-profile") or "full"
+    replay: Any = getattr(config, "_quarry_replay", None)
+    profile: str = "full" if replay is not None else config.getoption("--quarry-profile") or "full"
     left_out = [item for item in items if not _in_profile(item, profile)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -219,7 +220,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = shards.spread(longest, [item for item in items if item not in longest], workers)
     count = sum(marking.check_id(item) is not None for item in items)
     config._quarry_budget = Budget(budget_seconds(config), -(-count // workers))  # type: ignore[attr-defined]
-    replay: Any = getattr(config, "_quarry_replay", None)
     if replay is None:
         return
     checks = [item for item in items if marking.check_id(item) == replay.check]

@@ -81,6 +81,10 @@ def test_a_consumer_that_goes_another_way_has_drifted(pytester: pytest.Pytester,
     )
 
 
+def test_a_profile_in_addopts_does_not_matter(pytester: pytest.Pytester, saved: Path) -> None:
+    replay(pytester, saved, "--quarry-profile=fuzz").stdout.fnmatch_lines([f"*{saved.name}: still failing"])
+
+
 def test_under_xdist(pytester: pytest.Pytester, saved: Path) -> None:
     pytest.importorskip("xdist")
     result = pytester.runpytest_subprocess(*QUIET, "-n", "2", f"--quarry-replay={saved}")
