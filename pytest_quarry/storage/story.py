@@ -158,8 +158,7 @@ class Storage:
             check_start(started, "runs")
             made: list[Run] = []
             for _ in range(count):
-                self._made += 1
-                run_id = f"{name}-{self._made:04d}"
+                run_id = self._next_id(name, values.get("dataset", "quarry"))
                 made.append(plain_run(run_id, items=items, started_at=started, outcome=chosen, **values))
             if interleaved:
                 made = self._interleave(made, seed)
@@ -265,6 +264,14 @@ class Storage:
         if value is None:
             raise StoreError(f"storage is at {self.url}, not in S3; {name} is for s3, url is for all")
         return str(value)
+
+    def _next_id(self, name: str, dataset: str) -> str:
+        """The next of the ids `name-0001` … that no run has."""
+        while True:
+            self._made += 1
+            run_id = f"{name}-{self._made:04d}"
+            if (dataset, run_id) not in self._ids:
+                return run_id
 
     def _interleave(self, runs: Sequence[Run], seed: int) -> list[Run]:
         return interleave([self._writer() for _ in runs], runs, seed=seed)

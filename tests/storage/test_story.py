@@ -473,3 +473,10 @@ def test_what_was_refused_leaves_no_trace() -> None:
     assert [event.seq for event in only(storage).events] == [1, 2, 3]
     assert only(storage).damage == ()
     assert list(read_runs(storage.store)) == storage.read()
+
+
+def test_many_runs_take_no_id_that_is_taken() -> None:
+    storage = memory()
+    storage.run("run-0001").complete()
+    assert [run.run_id for run in storage.runs(2)] == ["run-0002", "run-0003"]
+    assert [run.damage for run in storage.read() if run.damage] == []
