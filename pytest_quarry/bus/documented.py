@@ -16,6 +16,7 @@ from moto.sns.models import SNSBackend
 from moto.sqs import exceptions
 
 from pytest_quarry.bus.names import DEDUPLICATED
+from pytest_quarry.bus.published import id_of_content
 from pytest_quarry.bus.queue import IN_FLIGHT_LIMIT, Queue
 
 models: Any = moto.sqs.models
@@ -77,6 +78,9 @@ class _AsDocumented:
     def publish(self, backend: Any, message: str, *given: Any, **named: Any) -> Any:
         if not message:
             raise InvalidParameterValue("Invalid parameter: Empty message")
+        topic = backend.topics.get(named.get("arn"))
+        if topic is not None and topic.content_based_deduplication:  # the queue gets the id that the topic made
+            named["deduplication_id"] = named.get("deduplication_id") or id_of_content(message)
         return MOTOS["publish"](backend, message, *given, **named)
 
     def add(self, queue: Any, message: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from xml.etree import ElementTree
 
 from pytest_quarry.bus.batches import BATCH, members
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
+from pytest_quarry.bus.topology import FIFO
 
 
 class Attribute(NamedTuple):
@@ -52,7 +54,19 @@ def _message(fields: Mapping[str, str], prefix: str, topic: str) -> Published:
     text = fields.get(f"{prefix}Message", "")
     if fields.get(f"{prefix}MessageStructure") == "json":
         text = _for_queues(text)
-    return Published(topic, text, tuple(_attributes(fields, prefix)), fields.get(f"{prefix}MessageDeduplicationId", ""))
+    return Published(topic, text, tuple(_attributes(fields, prefix)), _deduplication_id(fields, prefix, topic))
+
+
+def _deduplication_id(fields: Mapping[str, str], prefix: str, topic: str) -> str:
+    """That of a message to a FIFO topic: where none is given, the topic took it for its content."""
+    if not topic.endswith(FIFO):
+        return ""
+    return fields.get(f"{prefix}MessageDeduplicationId") or id_of_content(fields.get(f"{prefix}Message", ""))
+
+
+def id_of_content(message: str) -> str:
+    """The deduplication id of a topic with ContentBasedDeduplication: attributes and subject do not count."""
+    return hashlib.sha256(message.encode()).hexdigest()
 
 
 def _for_queues(text: str) -> str:

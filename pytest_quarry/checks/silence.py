@@ -45,6 +45,11 @@ def _why(history: History, consumer: Consumer) -> str:
         return f"{consumer.name}.start(world) raised {error}. It must return a publisher that is ready to take a run."
     if elsewhere:
         return f"It published to {elsewhere[0]}, not to world.topic_arn."
+    if any(publication.swallowed for publication in published):
+        return (
+            "The FIFO topic swallowed its message: it had taken another of that MessageDeduplicationId within five minutes. Let "
+            "that be the message's own."
+        )
     if published:
         return (
             f"It published {len(published)} of another event_type: consumers look for run_completed and skip the rest. The "

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pytest_quarry.samples.publishers import (
     BatchPublisher,
+    FifoPublisher,
     Publisher,
     PublisherSuite,
     WrappingPublisher,
@@ -259,6 +260,40 @@ class AlwaysSuccessSuite(PublisherSuite):
     """The outcome is a constant."""
 
     publisher = AlwaysSuccess
+
+
+class FifoByDay(FifoPublisher):
+    """Takes the source and the day for what a message is about, so that SNS drops the day's second run."""
+
+    def subject(self, run: WrappedRun) -> str:
+        return f"{run.source} {run.day}"
+
+
+class FifoByDaySuite(PublisherSuite):
+    """One deduplication id for all runs of a day."""
+
+    publisher = FifoByDay
+    fifo = True
+
+
+class OncePerJob(Publisher):
+    """Keeps which jobs were announced, so that none is twice; a retry has its job's id."""
+
+    def __init__(self, topic_arn: str) -> None:
+        super().__init__(topic_arn)
+        self.announced: set[str] = set()
+
+    def publish(self, run: WrappedRun) -> None:
+        job = run.job_id or run.run_id
+        if job not in self.announced:
+            self.send(run)
+            self.announced.add(job)
+
+
+class OncePerJobSuite(PublisherSuite):
+    """A retry is taken for what was said already."""
+
+    publisher = OncePerJob
 
 
 class NoAttributes(Publisher):

@@ -13,6 +13,7 @@ SOUND_PUBLISHERS: tuple[Sample, ...] = (
     ),
     sound("publisher-endless", "Tries again until SNS takes it.", "publishers:EndlessSuite"),
     sound("publisher-batch", "Publishes a batch of one, over the flat layout.", "publishers:BatchSuite"),
+    sound("publisher-fifo", "Publishes to a FIFO topic, once per run.", "publishers:FifoSuite"),
     sound("publisher-outbox", "Says what waits in its outbox, a SQLite database.", "publishers:OutboxSuite"),
     sound("publisher-bucket", "Runs Quarry on S3, then publishes.", "publishers:BucketSuite"),
     sound("publisher-script", "A function that exits with status 1 where SNS fails.", "publishers:ScriptSuite"),
@@ -83,6 +84,18 @@ BROKEN_PUBLISHERS: tuple[Sample, ...] = (
         "Announces every run as a success.",
         "broken_publishers:AlwaysSuccessSuite",
         "PB05 PB02",
+    ),
+    broken(
+        "publisher-fifo-by-day",
+        "Deduplicates by source and day: the FIFO topic drops the day's second run.",
+        "broken_publishers:FifoByDaySuite",
+        "PB05 PB02 PB04",
+    ),
+    broken(
+        "publisher-once-per-job",
+        "Announces each job once, and its retry never.",
+        "broken_publishers:OncePerJobSuite",
+        "PB05",
     ),
     broken("publisher-no-attributes", "Gives no attributes.", "broken_publishers:NoAttributesSuite", "PB06"),
     broken(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import hashlib
 import json
 import sqlite3
 import time
@@ -135,6 +136,23 @@ class BatchPublisher(Publisher):
         return {"Id": "1", "Message": self.message(run), "MessageAttributes": self.attributes(run)}
 
 
+class FifoPublisher(Publisher):
+    """Publishes to a FIFO topic: what is said of a run again within five minutes, the topic drops."""
+
+    def send(self, run: WrappedRun) -> None:
+        self.sns.publish(
+            TopicArn=self.topic_arn,
+            Message=self.message(run),
+            MessageAttributes=self.attributes(run),
+            MessageGroupId="runs",
+            MessageDeduplicationId=hashlib.sha256(self.subject(run).encode()).hexdigest(),
+        )
+
+    def subject(self, run: WrappedRun) -> str:
+        """What the topic is to hear of once."""
+        return run.run_id
+
+
 class OutboxPublisher(Publisher):
     """Writes what is to be said into a database of its own, then says all that nobody heard yet."""
 
@@ -207,6 +225,13 @@ class BatchSuite(PublisherSuite):
 
     publisher = BatchPublisher
     layout = "flat"
+
+
+class FifoSuite(PublisherSuite):
+    """A FIFO topic; the deduplication id is the run's."""
+
+    publisher = FifoPublisher
+    fifo = True
 
 
 class OutboxSuite(PublisherSuite):

@@ -627,6 +627,19 @@ def test_a_fifo_queue_remembers_for_five_minutes_what_was_sent() -> None:
     assert motos[0] == ["one"]  # forgotten with the message
 
 
+def test_a_fifo_topic_may_know_messages_by_their_content() -> None:
+    def scenario(side: Side) -> Any:
+        setting = {"AttributeName": "ContentBasedDeduplication", "AttributeValue": "true"}
+        side.sns.set_topic_attributes(TopicArn=side.topic_arn, **setting)
+        message = {"TopicArn": side.topic_arn, "Message": "one", "MessageGroupId": "g"}
+        told = [code(side.sns.publish, **message, Subject=subject) for subject in ("a", "b")]
+        return told, len(side.bodies())
+
+    here, motos = both(scenario, fifo=True)
+    assert here == ([""] * 2, 1)
+    assert motos == (["InvalidParameterValue"] * 2, 0)  # refused by the queue, which has no such setting
+
+
 def test_a_fifo_queue_takes_no_expired_receipt() -> None:
     def scenario(side: Side) -> Any:
         side.send("one")

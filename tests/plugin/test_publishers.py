@@ -131,6 +131,20 @@ SILENT = {
         ),
         "It published 1 of another event_type: consumers look for run_completed and skip the rest.*",
     ),
+    "two events under one id": (
+        """    fifo = True
+
+    def start(self, world):
+        def publish(run):
+            sns = boto3.client('sns')
+            for event in ('run_started', 'run_completed'):
+                message = '{"event_type": "' + event + '"}'
+                known = {"MessageGroupId": "runs", "MessageDeduplicationId": "runs"}
+                sns.publish(TopicArn=world.topic_arn, Message=message, **known)
+        return publish
+""",
+        "The FIFO topic swallowed its message: it had taken another of that MessageDeduplicationId within five minutes.*",
+    ),
     "swallows errors": (
         function(
             "try: boto3.client('sns').publish(TopicArn=world.topic_arn + 'x', Message='m')", "except Exception: pass"

@@ -221,6 +221,29 @@ def test_what_a_fifo_topic_swallows(texts: str, wait: int, swallowed: list[bool]
     assert [entry.published.swallowed for entry in history.entries if entry.published is not None] == swallowed
 
 
+def test_a_topic_may_know_messages_by_their_content() -> None:
+    """The attributes do not count; who names an id of its own is taken at its word."""
+
+    def publish(run: WrappedRun) -> None:
+        import boto3
+
+        sns = boto3.client("sns")
+        arn = f"{names.TOPIC_ARN}.fifo"
+        sns.set_topic_attributes(TopicArn=arn, AttributeName="ContentBasedDeduplication", AttributeValue="true")
+        attributes = {"run_id": {"DataType": "String", "StringValue": run.run_id}}
+        for details in ({}, {"MessageAttributes": attributes}, {"MessageDeduplicationId": "own"}):
+            sns.publish(TopicArn=arn, Message="a", MessageGroupId="runs", **details)
+        entries = [{"Id": text, "Message": text, "MessageGroupId": "runs"} for text in "ab"]
+        sns.publish_batch(TopicArn=arn, PublishBatchRequestEntries=entries)
+
+    history = play(publish, Write("run-A"), Publish("run-A"), fifo=True)
+    told = [entry.published for entry in history.entries if entry.published is not None]
+    assert [(message.text, message.swallowed) for message in told] == [
+        *(("a", False), ("a", True), ("a", False)),
+        *(("a", True), ("b", False)),
+    ]
+
+
 def test_what_is_true_of_a_run() -> None:
     retry: dict[str, Any] = {"job_id": "job-1", "attempt": 2, "parent_run_id": "run-0"}
     there = PlannedRun(run_id="run-A", items=2, category="c", source="s", day="2026-02-03", **retry)
