@@ -24,7 +24,8 @@ def read_runs(
     ``root`` is a folder, a ``file://`` or ``s3://bucket[/prefix]`` URL (read with ``client``, a boto3 S3 client, a new one
     if absent), or anything with ``list`` and ``get``; ``layout`` is ``lode`` or ``flat``. A snapshot counts if its
     canonical manifest exists and parses. What is damaged, or cannot be had, is described in the run's ``damage``, and the rest is read; one
-    run is in memory at a time. Raises ValueError for an unknown layout or URL, TypeError for what is no storage.
+    run is in memory at a time. Raises ValueError for an unknown layout or URL, TypeError for what is no storage, and OSError,
+    as it reads, for a root that is no folder and a folder that cannot be read: nobody knows which runs are in it.
     """
     if layout not in ("lode", "flat"):
         raise ValueError(f"layout {layout!r} is unknown; there are 'lode' and 'flat'")

@@ -1,16 +1,22 @@
 """What the reader reads from: a folder, or a bucket through boto3. It shares no code with what writes there."""
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
 __all__ = ["Bucket", "Folder", "source"]
 
+# A folder that is not there, any more perhaps, or has a name that none can have (ValueError: one with a NUL).
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+
 
 class Folder:
-    """The files below a folder, keys sorted bytewise; links to folders are not followed."""
+    """The files below a folder, keys sorted bytewise; links to folders are not followed.
+
+    Listing raises OSError for a folder that cannot be read, and for a root that is none.
+    """
 
     def __init__(self, root: str) -> None:
         self._root = root.rstrip("/") or "/"
@@ -36,18 +42,29 @@ class Folder:
                 yield folder + name
 
     def _names(self, folder: str) -> Iterator[str]:
-        # Not there, not readable, or a name no folder can have.
-        with suppress(OSError, ValueError), os.scandir(f"{self._root}/{folder}") as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    yield f"{entry.name}/"
-                elif not entry.is_dir():
-                    yield entry.name
+        try:
+            with os.scandir(f"{self._root}/{folder}") as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        yield f"{entry.name}/"
+                    elif not _leads_to_a_folder(entry):
+                        yield entry.name
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno not in ABSENT:
+                raise
+            os.scandir(self._root).close()  # only where the root is a folder does one that is absent hold nothing
 
     def get(self, key: str) -> bytes:
         """The bytes of a file."""
         with open(f"{self._root}/{key}", "rb") as file:  # pathlib would keep the names for ever
             return file.read()
+
+
+def _leads_to_a_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle, or out of reach
+        return False
 
 
 class Bucket:

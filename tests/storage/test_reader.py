@@ -1,6 +1,8 @@
 """The reader on damaged, foreign and odd storage: it describes what is wrong and reads the rest."""
 
+import errno
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -213,10 +215,46 @@ def test_foreign_files_are_passed_over(layout: str, tmp_path: Path) -> None:
 
 
 def test_no_storage_holds_no_runs(tmp_path: Path) -> None:
-    assert list(read_runs(tmp_path / "nowhere")) == []
+    assert list(read_runs(tmp_path)) == []
     assert list(read_runs(str(tmp_path), layout="flat")) == []
+    (tmp_path / "datasets").write_text("a foreign file")
+    assert list(read_runs(tmp_path)) == []
     with pytest.raises(ValueError, match="there are 'lode' and 'flat'"):
         list(read_runs(tmp_path, layout="hive"))
+
+
+@pytest.mark.parametrize("layout", ["lode", "flat"])
+def test_a_root_that_is_no_folder_is_no_empty_storage(layout: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        list(read_runs(tmp_path / "nowhere", layout=layout))
+    with pytest.raises(NotADirectoryError, match="file"):
+        list(read_runs(f"file://{tmp_path}/file", layout=layout))
+
+
+@pytest.mark.parametrize("refused", ["datasets/quarry", "datasets/quarry/partitions/source=shop"])
+def test_a_folder_that_cannot_be_read_is_no_empty_one(
+    refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer(FileStore(tmp_path)).write(run_of())
+    scandir = os.scandir
+
+    def denied(path: str) -> Any:
+        if path.rstrip("/").endswith(refused):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(PermissionError, match=refused):
+        list(read_runs(tmp_path))
+
+
+def test_a_link_that_leads_nowhere_hides_nothing(tmp_path: Path) -> None:
+    writer(FileStore(tmp_path)).write(run_of())
+    for folder in {path.parent for path in tmp_path.rglob("*")}:
+        (folder / "a-loop").symlink_to("a-loop")
+    (run,) = read_runs(tmp_path)
+    check_same(run, run_of(), flat=False)
 
 
 def test_the_flat_layout_may_lack_the_category() -> None:
