@@ -120,8 +120,7 @@ class Storage:
         Raises ContractError for a field that does not exist, a value it cannot have, and a run id told before.
         """
         dataset = fields.get("dataset", "quarry")
-        if (dataset, run_id) in self._ids:
-            raise ContractError(f"run {run_id!r} was told already; run ids are unique, a retry has another")
+        self._check_free((dataset, run_id))
         story = RunStory(self, run_id, **fields)
         self._ids.add((dataset, run_id))
         self._running.append(story)
@@ -138,7 +137,7 @@ class Storage:
         seed: int = 0,
         **fields: Unpack[RunFields],
     ) -> list[Run]:
-        """Write many whole runs at once: ids ``run-0001`` …, items whose data are ``{"n": 1}`` ….
+        """Write many whole runs at once: ids ``run-0001`` …, those that are free, items whose data are ``{"n": 1}`` ….
 
         ``interleaved``: all of them at the same time, each by a writer of its own, in an order ``seed`` decides; those
         that fail on a conflict end as a policy_failure, and are given so.
@@ -170,8 +169,12 @@ class Storage:
         return made
 
     def write(self, run: Run, *, stop: Stop | None = None, flush_twice: bool = False) -> None:
-        """Write a whole run that was made elsewhere, by `pytest_quarry.strategies` for one; or up to ``stop``."""
+        """Write a whole run that was made elsewhere, by `pytest_quarry.strategies` for one; or up to ``stop``.
+
+        Raises ContractError for a run id told before.
+        """
         _check_run(run, "write()")
+        self._check_free((run.dataset, run.run_id))
         self._writer().write(run, stop=stop, flush_twice=flush_twice)
         self._ids.add((run.dataset, run.run_id))
 
@@ -179,11 +182,12 @@ class Storage:
         """Write whole runs at the same time: forks, ids out of order, conflicts; ids of those that failed on one.
 
         Such a run ends as a policy_failure: what it wrote before, its metrics unless they meet a conflict too, and what
-        its policy flushes again while closing.
+        its policy flushes again while closing. Raises ContractError for a run id told before, or given twice.
         """
         runs = tuple(runs)
         for run in runs:
             _check_run(run, "interleave()")
+        self._check_free(*((run.dataset, run.run_id) for run in runs))
         self._ids.update((run.dataset, run.run_id) for run in runs)
         ended = self._interleave(runs, seed)
         return tuple(run.run_id for run, before in zip(ended, runs, strict=True) if run is not before)
@@ -264,6 +268,14 @@ class Storage:
         if value is None:
             raise StoreError(f"storage is at {self.url}, not in S3; {name} is for s3, url is for all")
         return str(value)
+
+    def _check_free(self, *ids: tuple[str, str]) -> None:
+        """Refuse ids, each of a dataset and a run, that are taken: Quarry never writes two runs into one folder."""
+        seen: set[tuple[str, str]] = set()
+        for one in ids:
+            if one in self._ids or one in seen:
+                raise ContractError(f"run {one[1]!r} was told already; run ids are unique, a retry has another")
+            seen.add(one)
 
     def _next_id(self, name: str, dataset: str) -> str:
         """The next of the ids `name-0001` … that no run has."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,27 @@ def test_bulk_interleaved_bulk_and_whole_runs() -> None:
     storage.write(made[0].__class__(run_id="made", source="shop", day="2026-02-02", events=(), metrics=True,
                                     outcome=Outcome.EXECUTOR_CRASH), stop=Stop("before", 0))  # fmt: skip
     assert len(storage.read()) == 21
+
+
+def test_run_ids_are_taken_once() -> None:
+    """However a run is written; in another dataset the id is free."""
+    made = memory().runs(2)
+    for again in (
+        lambda storage: storage.run("run-0002"),
+        lambda storage: storage.write(made[1]),
+        lambda storage: storage.interleave(made),
+    ):
+        storage = memory()
+        storage.write(made[1])
+        before = storage.tree()
+        with pytest.raises(
+            ContractError, match="run 'run-0002' was told already; run ids are unique, a retry has another"
+        ):
+            again(storage)
+        assert storage.tree() == before
+    with pytest.raises(ContractError, match="run 'run-0001' was told already"):
+        memory().interleave([made[0], made[0]])
+    storage.write(replace(made[1], dataset="other"))
 
 
 @pytest.mark.parametrize("policy", ["strict", "streaming", "buffered"])
