@@ -20,6 +20,9 @@ from pytest_quarry.consumers.consumer import ConsumerError, Kind
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.schedule import Deliver, Overlap, Poll, Publish, Schedule, ScheduleError
 
+
+from pytest_quarry.simulation.schedule import Break, Damage, Deliver, Overlap, Poll, Publish, Schedule
+
 GROUP = "pytest_quarry.checks"
 OURS = ("EB", "PO", "RD", "PB", "FUZZ")
 ID = re.compile(r"([A-Z]{2,16})[0-9]{2,4}")
@@ -148,6 +151,7 @@ def _guarded(check_id: str, schedules: Schedules) -> Callable[[Stage], Iterator[
 
     def guarded(stage: Stage) -> Iterator[Schedule]:
         place, schedule = place_of(schedules), None
+        disturbed: list[Schedule] = []
         try:
             for schedule in schedules(stage):
                 if not isinstance(schedule, Schedule):
@@ -155,8 +159,11 @@ def _guarded(check_id: str, schedules: Schedules) -> Callable[[Stage], Iterator[
                 _check_steps(check_id, schedule, place)
                 _check_turns(check_id, schedule, stage, place)
                 yield schedule
+                if _disturbances(schedule):
+                    disturbed.append(schedule)
             if schedule is None:  # a green check for ever
                 raise CheckRaised(f'{check_id} yielded no schedule, and raised no NotApplicable("why")', place)
+            _check_met(check_id, disturbed, stage, place)
         except (NotApplicable, ConsumerError, CheckRaised):
             raise
         except Exception as error:
@@ -171,6 +178,28 @@ def _check_steps(check_id: str, schedule: Schedule, place: str) -> None:
         schedule.check()
     except ScheduleError as error:
         raise CheckRaised(f"{check_id} yielded a schedule that cannot be: {error}", place) from None
+
+
+def _disturbances(schedule: Schedule) -> int:
+    """How many crashes, breaks, switches and damages a schedule has: each comes, or is told to be unreached."""
+    found = 0
+    for step in schedule.steps:
+        found += isinstance(step, (Break, Damage)) + (getattr(step, "crash", None) is not None)
+        found += len(step.switches) if isinstance(step, Overlap) else 0
+    return found
+
+
+def _check_met(check_id: str, disturbed: Iterable[Schedule], stage: Stage, place: str) -> None:
+    """A label that is misspelt never comes: where no schedule disturbs, the check would pass for ever."""
+    unreached: tuple[str, ...] = ()
+    for schedule in disturbed:
+        missed = stage.history(schedule).unreached
+        if len(missed) < _disturbances(schedule):
+            return
+        unreached = unreached or missed
+    if unreached:
+        words = f'{unreached[0]}; where a consumer has no such operation, raise NotApplicable("why")'
+        raise CheckRaised(f"{check_id} disturbed nothing: no schedule came to {words}", place)
 
 
 def _check_turns(check_id: str, schedule: Schedule, stage: Stage, place: str) -> None:

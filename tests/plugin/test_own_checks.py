@@ -186,6 +186,46 @@ class TestJudged:
         assert conducted(crashed, suite=BrokenOrders, oracles=("totals", "D")).status == "failed"
 
     @pytest.mark.parametrize(
+        ("disturbed", "words"),
+        [
+            ([steps.Deliver((1,), crash=steps.Crash("target UPZERT"))], "step 3: target UPZERT (occurrence 1); "),
+            ([steps.Break("target UPZERT", "EIO"), steps.Deliver((1,))], "a boundary to break: target UPZERT: EIO "),
+            ([steps.Damage("no-such-file", "empty"), steps.Deliver((1,))], "step 3: no-such-file cannot be damaged"),
+        ],
+    )
+    def test_what_never_disturbs_is_no_pass(self, disturbed: list[Any], words: str) -> None:
+        """One schedule in which it does is enough."""
+
+        def misspelt(stage: Stage) -> Iterator[Schedule]:
+            run = stage.run("A")
+            yield stage.loaded(run)
+            yield stage.schedule([run], [*stage.told(run), *disturbed])
+
+        def met_once(stage: Stage) -> Iterator[Schedule]:
+            yield from misspelt(stage)
+            run = stage.run("A")
+            yield stage.schedule([run], [*stage.told(run), steps.Deliver((1,), crash=steps.Crash("return"))])
+
+        result = conducted(misspelt)
+        assert (result.status, result.schedules) == ("inconclusive", 0)
+        assert result.verdict is not None
+        assert "ACME01 disturbed nothing: no schedule came to " in result.verdict.sentence
+        assert words in result.verdict.sentence
+        catalogue.OWN.clear()
+        assert conducted(met_once).status == "passed"
+
+    def test_a_violation_that_needs_no_disturbance_is_one(self) -> None:
+        def misspelt(stage: Stage) -> Iterator[Schedule]:
+            run = stage.run("A")
+            yield stage.schedule([run], [*stage.told(run), steps.Deliver((1,), crash=steps.Crash("target UPZERT"))])
+
+        @oracle("always")
+        def always(history: History) -> Iterator[Verdict]:
+            yield Verdict(sentence="It is wrong.", entries=(0,))
+
+        assert conducted(misspelt, oracles=("always",)).status == "failed"
+
+    @pytest.mark.parametrize(
         ("schedules", "words"),
         [
             (lambda stage: iter([1 / 0]), "The schedules of ACME01 raised ZeroDivisionError: division by zero"),
