@@ -28,7 +28,7 @@ from pytest_quarry.bus.documented import as_documented
 from pytest_quarry.bus.event_source import MOST_OF_A_RECEIVE
 from pytest_quarry.bus.queue import Queue
 from pytest_quarry.bus.stubbed import by_moto
-from pytest_quarry.bus.topology import Topology
+from pytest_quarry.bus.topology import Topology, chosen
 from pytest_quarry.bus.transactions import Transactions
 from pytest_quarry.storage.clock import is_frozen
 
@@ -49,7 +49,7 @@ class MockedAws:
     """
 
     def __init__(self, *, seed: int, now: int, topology: Topology | None = None, reset: bool = True) -> None:
-        topology = topology or Topology()
+        topology = chosen(topology)
         self.version = 0
         if reset:
             BackendDict.reset()

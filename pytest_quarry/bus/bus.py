@@ -121,6 +121,8 @@ class Bus:
         if not wanted:
             raise LookupError("nothing was received yet; deliver() first, or name messages that are in the queue")
         for message_id in wanted:
+            if not isinstance(message_id, str):
+                raise TypeError(f"redeliver() got {message_id!r:.100}; it takes message ids, as publish() gives them")
             queue.bring_back(message_id)
         return wanted
 

@@ -94,6 +94,13 @@ class Topology:
         return bool(matcher.matches(found, body))
 
 
+def chosen(topology: Topology | None) -> Topology:
+    """What a test says of its topology, or the default. Raises TypeError for what is no topology."""
+    if topology is not None and not isinstance(topology, Topology):
+        raise TypeError(f"quarry_topology is {topology!r:.100}; it must be a Topology, as Topology(raw=True)")
+    return topology or Topology()
+
+
 def _is_whole(value: object, least: int, most: int) -> bool:
     return type(value) is int and least <= value <= most
 

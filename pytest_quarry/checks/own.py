@@ -18,10 +18,7 @@ from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.consumer import ConsumerError, Kind
 from pytest_quarry.simulation.history import History
-from pytest_quarry.simulation.schedule import Deliver, Overlap, Poll, Publish, Schedule, ScheduleError
-
-
-from pytest_quarry.simulation.schedule import Break, Damage, Deliver, Overlap, Poll, Publish, Schedule
+from pytest_quarry.simulation.schedule import Break, Damage, Deliver, Overlap, Poll, Publish, Schedule, ScheduleError
 
 GROUP = "pytest_quarry.checks"
 OURS = ("EB", "PO", "RD", "PB", "FUZZ")

@@ -15,7 +15,7 @@ from pytest_quarry.bus.aws import MockedAws
 from pytest_quarry.bus.bus import CALL_SECONDS, Bus, Place
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
 from pytest_quarry.bus.faults import SLOW, SLOW_SECONDS, Apply, FaultPlan, Unanswered, carry_out
-from pytest_quarry.bus.topology import Topology
+from pytest_quarry.bus.topology import Topology, chosen
 from pytest_quarry.consumers.hooks.aws import Transport
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class AwsOfTest:
     bucket = names.BUCKET
 
     def __init__(self, clock: VirtualClock, *, seed: int, topology: Topology | None, reset: bool) -> None:
-        self.clock, self.faults, self.topology = clock, FaultPlan(), topology or Topology()
+        self.clock, self.faults, self.topology = clock, FaultPlan(), chosen(topology)
         self._calling = threading.RLock()
         self.mocked = MockedAws(seed=seed, now=self.now, topology=self.topology, reset=reset)
 

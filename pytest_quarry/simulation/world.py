@@ -16,7 +16,7 @@ from pytest_quarry.bus.bus import Bus
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 from pytest_quarry.bus.endpoint import OPEN_PORTS
 from pytest_quarry.bus.faults import SLOW, SLOW_SECONDS, Apply, FaultPlan, carry_out
-from pytest_quarry.bus.topology import Topology
+from pytest_quarry.bus.topology import Topology, chosen
 from pytest_quarry.consumers import keeper
 from pytest_quarry.consumers.arriving import socket_of
 from pytest_quarry.consumers.kernel.made_up import MadeUp
@@ -70,7 +70,7 @@ class World:
         self.seed = seed
         self.now = EPOCH
         self.target = Target()
-        self.topology = topology or Topology()
+        self.topology = chosen(topology)
         self.topic_arn, self.queue_url = self.topology.topic_arn, self.topology.queue_url
         self.dead_letter_url = self.topology.dead_letter_url
         self.bucket, self.prefix = names.BUCKET, names.PREFIX

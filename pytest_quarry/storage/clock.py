@@ -1,5 +1,6 @@
 """Time as storage sees it: a clock that stands still until it is moved."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -65,6 +66,8 @@ class VirtualClock:
 
     def advance(self, seconds: float) -> None:
         """Move the clock, backwards too; runs in progress flush if their interval is over."""
+        if not isinstance(seconds, (int, float)) or not math.isfinite(seconds):
+            raise ValueError(f"advance({seconds!r}): a number of seconds, negative to go back")
         self._now += round(seconds * 1_000_000) * 1000
         for watcher in tuple(self._watchers):
             watcher()

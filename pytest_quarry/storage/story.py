@@ -38,6 +38,10 @@ class Storage:
     """
 
     def __init__(self, store: Store, *, clock: Callable[[], int] | None = None, layout: Layout | str = "lode") -> None:
+        if not callable(getattr(store, "put", None)):
+            raise TypeError(
+                f"Storage({store!r}): it takes a store; Storage.on_disk(folder), .in_moto(bucket) and .in_memory() make one"
+            )
         self._start(_Clock(clock or VirtualClock()), store, layout)
 
     def _start(self, clock: _Clock, store: Store, layout: Layout | str) -> None:
@@ -119,6 +123,7 @@ class Storage:
 
         Raises ContractError for a field that does not exist, a value it cannot have, and a run id told before.
         """
+        check_text(run_id, "run_id")
         dataset = fields.get("dataset", "quarry")
         self._check_free((dataset, run_id))
         story = RunStory(self, run_id, **fields)
@@ -184,6 +189,8 @@ class Storage:
         Such a run ends as a policy_failure: what it wrote before, its metrics unless they meet a conflict too, and what
         its policy flushes again while closing. Raises ContractError for a run id told before, or given twice.
         """
+        if not isinstance(runs, Iterable):
+            raise TypeError(f"interleave() got {runs!r:.100}; it takes several runs, in a list")
         runs = tuple(runs)
         for run in runs:
             _check_run(run, "interleave()")
@@ -326,4 +333,9 @@ class _Clock:
         self.off = 0
 
     def __call__(self) -> int:
-        return self.base() + self.off
+        now = self.base()
+        if not isinstance(now, int):
+            raise TypeError(
+                f"the clock gave {now!r}; it must give nanoseconds since 1970, a whole number: time.time_ns does"
+            )
+        return now + self.off

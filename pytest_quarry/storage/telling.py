@@ -181,6 +181,8 @@ class RunStory:
     def drop(self, event_type: EventType | str = EventType.LOG, count: int = 1) -> None:
         """The buffered policy drops ``count`` events: they take numbers in ``seq`` and are nowhere."""
         self._check_running()
+        if type(count) is not int:
+            raise ContractError(f"run {self.run_id!r}: count is {count!r}; it must be a whole number")
         if event_type not in DROPPABLE or count < 1 or self._head.policy != Policy.BUFFERED:
             raise ContractError(
                 f"run {self.run_id!r}: {count} of {event_type!s} dropped under {self._head.policy!s}; the buffered policy "
@@ -199,6 +201,7 @@ class RunStory:
 
     def skip(self, reason: str | None = None) -> Run:
         """It found nothing to do, before any work."""
+        self._check_running()
         if self._events or self._seq:
             raise ContractError(
                 f"run {self.run_id!r} has done something ({self._seq} events); a run skips itself before any work"
@@ -228,6 +231,9 @@ class RunStory:
         policy_failure. `resume` goes on from there.
         """
         if window is None:
+            if during != "run_complete" or payload is not None:
+                given = f"payload={payload!r}" if during == "run_complete" else f"during={during!r}"
+                raise ContractError(f"run {self.run_id!r}: {given} needs a window, one of {', '.join(WINDOWS)}")
             return self._end(Outcome.EXECUTOR_CRASH, None)
         if window not in WINDOWS:
             raise ContractError(f"window {window!r} is unknown; the windows are {', '.join(WINDOWS)}")

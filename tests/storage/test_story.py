@@ -430,6 +430,12 @@ FULL: dict[str, tuple[Callable[[Storage], Any], str]] = {
     "lost": (lambda storage: storage.run("r").end("policy_failure", lost="1"), "lost is '1'; it must be a whole number"),
     "count": (lambda storage: storage.runs("3"), "runs: count is '3'; it must be a whole number, 0 or more"),
     "negative": (lambda storage: storage.runs(1, items=-1), "runs: items is -1; it must be a whole number, 0 or more"),
+    "run id": (lambda storage: storage.run(["a"]), r"run_id is \['a'\]; it must be a non-empty string"),
+    "drops": (lambda storage: storage.run("r", policy="buffered").drop("log", 1.5), "count is 1.5; it must be a whole number"),
+    "drops in words": (lambda storage: storage.run("r", policy="buffered").drop("log", "3"), "count is '3'; it must be a whole"),
+    "during what": (lambda storage: storage.run("r").crash(during="item"), r"during='item' needs a window"),
+    "payload of what": (lambda storage: storage.run("r").crash(payload={"n": 1}), r"payload=\{'n': 1\} needs a window"),
+    "skipped twice": (lambda storage: (run := storage.run("r"), run.complete(), run.skip()), "'r' is over: it ended as success"),
     "bulk name": (lambda storage: storage.runs(1, name=""), "runs: name is ''; it must be a non-empty string"),
 }  # fmt: skip
 
@@ -439,6 +445,30 @@ def test_what_cannot_be_told_is_said_with_the_choices(what: str) -> None:
     act, words = FULL[what]
     with pytest.raises((ContractError, StoreError), match=words):
         act(memory())
+
+
+@pytest.mark.parametrize("wrong", ["/tmp/x", None])
+def test_what_is_no_store_is_said(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=rf"Storage\({wrong!r}\): .*; Storage.on_disk\(folder\), "):
+        Storage(wrong)
+
+
+@pytest.mark.parametrize(("clock", "gives"), [(lambda: 1.5, "1.5"), (lambda: "now", "'now'")])
+def test_a_clock_that_gives_no_nanoseconds_is_said(clock: Any, gives: str) -> None:
+    with pytest.raises(TypeError, match=f"the clock gave {gives}; it must give nanoseconds since 1970, a whole number"):
+        Storage.in_memory(clock=clock).run("r")
+
+
+@pytest.mark.parametrize("seconds", ["1", None, float("nan"), float("inf")])
+def test_what_is_no_time_is_said(seconds: Any) -> None:
+    with pytest.raises(ValueError, match=rf"advance\({seconds!r}\): a number of seconds"):
+        VirtualClock().advance(seconds)
+
+
+def test_one_run_is_no_list_of_runs() -> None:
+    (run,) = memory().runs(1)
+    with pytest.raises(TypeError, match=r"interleave\(\) got .*; it takes several runs, in a list"):
+        memory().interleave(run)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["write", "notification"])
