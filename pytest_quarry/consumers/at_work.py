@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
-AT_WORK = b"RD"  # running or ready to run, waiting for a disk
+AT_WORK = (b"R", b"D")  # running or ready to run, waiting for a disk
 UTIME, STIME = 11, 12  # of what follows the name in a stat, counted from 0: proc(5)
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -27,6 +27,24 @@ def threads_at_work(but: Collection[int] = ()) -> bool:
         others = (tid for tid in os.listdir("/proc/self/task") if int(tid) not in left_out)
         return any(_is_at_work(f"/proc/self/task/{tid}/stat") for tid in others)
     return False
+
+
+def threads() -> set[int]:
+    """The threads of this process."""
+    with contextlib.suppress(OSError):
+        return set(map(int, os.listdir("/proc/self/task")))
+    return set()
+
+
+def waits_of_threads(those: Iterable[int]) -> dict[int, bytes] | None:
+    """How often each of these threads of this process has waited; None where one is at work. It has got on where that changes."""
+    found: dict[int, bytes] = {}
+    for tid in those:
+        told = _read(f"/proc/self/task/{tid}/status")
+        if told.partition(b"\nState:\t")[2][:1] in AT_WORK:
+            return None
+        found[tid] = told[told.find(b"\nvoluntary") :]
+    return found
 
 
 def threads_of_libraries() -> list[str]:

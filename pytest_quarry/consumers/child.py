@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 import pytest
 
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
-from pytest_quarry.consumers import arriving, frames, unhooked
+from pytest_quarry.consumers import arriving, frames, unhooked, works
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import (
     aws,
@@ -43,7 +43,7 @@ from pytest_quarry.consumers.hooks import (
     sqlite,
 )
 from pytest_quarry.consumers.hooks.aio import answers
-from pytest_quarry.consumers.link import FOR_EVER, Disconnected, Link
+from pytest_quarry.consumers.link import FOR_EVER, SWITCH, Disconnected, Link
 from pytest_quarry.consumers.protocol import Boundary, Call, OverHttp, Peek, Raised, Returned, Started, Unusable
 from pytest_quarry.consumers.started_consumer import StartedConsumer
 
@@ -97,6 +97,7 @@ class Hooks:
     def begin(self, birth: Birth, connection: socket.socket) -> None:
         """From now on this process is the consumer."""
         servers.begin()
+        works.begin()
         answers.place = birth.place
         self.clock.begin(birth.now)
         self.randomness.begin(birth.seed, birth.incarnation, Path(birth.stack).parent)
@@ -114,6 +115,7 @@ class Hooks:
 def install(home: Home) -> Hooks:
     """Install the hooks in this process."""
     link = Link(home.directories)
+    works.install()
     clock = clocks.VirtualClock(home.epoch)
     luck = randomness.Randomness(link)
     replacements = {
@@ -246,6 +248,7 @@ def _aws(link: Link, call: AwsCall) -> AwsAnswer:
 def _serve(hooks: Hooks) -> None:
     link = hooks.link
     if not link.inline:
+        sys.setswitchinterval(SWITCH)
         gc.disable()  # it would come at another moment in each execution, and close what a consumer left open
     consumer = _start(hooks.home, link)
     if consumer is None:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from pytest_quarry.consumers import protocol
-from pytest_quarry.consumers.at_work import thread_at_work, threads_at_work
-from pytest_quarry.consumers.protocol import Boundary, Call, Fail, Grant, Later, Sleep, Tear, Torn
+from pytest_quarry.consumers.at_work import thread_at_work, threads, threads_at_work, waits_of_threads
+from pytest_quarry.consumers.protocol import Boundary, Call, Fail, Grant, Later, Sleep, Tear, Torn, injected
+from pytest_quarry.consumers.works import place_of
 
 real_get_ident = threading.get_ident
 real_native_id = threading.get_native_id  # the thread's; gevent gives each greenlet an identity of its own
@@ -24,9 +25,8 @@ real_readlink = os.readlink
 real_fspath = os.fspath
 real_utime = os.utime
 real_sleep = time.sleep
-UNLINKED = (
-    " (deleted)"  # how Linux shows an open file whose own name is gone: without another one it dies with the process
-)
+# How Linux shows an open file whose own name is gone: without another one it dies with the process.
+UNLINKED = " (deleted)"
 real_mask = _signal.pthread_sigmask  # without the enums, which cost more than the call
 # A consumer's own signal handler may raise: not in the middle of a message. Those that end or dump it stay open.
 HELD = signal.valid_signals() - {
@@ -43,7 +43,8 @@ SOON = 1  # … and those who wait a moment for others to get on
 HOLD = 0.001  # real seconds between looks of a thread that waits while the main thread goes on
 MOST_SILENT = 1.0  # real seconds in which the main thread neither waits for the world nor comes to a boundary …
 BUSY = 4  # … and so many times more where it computes, or waits for a processor
-CALM = 2  # looks in a row in which no other thread is at work: at one of them it may have waited for Python's lock
+CALM = 2  # looks in a row since the last of which no other thread has got on …
+SWITCH = HOLD / 2  # … as who waits for Python's lock does, each so many real seconds
 MOST_LOOKS = 300  # for those who compute for long
 F_GETPATH = 50  # macOS: fcntl.F_GETPATH, from <sys/fcntl.h>
 
@@ -62,15 +63,11 @@ class Link:
     now: int = 0
     enabled: bool = False
     reads: bool = False  # opening a file for reading is a boundary too
-    inline: bool = (
-        False  # this is the test's own process: when the world has gone it stays, and is told by Disconnected
-    )
+    # This is the test's own process: when the world has gone it stays, and is told by Disconnected.
+    inline: bool = False
     boundaries: int = 0
     # Threads but the main one that are on their way to a boundary, and when they wake.
     wakes: dict[int, int] = field(default_factory=dict)
-    pauses: int = (
-        0  # threads but the main one that wait a moment, in real time, before virtual time is to pass for them
-    )
     leaves_sleepers: bool = False  # what goes on after this turn is not to wait for time to pass
     on_later: Callable[[], None] = lambda: None  # the main thread is to let time pass elsewhere
     _lock: Any = field(default_factory=threading.RLock)
@@ -214,26 +211,31 @@ class Link:
     def others_ahead(self) -> Iterator[None]:
         """Again and again, as long as another thread is to go first: it carries out what it was given leave for, or is on its way.
 
-        Of several that stand before boundaries, the one that wakes first goes, or was begun first, once no other is at work.
+        Of several that stand before boundaries, the one that wakes first goes, or whose work was begun first, once no other is at work.
         """
         me = real_native_id()
         if self._granted in (0, me) if self.on_main else threading.active_count() == 1:
             return
-        calm = looks = 0
+        calm, looks, last = 0, 0, None
         while True:
             with self.aside():
-                calm = calm + 1 if self._is_calm(me) else 0
+                waits = self._waits(me)
+            calm, last = calm + 1 if waits is not None and waits == last else 0, waits
             looks += 1
             if calm == CALM or (looks >= MOST_LOOKS and not self._crossing):
                 return
             yield
 
-    def _is_calm(self, me: int) -> bool:
+    def _waits(self, me: int) -> dict[int, bytes] | None:
+        """How often those have waited who may be about to go first; None where another one is to go first in any case."""
+        held = {me, *self._pausing, *self.wakes}
         if self.on_main:
-            return not thread_at_work(self._granted)
-        standing = [thread.native_id for thread in threading.enumerate() if thread.native_id in self._standing]
-        first = min(standing, key=lambda thread: self.wakes.get(thread or 0, AT_ONCE), default=me)
-        return not self._crossing and first == me and not self.others_at_work()
+            return waits_of_threads({self._granted} - held)
+        own = [(self.wakes.get(one.native_id or 0), place_of(one), one.native_id or 0) for one in threading.enumerate()]
+        due = [(wakes, *rest) for wakes, *rest in own if wakes is not None and not self._main_goes_on(wakes)]
+        if self._crossing or min(due, default=(AT_ONCE, (), me))[-1] != me:
+            return None
+        return waits_of_threads(threads() - held)
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
@@ -365,20 +367,6 @@ class Link:
             if found.startswith(directory) and found[len(directory) : len(directory) + 1] in ("/", ""):
                 return name + found[len(directory) :]
         return None
-
-
-def injected(fail: Fail) -> BaseException:
-    """The exception an injected failure stands for."""
-    if fail.error == "OSError":
-        number, _, words = fail.message.partition(" ")
-        return OSError(int(number), words)
-    if fail.error.startswith("aws-"):
-        from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
-
-        return {"aws-reset": ConnectionClosedError, "aws-timeout": ReadTimeoutError}[fail.error](
-            endpoint_url=fail.message
-        )
-    return RuntimeError(fail.message)
 
 
 def path_of_descriptor(descriptor: int) -> str | None:

@@ -186,6 +186,20 @@ class Fail(NamedTuple):
     message: str
 
 
+def injected(fail: Fail) -> BaseException:
+    """The exception an injected failure stands for."""
+    if fail.error == "OSError":
+        number, _, words = fail.message.partition(" ")
+        return OSError(int(number), words)
+    if fail.error.startswith("aws-"):
+        from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+
+        return {"aws-reset": ConnectionClosedError, "aws-timeout": ReadTimeoutError}[fail.error](
+            endpoint_url=fail.message
+        )
+    return RuntimeError(fail.message)
+
+
 class Stop(NamedTuple):
     """End by yourself: save coverage, then exit."""
 

@@ -67,8 +67,7 @@ CALLS: dict[str, Callable[[World, Callable[[str], Any]], Any]] = {
 def in_process(world: World, call: AwsCall) -> AwsAnswer:
     """A call as the simulation answers it where the client is in a consumer's process."""
     from pytest_quarry.bus.faults import Unanswered, carry_out
-    from pytest_quarry.consumers.link import injected
-    from pytest_quarry.consumers.protocol import Fail
+    from pytest_quarry.consumers.protocol import Fail, injected
 
     try:
         return carry_out(world.faults.meet(describe(call), call), call, world.aws)

@@ -54,6 +54,29 @@ def test_several_threads_at_once(work: Callable[[World], None]) -> None:
     assert seen.history.difference(other.history) is None
 
 
+def in_a_group(world: World) -> None:
+    """One thread of the loop's pool is idle when the others are begun."""
+
+    async def load() -> None:
+        names = await asyncio.to_thread(lambda: FILES)
+        async with asyncio.TaskGroup() as group:
+            for name in names:
+                group.create_task(one(name))
+
+    async def one(name: str) -> None:
+        await asyncio.to_thread((world.disk / f"{name}.part").write_text, name)
+        await asyncio.to_thread(os.replace, world.disk / f"{name}.part", world.disk / name)
+
+    asyncio.run(load())
+
+
+def test_which_thread_of_a_pool_takes_a_piece_of_work_changes_nothing() -> None:
+    first = see(in_a_group)
+    assert [label for label in first.boundaries if label.startswith("open")] == [f"open {name}.part" for name in FILES]
+    for _ in range(3):
+        assert first.history.difference(see(in_a_group, again=False).history) is None
+
+
 def test_each_thread_has_done_what_it_was_given_leave_for_before_another_is_asked() -> None:
     history = see(by_a_pool).history
     for entry in history.entries:
