@@ -22,6 +22,8 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime as imported_datetime
+from pathlib import Path
+from random import random as random_by_name
 from time import monotonic, sleep
 from time import time as imported_time
 
@@ -419,6 +421,56 @@ def incarnations(seed: int = 0) -> list[list[str]]:
 
 def test_luck_is_the_same_in_each_execution() -> None:
     assert incarnations() == incarnations()
+
+
+def drawn() -> list[str]:
+    """What makes a name that nobody else has."""
+    names = [str(uuid.uuid4()), secrets.token_hex(4), os.path.basename(tempfile.mktemp())]
+    by_python = [random.random(), random.randrange(10**9), random.choice(range(10**9)), random.Random().random()]
+    return [*names, *map(str, by_python), random_by_name().hex()]
+
+
+@pytest.mark.parametrize("pool", [True, False], ids=["pool", "threads"])
+def test_which_thread_draws_first_changes_nothing(pool: bool, tmp_path: Path) -> None:
+    def work(world: World) -> None:
+        late = len(list(tmp_path.iterdir()))
+        (tmp_path / str(late)).mkdir()
+        told: dict[int, list[str]] = {}
+
+        def draw(number: int) -> None:
+            if number == late:
+                link.real_sleep(0.1)
+            told[number] = drawn()
+
+        if pool:
+            with concurrent.futures.ThreadPoolExecutor(2) as threads:
+                list(threads.map(draw, range(2)))
+        else:
+            both = [threading.Thread(target=draw, args=(number,)) for number in range(2)]
+            for thread in both:
+                thread.start()
+            for thread in both:
+                thread.join()
+        tell(world, told[0], told[1], drawn())
+
+    told = see(work).told
+    assert len({name for names in told for name in names}) == 3 * len(told[0])
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_thread_that_seeds_draws_what_it_has_seeded() -> None:
+    def work(world: World) -> None:
+        def draw() -> list[float]:
+            random.seed(7)
+            state = random.getstate()
+            first = random.random()
+            random.setstate(state)
+            return [first, random.random()]
+
+        with concurrent.futures.ThreadPoolExecutor(1) as threads:
+            tell(world, *threads.submit(draw).result(), *draw(), random.Random(7).random())
+
+    assert len(set(see(work).told)) == 1
 
 
 def test_luck_differs_between_incarnations_and_seeds() -> None:

@@ -8,6 +8,7 @@ import functools
 import gc
 import operator
 import os
+import random
 import select
 import sqlite3
 import sys
@@ -37,6 +38,7 @@ def originals() -> dict[int, Any]:
     names: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
         (time, ("sleep", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")),
         (os, (*WRITES, "fsync", "fdatasync", "sync", "open", "utime", "urandom", "getpid", "kill", "lockf")),
+        (random, ("random", "getrandbits", "seed", "getstate", "setstate")),
         (builtins, ("open",)),
         (sqlite3, ("connect",)),
         (fcntl, ("flock", "lockf")),
