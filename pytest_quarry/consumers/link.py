@@ -220,8 +220,7 @@ class Link:
         while True:
             with self.aside():
                 waits = self._waits(me)
-            calm, last = calm + 1 if waits is not None and waits == last else 0, waits
-            looks += 1
+            calm, looks, last = calm + 1 if waits is not None and waits == last else 0, looks + 1, waits
             if calm == CALM or (looks >= MOST_LOOKS and not self._crossing):
                 return
             yield
