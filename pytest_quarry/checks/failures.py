@@ -25,6 +25,7 @@ from pytest_quarry.simulation.schedule import (
 
 DAY = 86_400
 RECEIVE, DELETE = "sqs.ReceiveMessage quarry-runs-consumer", "sqs.DeleteMessage*quarry-runs-consumer"
+BATCHES = ((1, 2, 3), (2, 1, 3), (3, 1, 2))  # of which the second is the bad one
 POISON: tuple[Form, ...] = ("missing-fields", "wrong-types", "no-such-path", "not-json")
 MANY = 12  # more than SQS hands over at once
 NOW_AND_THEN = 6
@@ -89,7 +90,7 @@ def lost_acknowledgement(stage: Stage) -> Iterator[Schedule]:
 
 
 def partial_batch(stage: Stage) -> Iterator[Schedule]:
-    """EB11: one bad message among good ones: one nobody can parse, and one whose run cannot be read for ever."""
+    """EB11: one bad message among good ones: one nobody can parse, and one whose run cannot be read, for ever or once."""
     if stage.consumer.batch_size == 1:
         raise NotApplicable("it gets one message at a time (batch_size = 1): there are no batches")
     good, bad, third = stage.run("A", items=2), stage.run("B", items=1), stage.run("C", items=1)
@@ -98,15 +99,25 @@ def partial_batch(stage: Stage) -> Iterator[Schedule]:
         told = [*stage.told(good), Notify(bad.run_id, form=form), *stage.told(third)]
         for batch in ((1, 2, 3), (2, 1, 3)):
             yield stage.schedule(runs, [*told, Deliver(batch)])
-    unreadable = _unreadable(stage, bad.run_id)
-    for batch in ((1, 2, 3), (2, 1, 3), (3, 1, 2)):
-        yield stage.schedule(runs, [unreadable, *stage.told(*runs), Deliver(batch)])
-    for_once = replace(unreadable, lasting=False)  # it is due: who names another for it loses it
-    ignored = stage.run("D", items=1, outcome=str(Outcome.SCRIPT_ERROR))
-    for batch in ((1, 2, 3), (2, 1, 3), (3, 1, 2)):
-        yield stage.schedule(runs, [for_once, *stage.told(*runs), Deliver(batch)])
-    yield stage.schedule([*runs, ignored], [for_once, *stage.told(*runs, ignored), Deliver((4, 1, 2, 3))])
+    for lasting in (True, False):
+        unreadable = _unreadable(stage, bad.run_id, lasting=lasting)
+        for batch in BATCHES:
+            yield stage.schedule(runs, [unreadable, *stage.told(*runs), Deliver(batch)])
+    yield from _named_among_others(stage)
     yield _many(stage, poison_for(stage.takes)[-1])
+
+
+def _named_among_others(stage: Stage) -> Iterator[Schedule]:
+    """Some cannot be read in one turn and are due at the next: behind one that is to be ignored, and two of three."""
+    first, second, third = stage.run("A", items=2), stage.run("B", items=1), stage.run("C", items=1)
+    fault = _unreadable(stage, second.run_id, lasting=False)
+    failed = stage.run("A", items=2, outcome=str(Outcome.SCRIPT_ERROR))
+    for steps in (stage.told(failed), [Notify(failed.run_id, form="other-event")]):
+        yield stage.schedule([failed, second, third], [fault, *steps, *stage.told(second, third), Deliver((1, 2, 3))])
+    runs = [first, second, third]
+    for run in (first, third):
+        faults = [fault, _unreadable(stage, run.run_id, lasting=False)]
+        yield stage.schedule(runs, [*faults, *stage.told(*runs), Deliver((1, 2, 3))])
 
 
 def _many(stage: Stage, form: Form) -> Schedule:
@@ -118,9 +129,10 @@ def _many(stage: Stage, form: Form) -> Schedule:
     return stage.schedule([*runs, bad], [*told, Deliver(tuple(range(1, MANY + 2)))])
 
 
-def _unreadable(stage: Stage, run_id: str) -> Break:
+def _unreadable(stage: Stage, run_id: str, *, lasting: bool) -> Break:
+    """Its run cannot be read: for ever, or until the schedule is over, and then the message comes again."""
     read, error = ("s3.GetObject", "503") if stage.consumer.storage == "s3" else ("read storage/", "EIO")
-    return Break(f"{read}*run_id={run_id}/", error, lasting=True)
+    return Break(f"{read}*run_id={run_id}/", error, lasting=lasting)
 
 
 def poison(stage: Stage) -> Iterator[Schedule]:

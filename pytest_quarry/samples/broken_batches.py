@@ -57,6 +57,49 @@ def run_of(record: Event) -> Any:
         return None
 
 
+def naming_the_last(load: Load) -> Handler:
+    """Counts failures on the way, and names them when the loop is over: `record` is the last of the batch by then."""
+
+    def handler(event: Event, context: Any) -> Any:
+        errors = []
+        for record in event["Records"]:
+            try:
+                load(notification_in(record))
+            except Exception as error:
+                errors.append(error)
+        return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for _ in errors]}
+
+    return handler
+
+
+def miscounting(load: Load) -> Handler:
+    """Leaves out what is none of its business, and finds failed records by their place among the others."""
+
+    def handler(event: Event, context: Any) -> Any:
+        failures = []
+        for place, record in enumerate(filter(is_to_be_loaded, event["Records"])):
+            try:
+                load(notification_in(record))
+            except Exception:
+                log.exception("record %s failed", place)
+                failures.append({"itemIdentifier": event["Records"][place]["messageId"]})
+        return {"batchItemFailures": failures}
+
+    return handler
+
+
+def is_to_be_loaded(record: Event) -> bool:
+    """Whether it tells of a successful run, or cannot be parsed and is to fail for that."""
+    try:
+        notification = notification_in(record)
+    except ValueError:
+        return True
+    return notification.get("event_type", "run_completed") == "run_completed" and notification.get("outcome") in (
+        None,
+        "success",
+    )
+
+
 def misspelling(load: Load) -> Handler:
     """Answers in snake case, as the rest of its code is."""
     handler = answering(load, lambda record: record["messageId"])
@@ -124,6 +167,18 @@ class NamesRunsSuite(BatchSuite):
     """Failures by run id: Lambda takes the whole batch for failed."""
 
     shell = naming_runs
+
+
+class NamesTheLastSuite(BatchSuite):
+    """The last record comes again, and the one that failed never."""
+
+    shell = naming_the_last
+
+
+class MiscountsSuite(BatchSuite):
+    """Behind a record that is left out, the one before the failed one comes again."""
+
+    shell = miscounting
 
 
 class MisspellsSuite(BatchSuite):

@@ -126,6 +126,18 @@ BROKEN_LAMBDAS: tuple[Sample, ...] = (
         "EB11",
     ),
     broken(
+        "lambda-names-the-last",
+        "Names the last record of the batch for each that failed: the failed one is acknowledged.",
+        "broken_batches:NamesTheLastSuite",
+        "EB11",
+    ),
+    broken(
+        "lambda-miscounts",
+        "Finds failed records by their place among those that are to be loaded, in a batch that has others too.",
+        "broken_batches:MiscountsSuite",
+        "EB11",
+    ),
+    broken(
         "lambda-misspells-the-answer",
         "Answers batch_item_failures, which Lambda does not know.",
         "broken_batches:MisspellsSuite",
