@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
+from pytest_quarry.bus.faults import SLOW_SECONDS
 from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.simulation.history import Entry, History
 from pytest_quarry.simulation.schedule import Break, Crash, Overlap, PlannedRun, Schedule, Step, Switch, Write
@@ -35,7 +36,7 @@ def two_messages(stage: Stage) -> Iterator[Schedule]:
 
 
 def live_claim_holds(stage: Stage) -> Iterator[Schedule]:
-    """EB08: a duplicate comes while the first worker is still at work, at each operation: once, and again later."""
+    """EB08: a duplicate comes while the first worker is still at work, at each operation: once, again later, and long."""
     _two_workers(stage)
     run = stage.run("A", items=2)
     base = stage.schedule([run], [*stage.told(run), Overlap((1,), (1,))])
@@ -43,6 +44,8 @@ def live_claim_holds(stage: Stage) -> Iterator[Schedule]:
         overlap = Overlap((1,), (1,), switches=(point,))
         yield _with(base, overlap)
         yield _with(base, replace(overlap, second=(1, 1), pause=VISIBILITY))
+        if _sleeps(stage.history(_with(base, overlap)), worker=2):
+            yield _with(base, replace(overlap, stands=SLOW_SECONDS))
     for point in _points(stage.history(base), worker=1):
         slow = Break(point.label, "slow", times=1, skip=point.occurrence - 1)
         yield replace(base, steps=(*base.steps[:-1], slow, Overlap((1,), (1,), switches=(point,))))
@@ -169,6 +172,11 @@ def _points(history: History, *, worker: int) -> list[Switch]:
 
 def _durable(history: History, *, worker: int) -> list[Switch]:
     return [point for point, entry in _stands(history, worker) if entry.changed or entry.rows is not None]
+
+
+def _sleeps(history: History, *, worker: int) -> bool:
+    """Whether a worker waits in a loop of its own: of locks the world knows whose they are."""
+    return any(each.worker == worker and each.what == "crossed" and each.text == "sleep" for each in history.entries)
 
 
 def _stands(history: History, worker: int) -> Iterator[tuple[Switch, Entry]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -181,6 +182,38 @@ class LeavesItsLockFileSuite(SqliteHandlerSuite):
     """A lock file with no holder's name in it, and no end."""
 
     loader = LeavesItsLockFile
+
+
+class TakesOldLockFiles(LeavesItsLockFile):
+    """Waits for a lock file, and takes it away when it is older than ten seconds: who made it must be dead."""
+
+    seconds = 10
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        while True:
+            try:
+                os.close(os.open(self.lock, os.O_CREAT | os.O_EXCL))
+                break
+            except FileExistsError:
+                time.sleep(1)
+                self.take_away()
+        try:
+            OneTransaction.load(self, run_id, notification)
+        finally:
+            self.lock.unlink(missing_ok=True)
+
+    def take_away(self) -> None:
+        """Remove the lock file if it is too old."""
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - self.lock.stat().st_mtime > self.seconds:
+                self.lock.unlink()
+
+
+class TakesOldLockFilesSuite(SqliteHandlerSuite):
+    """A lock file that ends before the work does."""
+
+    loader = TakesOldLockFiles
+    tables = UNKEYED_TABLES
 
 
 class TakesLocksInAnyOrder(OrderLoader):

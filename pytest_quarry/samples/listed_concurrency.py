@@ -77,6 +77,12 @@ BROKEN_TOGETHER: tuple[Sample, ...] = (
         "EB02 EB04",
     ),
     broken(
+        "takes-old-lock-files",
+        "Waits for a lock file, and takes it away when it is ten seconds old, less than a load may take.",
+        "broken_together:TakesOldLockFilesSuite",
+        "EB08",
+    ),
+    broken(
         "takes-locks-in-any-order",
         "Takes two locks, the run's and the table's, and at a repair in the other order.",
         "broken_together:TakesLocksInAnyOrderSuite",

@@ -1,7 +1,8 @@
 """Two workers at once: each stands still at every boundary, and the schedule says who goes on.
 
 One process runs at a time, so an interleaving is a list of switches: no threads, no luck. Locks are real: who would
-block says so, the other goes on, and it tries again. Who sleeps does not wake before its time while the other gets on.
+block says so, the other goes on, and it tries again. Who sleeps does not wake before its time while the other gets on;
+one that the schedule lets stand for a while does not get on.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from pytest_quarry.simulation.world import SECOND, World
 PATIENCE = 200
 # Sleeps in a row, with nothing new on the disk, after which a worker counts as one that stands by until the other is gone.
 STANDBY = 500
-
+# Sleeps of one worker for which the other stands still: who looks every few milliseconds is not waited for.
+MOST_SLEPT_BESIDE = 100
 
 # How often two workers are looked at that wait for each other's locks at a server: it ends a deadlock of its own accord, Postgres after
 # a second. One look takes a quarter of that.
@@ -45,8 +47,19 @@ class Lane:
 class Overlap:
     """Lets two lanes go on, one at a time."""
 
-    def __init__(self, world: World, lanes: tuple[Lane, Lane], switches: Sequence[Switch], recorder: Recorder) -> None:
+    def __init__(
+        self,
+        world: World,
+        lanes: tuple[Lane, Lane],
+        switches: Sequence[Switch],
+        recorder: Recorder,
+        stands: int = 0,
+    ) -> None:
         self._world, self._lanes, self._switches, self._recorder = world, lanes, list(switches), recorder
+        self._stands = stands
+        self._standing: Lane | None = None  # the one that a switch left standing
+        self._until = 0  # the virtual time (µs) up to which it stands while the other sleeps
+        self._slept_beside = 0
         self._happened = 0
         self._in_a_row = 0
         self._now = 0
@@ -67,7 +80,7 @@ class Overlap:
                 self._wait(lane, other, boundary.label, boundary.call)
             elif isinstance(boundary.call, Sleep) and self._stands_by(lane, other):
                 self._end_a_standby(lane)
-            elif not other.done and self._is_time(lane, boundary):
+            elif not other.done and self._is_time(lane, other, boundary):
                 self._switch()
         return self._switches
 
@@ -75,6 +88,8 @@ class Overlap:
         both = not other.done and other.turn.boundaries > lane.turn.boundaries // 2
         lane.turn.besides = "; the other worker goes on and on too: a livelock" if both else ""
         lane.turn.contended = other.drive.running
+        if lane is self._standing:
+            self._standing = None
         was_killed = lane.turn.reached
         boundary = self._step(lane)
         if lane.turn.reached and not was_killed:
@@ -102,13 +117,18 @@ class Overlap:
 
     def _gets_on(self, lane: Lane, other: Lane) -> bool:
         """Whether this one may do anything before the other, which sleeps, wakes."""
-        if lane.done:
+        if lane.done or self._stands_on(lane, other):
             return False
         if lane.waits is not None and lane.tried == self._happened:
             return False
         return not (lane.turn.wakes and other.turn.wakes and lane.turn.wakes >= other.turn.wakes)
 
-    def _is_time(self, lane: Lane, boundary: Boundary) -> bool:
+    def _stands_on(self, lane: Lane, other: Lane) -> bool:
+        """Whether this one stands where a switch left it until the other, which sleeps, has woken."""
+        wakes = other.turn.wakes
+        return lane is self._standing and wakes is not None and wakes <= self._until
+
+    def _is_time(self, lane: Lane, other: Lane, boundary: Boundary) -> bool:
         """Whether the other goes on now: the schedule says so, this one sleeps, or it has had its share."""
         lane.crossed[boundary.label] += 1
         if self._switches:
@@ -116,9 +136,18 @@ class Overlap:
             crossed = lane.crossed.total() if switch.label == ANY else lane.crossed[boundary.label]
             if switch.label in (ANY, boundary.label) and switch.occurrence == crossed:
                 del self._switches[0]
-                self._recorder.record("switched", f"stands before {boundary.label}")
+                self._stand(lane, boundary)
                 return True
-        return isinstance(boundary.call, Sleep) or self._in_a_row > PATIENCE
+        if isinstance(boundary.call, Sleep):
+            self._slept_beside += 1
+            return self._slept_beside > MOST_SLEPT_BESIDE or not self._stands_on(other, lane)
+        return self._in_a_row > PATIENCE
+
+    def _stand(self, lane: Lane, boundary: Boundary) -> None:
+        self._recorder.record("switched", f"stands before {boundary.label}")
+        if self._stands:
+            self._standing, self._until = lane, self._world.now + self._stands * SECOND
+            self._slept_beside = 0
 
     def _switch(self) -> None:
         self._now, self._in_a_row = 1 - self._now, 0

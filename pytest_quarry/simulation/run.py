@@ -270,7 +270,7 @@ class _Simulation:
             Lane(extra, turns[1], self._taking_turns([(n,) for n in step.second] or [()], turns[1], extra, step.pause)),
         )
         try:
-            unmet = overlap.Overlap(self.world, lanes, step.switches, self.recorder).run()
+            unmet = overlap.Overlap(self.world, lanes, step.switches, self.recorder, step.stands).run()
         finally:
             self.drive.hung |= extra.hung
             self.drive.stack = self.drive.stack or extra.stack

@@ -131,7 +131,7 @@ class Overlap:
 
     The first begins. At each switch, at a sleep, where one would block, and at its end the other goes on. `crash` kills
     the first (or, with `crash_second`, the second) at a boundary of its turn. `pause` seconds pass between two turns of
-    the second.
+    the second. Who stands at a switch stands there for `stands` seconds as far as the other sleeps meanwhile.
     """
 
     first: tuple[int, ...] = ()
@@ -140,6 +140,7 @@ class Overlap:
     crash: Crash | None = None
     crash_second: bool = False
     pause: int = 0
+    stands: int = 0
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,8 @@ def _less(step: Step) -> Iterator[Step]:
             yield replace(step, switches=step.switches[:place] + step.switches[place + 1 :])
         if step.crash is not None:
             yield replace(step, crash=None, crash_second=False)
+        if step.stands:
+            yield replace(step, stands=0)
         if len(step.second) > 1:
             yield replace(step, second=step.second[:-1], pause=0)
 

@@ -18,7 +18,7 @@ from loaders import loader
 from together import Work, consumer, meet, said, says, words
 
 from pytest_quarry.checks.oracles import judge
-from pytest_quarry.simulation.overlap import STANDBY
+from pytest_quarry.simulation.overlap import MOST_SLEPT_BESIDE, STANDBY
 from pytest_quarry.simulation.play import Limits
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import (
@@ -54,6 +54,25 @@ class TestSwitches:
         history = meet(says("a", "b", "c"), says("x", "y"), Switch("boundary b"))
         assert said(history) == ["1 a", "2 x", "2 y", "1 b", "1 c"]
         assert not history.unreached
+
+    def test_who_stands_for_a_while_does_so_as_long_as_the_sleeps_of_the_other_end_by_then(self) -> None:
+        def looks(world: World) -> None:
+            for text in "vwxyz":
+                world.boundary(text)
+                time.sleep(10)
+
+        assert said(meet(says("a", "b"), looks, Switch("boundary b")))[:4] == ["1 a", "2 v", "1 b", "2 w"]
+        history = meet(says("a", "b"), looks, Switch("boundary b"), stands=25)
+        assert said(history) == ["1 a", "2 v", "2 w", "2 x", "1 b", "2 y", "2 z"]
+
+    def test_nobody_stands_for_who_looks_again_and_again_without_end(self) -> None:
+        def looks(world: World) -> None:
+            for _ in range(2 * MOST_SLEPT_BESIDE):
+                time.sleep(0.01)
+            world.boundary("x")
+
+        history = meet(says("a", "b"), looks, Switch("boundary b"), stands=25)
+        assert said(history) == ["1 a", "1 b", "2 x"]
 
     def test_and_back(self) -> None:
         history = meet(says("a", "b", "c"), says("x", "y"), Switch("boundary b"), Switch("boundary y"))
