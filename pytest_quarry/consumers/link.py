@@ -341,7 +341,7 @@ class Link:
 
     def stamp(self, file: Any) -> None:
         """Give a file that was just changed the world's time: the file system gave it the real one."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self.aside():
             real_utime(file, ns=(self.now * 1000, self.now * 1000))
 
     def name_of(self, path: Any, dir_fd: int | None = None) -> str | None:

@@ -7,6 +7,7 @@ from pytest_quarry.samples import (
     listed_concurrency,
     listed_handlers,
     listed_lambdas,
+    listed_metadata,
     listed_outside,
     listed_pollers,
     listed_publishers,
@@ -22,6 +23,7 @@ SAMPLES: tuple[Sample, ...] = (
     *listed_workers.SOUND_WORKERS,
     *listed_pollers.SOUND_POLLERS,
     *listed_publishers.SOUND_PUBLISHERS,
+    *listed_metadata.SOUND_METADATA,
     *listed_concurrency.SOUND_TOGETHER,
     *listed_outside.SOUND_OUTSIDE,
     *listed_handlers.BROKEN_HANDLERS,
@@ -34,6 +36,7 @@ SAMPLES: tuple[Sample, ...] = (
     *listed_pollers.BROKEN_READING,
     *listed_pollers.BROKEN_POLLERS,
     *listed_publishers.BROKEN_PUBLISHERS,
+    *listed_metadata.BROKEN_METADATA,
     *listed_concurrency.BROKEN_TOGETHER,
     *listed_outside.BROKEN_OUTSIDE,
 )

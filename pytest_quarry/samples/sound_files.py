@@ -95,6 +95,29 @@ class MarkerByRenameSuite(EventBusConformance):
         return [row for file in files for row in read_rows(file)]
 
 
+class ReadOnlyFiles(FileLoader):
+    """Builds a run's file beside its place, copies it with its metadata, and moves the copy into place read-only."""
+
+    def load(self, run_id: str, items: list[Item]) -> None:
+        orders, draft = self.folder / "orders", self.folder / f"{file_name(run_id)}.draft"
+        orders.mkdir(exist_ok=True)
+        draft.write_text(as_lines(items), encoding="utf-8")
+        os.utime(draft, (1, 1))
+        copied = draft.with_suffix(".copy")
+        copied.unlink(missing_ok=True)
+        shutil.copy2(draft, copied)
+        copied.chmod(0o444)
+        copied.replace(orders / f"{file_name(run_id)}.jsonl")
+        draft.unlink()
+
+
+class ReadOnlyFilesSuite(MarkerByRenameSuite):
+    """One file per run, whose mode and times are set before it is in its place."""
+
+    def start(self, world: World) -> Any:
+        return ReadOnlyFiles(world.disk, Storage(world.storage_root))
+
+
 class StagedFolder(FileLoader):
     """Builds a run's folder under `staging`, one file per item, and moves it into place when it is whole.
 

@@ -5,25 +5,32 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 # SQLite's shared-memory index is rebuilt from the WAL by whoever comes next: not durable state.
 NOT_DURABLE = ("-shm",)
 # A file time this near to real time was set by a write, not by the consumer's own hand: it becomes virtual.
 JUST_NOW = 3_600
-Signature = tuple[int, int, int]
+Signature = tuple[int, int, int, int, int]
 SPECIAL = b"special"
-UNKNOWN: Signature = (-1, -1, -1)
+UNKNOWN: Signature = (-1, -1, -1, -1, -1)
+ATTRIBUTES = "user."  # the extended attributes that are the consumer's; others are the system's
 
 
 class DiskWatch:
-    """Compares directories with what they held at the last look; content decides, not metadata."""
+    """Compares directories with what they held at the last look: contents, modes, extended attributes, and the times that were
+    set by hand. Other times are those of writes, and no state."""
 
     def __init__(self, directories: dict[str, Path]) -> None:
         self._directories = {name: os.fspath(path) for name, path in directories.items()}
         self._signatures: dict[str, Signature] = {}
         self._contents: dict[str, bytes] = {}
+        self._doubtful: set[str] = set()
+        self._timed: set[str] = set()
+        self._by_hand: set[tuple[int, int]] = set()  # inodes, with the times that the consumer gave them
 
     @property
     def names(self) -> frozenset[str]:
@@ -44,6 +51,12 @@ class DiskWatch:
         first, second = self._signatures.get(name, UNKNOWN), self._signatures.get(other, UNKNOWN)
         return first[2] == second[2] > 0
 
+    def look_at_metadata(self, names: Iterable[str], *, times: bool) -> None:
+        """The next look looks at these whatever the file system says of them; with `times`, theirs are being set by hand."""
+        self._doubtful.update(names)
+        if times:
+            self._timed.update(names)
+
     def look(self, now: int, *, thorough: bool = False) -> set[str]:
         """The names that appeared, vanished or changed since the last look; their mtimes become `now` (µs).
 
@@ -59,6 +72,8 @@ class DiskWatch:
             changed.add(name)
             del self._contents[name]
         self._signatures = seen
+        self._doubtful.clear()
+        self._timed.clear()
         return changed
 
     def _look_in(self, directory: str, name: str, seen: dict[str, Signature], changed: set[str], now: int) -> None:
@@ -79,26 +94,51 @@ class DiskWatch:
         self, entry: os.DirEntry[str], name: str, seen: dict[str, Signature], changed: set[str], now: int
     ) -> None:
         if entry.is_dir(follow_symlinks=False):
-            self._note(name, b"directory", seen, changed)
+            self._note(name, b"directory %o" % entry.stat(follow_symlinks=False).st_mode, seen, changed)
             self._look_in(entry.path, name, seen, changed, now)
             return
         stat = entry.stat(follow_symlinks=False)
-        signature = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
-        if self._signatures.get(name) == signature:
+        signature = _signature(stat)
+        if self._signatures.get(name) == signature and name not in self._doubtful:
             seen[name] = signature
             return
-        self._note(name, _digest(entry), seen, changed)
-        if not entry.is_symlink() and abs(stat.st_mtime - time.time()) < JUST_NOW:
+        written = abs(stat.st_mtime - time.time()) < JUST_NOW
+        if name in self._timed and not written:
+            self._by_hand.add((stat.st_ino, stat.st_mtime_ns))
+        self._note(name, self._content(entry, stat), seen, changed)
+        if not entry.is_symlink() and written:
             with contextlib.suppress(PermissionError):
                 os.utime(entry.path, ns=(now * 1000, now * 1000))
-                signature = (stat.st_size, now * 1000, stat.st_ino)
+                signature = _signature(os.stat(entry.path, follow_symlinks=False))
         seen[name] = signature
 
+    def _content(self, entry: os.DirEntry[str], stat: os.stat_result) -> bytes:
+        """What a file holds, and what of its metadata is state."""
+        held = _digest(entry)
+        if held == SPECIAL or entry.is_symlink():
+            return held
+        time_set = stat.st_mtime_ns if (stat.st_ino, stat.st_mtime_ns) in self._by_hand else 0
+        return held + b" %o %d " % (stat.st_mode, time_set) + _attributes(entry.path)
+
     def _note(self, name: str, content: bytes, seen: dict[str, Signature], changed: set[str]) -> None:
-        seen[name] = (0, 0, 0)
+        seen[name] = (0, 0, 0, 0, 0)
         if self._contents.get(name) != content:
             self._contents[name] = content
             changed.add(name)
+
+
+def _signature(stat: os.stat_result) -> Signature:
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_mode, stat.st_ctime_ns
+
+
+def _attributes(path: str) -> bytes:
+    """The extended attributes that a consumer may have set, where this system has such."""
+    if sys.platform != "linux":
+        return b""
+    with contextlib.suppress(OSError):
+        names = sorted(name for name in os.listxattr(path) if name.startswith(ATTRIBUTES))
+        return repr([(name, os.getxattr(path, name)) for name in names]).encode() if names else b""
+    return b""
 
 
 def _digest(entry: os.DirEntry[str]) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any
 from pytest_quarry.bus.delivery import Mailbox
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError, RowsError
 from pytest_quarry.consumers.protocol import Boundary
+from pytest_quarry.consumers.unhooked import METADATA
 from pytest_quarry.simulation import places, reading
 from pytest_quarry.simulation.history import Entry, Happening, History, Row
 from pytest_quarry.simulation.world import World
@@ -96,7 +97,11 @@ class Recorder:
             self._storage_watched = True
 
     def told(self, boundary: Boundary) -> None:
-        """A server hears what was just granted."""
+        """What was just granted is about metadata, or for a server to hear."""
+        verb = boundary.label.partition(" ")[0]
+        if verb in METADATA:
+            for watch in (self._world.watch, self._world.storage_watch):
+                watch.look_at_metadata(boundary.paths, times=verb == "utime")
         if boundary.said is not None:
             self._said += boundary.said.changes
             if boundary.said.clock:

@@ -54,6 +54,17 @@ def imported_names(world: World) -> None:
     replace(world.disk / "a", world.disk / "b")
 
 
+def metadata(world: World) -> None:
+    (world.disk / "a").touch()
+    (world.disk / "a").touch()
+    os.chmod(world.disk / "a", 0o600)
+    os.utime(world.disk / "a", (1, 1))
+    with open(world.disk / "a") as file:
+        os.fchmod(file.fileno(), 0o644)
+    os.symlink("a", world.disk / "b")
+    os.chmod(world.disk / "b", 0o604)
+
+
 def descriptors(world: World) -> None:
     folder = os.open(world.disk, os.O_RDONLY)
     file = os.open("a", os.O_RDWR | os.O_CREAT, dir_fd=folder)
@@ -143,6 +154,7 @@ SEEN = {
     imported_names: "open a, write a, fsync a, rename a → b",
     descriptors: "open a, write a, write a, write a, truncate a, fsync a, rename a → b, mkdir c, rmdir c, lock disk, "
     "fsync disk",
+    metadata: "open a, touch a, chmod a, utime a, chmod a, symlink b, chmod b",
     paths: "open a, open a, write a, rename a → b, rename b → c, mkdir d, rmdir d, unlink c",
     libraries: "open a.gz, write a.gz, write a.gz, open b.zip, write b.zip, write b.zip, write b.zip, open c.csv, "
     "write c.csv, open d.json, write d.json, open e, write e, open f.log, write f.log",

@@ -259,3 +259,32 @@ def test_who_is_looked_at_closer_begins_with_no_exception_under_way() -> None:
 
     consumer = Consumer(name="TestConsumer", kind="event-bus", start=start, rows=lambda world: world.target.rows())
     assert Conductor(consumer).conduct(BY_ID["EB03"]).status == "passed"
+
+
+def test_metadata_that_a_program_or_a_library_sets() -> None:
+    def work(world: World) -> None:
+        (world.disk / "a").write_text("1")
+        libc = ctypes.CDLL(None)
+        libc.chmod(os.fsencode(world.disk / "a"), 0o600)
+        libc.setxattr(os.fsencode(world.disk / "a"), b"user.loaded", b"1", 1, 0)
+        os.chmod(world.disk / "a", 0o644)
+        subprocess.run(["touch", "-d", "@1", "a"], cwd=world.disk, check=True)
+
+    seen = closer(work)
+    assert [each for each in seen.boundaries if not each.startswith(("start", "open"))] == [
+        "write a",
+        "chmod a",
+        "setxattr a",
+        "chmod a",
+        "utime a",
+    ]
+    assert seen.history.unexplained == ()
+
+
+def test_metadata_that_changes_unseen_makes_the_check_look_closer() -> None:
+    def work(world: World) -> None:
+        for name in "ab":
+            (world.disk / name).write_text("1")
+        ctypes.CDLL(None).chmod(os.fsencode(world.disk / "a"), 0o600)
+
+    assert see(work).history.unexplained == ("disk/a",)

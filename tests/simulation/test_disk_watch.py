@@ -177,12 +177,57 @@ class TestChanges:
         (folder / "link").symlink_to("c")
         assert watch.look(7) == {"disk/inner", "disk/inner/b", "disk/link"}
 
-    def test_metadata_alone_is_no_change(self, folder: Path) -> None:
+    def test_a_mode_is_state(self, folder: Path) -> None:
+        (folder / "a").write_text("1")
+        (folder / "inner").mkdir()
+        watch = DiskWatch({"disk": folder})
+        watch.look(1)
+        before = watch.fingerprint
+        (folder / "a").chmod(0o600)
+        (folder / "inner").chmod(0o700)
+        assert watch.look(2) == {"disk/a", "disk/inner"}
+        assert watch.look(3) == set()
+        (folder / "a").chmod(0o644)
+        (folder / "inner").chmod(0o755)
+        watch.look(4)
+        assert watch.fingerprint == before
+
+    @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="this system has no extended attributes")
+    def test_an_extended_attribute_is_state(self, folder: Path) -> None:
+        (folder / "a").write_text("1")
+        watch = DiskWatch({"disk": folder})
+        watch.look(1)
+        before = watch.fingerprint
+        try:
+            os.setxattr(folder / "a", "user.loaded", b"1")
+        except OSError as error:
+            pytest.skip(f"this file system has no extended attributes: {error}")
+        watch.look_at_metadata(["disk/a"], times=False)
+        assert watch.look(2) == {"disk/a"}
+        assert watch.look(3, thorough=True) == set()
+        os.removexattr(folder / "a", "user.loaded")
+        watch.look_at_metadata(["disk/a"], times=False)
+        watch.look(4)
+        assert watch.fingerprint == before
+
+    def test_a_time_is_state_where_it_was_set_by_hand(self, folder: Path) -> None:
+        (folder / "a").write_text("1")
+        (folder / "b").write_text("1")
+        watch = DiskWatch({"disk": folder})
+        watch.look(NOW)
+        os.utime(folder / "a", (1, 1))
+        os.utime(folder / "b", (1, 1))
+        watch.look_at_metadata(["disk/a"], times=True)
+        assert watch.look(NOW) == {"disk/a"}
+        assert watch.look(NOW, thorough=True) == set()
+        (folder / "a").write_text("1")
+        assert watch.look(NOW) == {"disk/a"}, "it has the time of a write again"
+
+    def test_to_write_what_it_held_is_no_change(self, folder: Path) -> None:
         (folder / "a").write_text("1")
         watch = DiskWatch({"disk": folder})
         watch.look(1)
         (folder / "a").write_text("1")
-        (folder / "a").chmod(0o600)
         assert watch.look(2) == set()
 
     def test_files_that_are_no_files(self, folder: Path) -> None:

@@ -60,6 +60,10 @@ def _audit_hook(link: Link, nameless: Nameless) -> Callable[[str, tuple[Any, ...
         "os.mkdir": _one_name("mkdir"),
         "os.rmdir": _one_name("rmdir"),
         "os.truncate": _truncated,
+        "os.chmod": _metadata("chmod", in_folder=True),
+        "os.utime": _metadata("utime", in_folder=True),
+        "os.setxattr": _metadata("setxattr", in_folder=False),
+        "os.removexattr": _metadata("removexattr", in_folder=False),
         "fcntl.flock": _locked,
         "fcntl.lockf": _locked,
         "subprocess.Popen": _process("start"),
@@ -136,6 +140,20 @@ def _truncated(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
     return None if name is None else Boundary(f"truncate {shown(name)}", (name,))
 
 
+def _metadata(verb: str, *, in_folder: bool) -> Callable[[Link, tuple[Any, ...]], Boundary | None]:
+    """Marks may be kept there: a mode, a time, an extended attribute, of the file that a link leads to."""
+
+    def report(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
+        path, *rest = arguments
+        name = link.name_of(path, rest[-1] if in_folder else None)
+        if name is None:
+            return None
+        target = link.name_of(os.path.realpath(path)) if not isinstance(path, int) and os.path.islink(path) else None
+        return Boundary(f"{verb} {shown(name)}", (name,) if target is None else (name, target))
+
+    return report
+
+
 def _locked(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
     descriptor, operation, *_ = arguments
     if operation & fcntl.LOCK_UN:
@@ -205,19 +223,31 @@ def _open_in_folder(link: Link) -> Callable[[Any], Any]:
 
 
 def _touch(link: Link) -> Callable[[Any], Any]:
-    """Wrap `os.utime`: without times it means now, and now is the world's."""
+    """Wrap `os.utime`: without times it means now, and now is the world's. So it makes a mark of a file that is there."""
 
     def make(original: Any) -> Any:
         def utime(path: Any, times: Any = None, **keywords: Any) -> None:
             if times is None and keywords.get("ns") is None and not link.inside:
+                name = link.name_of(path, keywords.get("dir_fd"))
+                if name is not None and _is_there(path, keywords.get("dir_fd")):
+                    link.boundary(Boundary(f"touch {shown(name)}", (name,)))
                 keywords["ns"] = (link.now * 1000, link.now * 1000)
-                original(path, **keywords)
+                with link.aside():
+                    original(path, **keywords)
             else:
                 original(path, times, **keywords)
 
         return utime
 
     return make
+
+
+def _is_there(path: Any, folder: int | None) -> bool:
+    try:
+        os.stat(path, dir_fd=folder)
+    except (OSError, TypeError, ValueError):  # what it cannot be is for the function itself to say
+        return False
+    return True
 
 
 def _sync(link: Link, nameless: Nameless, name: str) -> Callable[[Any], Any]:

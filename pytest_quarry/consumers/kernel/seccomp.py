@@ -54,6 +54,8 @@ _X86_64 = {
     "mkdir": 83, "mkdirat": 258, "rmdir": 84, "truncate": 76, "ftruncate": 77, "flock": 73, "nanosleep": 35,
     "clock_nanosleep": 230, "connect": 42, "sendto": 44, "sendmsg": 46, "sendmmsg": 307, "io_uring_setup": 425, "getrandom": 318,
     "poll": 7, "ppoll": 271, "select": 23, "pselect6": 270,
+    "chmod": 90, "fchmod": 91, "fchmodat": 268, "fchmodat2": 452, "utime": 132, "utimes": 235, "futimesat": 261,
+    "utimensat": 280, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199,
 }  # fmt: skip
 _AARCH64 = {
     "futex": 98, "clock_gettime": 113, "gettimeofday": 169, "execve": 221, "execveat": 281,
@@ -62,6 +64,8 @@ _AARCH64 = {
     "symlinkat": 36, "unlinkat": 35, "mkdirat": 34, "truncate": 45, "ftruncate": 46, "flock": 32, "nanosleep": 101,
     "clock_nanosleep": 115, "connect": 203, "sendto": 206, "sendmsg": 211, "sendmmsg": 269, "io_uring_setup": 425, "getrandom": 278,
     "ppoll": 73, "pselect6": 72,
+    "fchmod": 52, "fchmodat": 53, "fchmodat2": 452, "utimensat": 88, "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7,
+    "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16,
 }  # fmt: skip
 MACHINES = {
     "x86_64": Machine(0xC000003E, 317, 434, 438, _X86_64),
@@ -123,6 +127,20 @@ CHANGING = frozenset(
         "rmdir",
         "truncate",
         "ftruncate",
+        "chmod",
+        "fchmod",
+        "fchmodat",
+        "fchmodat2",
+        "utime",
+        "utimes",
+        "futimesat",
+        "utimensat",
+        "setxattr",
+        "lsetxattr",
+        "fsetxattr",
+        "removexattr",
+        "lremovexattr",
+        "fremovexattr",
         "io_uring_setup",
         "connect",
         "sendto",

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pytest_quarry.consumers.kernel import memory, said, sleeping
+from pytest_quarry.consumers.kernel import memory, metadata, said, sleeping
 from pytest_quarry.consumers.kernel.connections import Connections, cut
 from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate, opened, reopened
@@ -191,6 +191,11 @@ class Seen:
         name = self._of_descriptor(called.tid, called.arguments[0])
         return None if name is None else self._deed(called, f"truncate {shown(name)}", (name,), lambda _: None)
 
+    def _metadata(self, called: Called) -> Deed | None:
+        verb, path = metadata.told(called)
+        name = self._name_of(path) if path else self._of_descriptor(called.tid, called.arguments[0])
+        return self._deed(called, f"{verb} {shown(name)}", (name,), lambda _: None) if name and verb else None
+
     def _sync(self, called: Called) -> Deed | None:
         name = self._of_descriptor(called.tid, called.arguments[0])
         if name is None:
@@ -335,6 +340,7 @@ REPORTERS = {
     **dict.fromkeys(("symlink", "symlinkat"), "symlink"),
     **dict.fromkeys(("nanosleep", "clock_nanosleep", "poll", "ppoll", "select", "pselect6"), "sleep"),
     **dict.fromkeys(("sendto", "sendmsg", "sendmmsg"), "send"),
+    **dict.fromkeys(metadata.CALLS, "metadata"),
     "connect": "connect",
     "flock": "lock",
     "fallocate": "allocate",
