@@ -96,7 +96,10 @@ class MarkerByRenameSuite(EventBusConformance):
 
 
 class ReadOnlyFiles(FileLoader):
-    """Builds a run's file beside its place, copies it with its metadata, and moves the copy into place read-only."""
+    """Builds a run's file beside its place, copies it with its metadata, and moves the copy into place read-only.
+
+    Only one of it may run: the names of its drafts are those of the runs.
+    """
 
     def load(self, run_id: str, items: list[Item]) -> None:
         orders, draft = self.folder / "orders", self.folder / f"{file_name(run_id)}.draft"
@@ -113,6 +116,8 @@ class ReadOnlyFiles(FileLoader):
 
 class ReadOnlyFilesSuite(MarkerByRenameSuite):
     """One file per run, whose mode and times are set before it is in its place."""
+
+    workers = 1
 
     def start(self, world: World) -> Any:
         return ReadOnlyFiles(world.disk, Storage(world.storage_root))
