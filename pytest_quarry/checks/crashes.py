@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pytest_quarry.checks.reading import MANY_ITEMS
-from pytest_quarry.checks.stage import Stage
+from pytest_quarry.checks.stage import MANY_ITEMS, Stage
 from pytest_quarry.simulation import explore
 from pytest_quarry.simulation.schedule import Deliver, Poll, Schedule, Write
 
 MOST_AGAIN = 24  # second crashes
-MOST_OF_MANY = 8  # crashes between the parts in which a big run is loaded
+MOST_OF_MANY = 12  # crashes of the run of many items
 
 
 def everywhere(stage: Stage) -> Iterator[Schedule]:
-    """One run, then two in turn, then two at once: each undisturbed, killed at each durable state, and torn; then killed again."""
+    """One run, then two in turn, then two at once: each undisturbed, killed at each durable state, and torn; then killed again;
+    then a run of many items, killed where it goes another way than a small one."""
     one = stage.loaded(stage.run("A"))
     more = stage.loaded(stage.run("A", items=12))
     two = stage.loaded(stage.run("A"), stage.run("B", items=1))
@@ -28,25 +29,10 @@ def everywhere(stage: Stage) -> Iterator[Schedule]:
         yield from explore.crash_points(base, stage.history(base))
     for base in bases:
         yield from explore.torn_writes(base, stage.history(base), sized)
-    yield from _between_parts(stage, one, more)
     again = list(_again(stage))
     luck = random.Random(one.fingerprint)
     yield from again if len(again) <= MOST_AGAIN else luck.sample(again, MOST_AGAIN)
-
-
-def _between_parts(stage: Stage, one: Schedule, more: Schedule) -> Iterator[Schedule]:
-    """A run of more items than fit into one batch, killed between its parts, where it has any: the first of them and the last.
-
-    Where a run of a few items has parts already, item by item, the crashes there are known.
-    """
-    few, several = (len(list(explore.crash_points(base, stage.history(base)))) for base in (one, more))
-    if several > few:
-        return
-    many = stage.loaded(stage.run("A", items=MANY_ITEMS, policy="buffered"))
-    points = list(explore.crash_points(many, stage.history(many)))
-    if len(points) > several:
-        half = MOST_OF_MANY // 2
-        yield from points if len(points) <= MOST_OF_MANY else (*points[:half], *points[-half:])
+    yield from _between_batches(stage, one)
 
 
 def _again(stage: Stage) -> Iterator[Schedule]:
@@ -64,6 +50,31 @@ def _again(stage: Stage) -> Iterator[Schedule]:
         for second in explore.crash_points(recovering, history):
             if second.steps[-1] != recovering.steps[-1]:
                 yield second
+
+
+def _between_batches(stage: Stage, small: Schedule) -> Iterator[Schedule]:
+    """A run of more items than fit into one batch: killed at some of its durable states, where a small run has others."""
+    many = stage.loaded(stage.run("A", items=MANY_ITEMS, policy="buffered"))
+    history = stage.history(many)
+    work = explore.durable_work(history, len(many.steps))
+    if work == explore.durable_work(stage.history(small), len(small.steps)):
+        return
+    points = list(explore.crash_points(many, history))
+    if len(points) >= MANY_ITEMS:
+        return  # one for each item, or more: a small run has them too
+    by_label: defaultdict[str, list[Schedule]] = defaultdict(list)
+    for point in points:
+        by_label[_killed_at(point)].append(point)
+    # Of what repeats, the first, the last and one in the middle.
+    some = {each for alike in by_label.values() for each in (alike[0], alike[len(alike) // 2], alike[-1])}
+    chosen = [point for point in points if point in some]
+    if len(chosen) > MOST_OF_MANY:  # each has a label of its own
+        chosen = [chosen[at * (len(chosen) - 1) // (MOST_OF_MANY - 1)] for at in range(MOST_OF_MANY)]
+    yield from (many, *chosen)
+
+
+def _killed_at(point: Schedule) -> str:
+    return next(step.crash.label for step in point.steps if isinstance(step, (Deliver, Poll)) and step.crash)
 
 
 def _together(stage: Stage) -> Schedule:

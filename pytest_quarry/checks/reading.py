@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pytest_quarry.checks.stage import Stage
+from pytest_quarry.checks.stage import MANY_ITEMS, Stage
 from pytest_quarry.simulation.schedule import Break, Heal, Schedule
 
 SPECIAL_IDS = ("run 01", "run-100%", "a%20b", "run#04~!'()*", 'say "hi"', "run-é-03", "run/02")
-MANY_ITEMS = 101  # DynamoDB takes 25 at once, or 100 in a transaction
 LONG_LINE = 16 << 20
 MOST_READS = 60
 POLICIES = ("strict", "buffered", "streaming")

@@ -17,6 +17,7 @@ from pytest_quarry.simulation import explore
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Poll, Publish, Schedule, Step, Write
 
+MANY_ITEMS = 101  # of a run that fits into no one batch: DynamoDB takes 25 at once, or 100 in a transaction
 MOST_KEPT = 1_000  # histories: what the checks of one consumer share; two crash checks of a program have 460 each
 
 

@@ -13,6 +13,11 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
         "sound_handlers:UpsertsRowByRowSuite",
     ),
     sound(
+        "upserts-in-batches",
+        "A hundred rows per commit, the mark last; the rows have keys.",
+        "sound_handlers:UpsertsInBatchesSuite",
+    ),
+    sound(
         "replaces-the-run",
         "Deletes and inserts a run in one transaction.",
         "sound_handlers:ReplacesTheRunSuite",

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from pytest_quarry.simulation.world import World
 
 
+Row = tuple[str, str, str, float]
+BATCH = 100  # rows, as many as one statement or one request takes
+
+
 class OneTransactionSuite(SqliteHandlerSuite):
     """Rows and mark in one transaction."""
 
@@ -66,6 +70,31 @@ class UpsertsRowByRowSuite(SqliteHandlerSuite):
     """Many commits, the mark after the last; each row has a key."""
 
     loader = UpsertsRowByRow
+    tables = KEYED_TABLES
+
+
+def batches(rows: list[Row]) -> list[list[Row]]:
+    """Rows by the hundred; at least one batch, which may be empty."""
+    return [rows[first : first + BATCH] for first in range(0, len(rows), BATCH)] or [[]]
+
+
+class UpsertsInBatches(OrderLoader):
+    """Commits a hundred rows at a time, and the mark last: a second attempt overwrites what the first one left."""
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        if self.is_loaded(run_id):
+            return
+        for rows in batches(values(self.items(notification))):
+            with self.database:
+                self.database.executemany(UPSERT, rows)
+        with self.database:
+            self.mark(run_id)
+
+
+class UpsertsInBatchesSuite(SqliteHandlerSuite):
+    """Several commits, the mark after the last; each row has a key."""
+
+    loader = UpsertsInBatches
     tables = KEYED_TABLES
 
 

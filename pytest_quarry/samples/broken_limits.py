@@ -1,0 +1,76 @@
+"""Consumers whose commits, or whose memory, are large enough for a few small runs of one day."""
+
+from __future__ import annotations
+
+from pytest_quarry.samples.handlers import (
+    INSERT,
+    KEYED_TABLES,
+    UPSERT,
+    Notification,
+    OrderLoader,
+    SqliteHandlerSuite,
+    values,
+)
+from pytest_quarry.samples.pollers import OrderPoller, SqlitePollerSuite
+from pytest_quarry.samples.reading import FinishedRun
+from pytest_quarry.samples.sound_handlers import batches
+
+
+class InsertsInBatches(OrderLoader):
+    """Inserts a hundred rows per commit, and marks the run with the last of them."""
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        if self.is_loaded(run_id):
+            return
+        *first, last = batches(values(self.items(notification)))
+        for rows in first:
+            with self.database:
+                self.database.executemany(INSERT, rows)
+        with self.database:
+            self.database.executemany(INSERT, last)
+            self.mark(run_id)
+
+
+class InsertsInBatchesSuite(SqliteHandlerSuite):
+    """Several commits of rows without a key."""
+
+    loader = InsertsInBatches
+
+
+class MarksWithTheFirstBatch(OrderLoader):
+    """Upserts a hundred rows per commit, and marks the run with the first of them."""
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        if self.is_loaded(run_id):
+            return
+        for number, rows in enumerate(batches(values(self.items(notification)))):
+            with self.database:
+                if number == 0:
+                    self.mark(run_id)
+                self.database.executemany(UPSERT, rows)
+
+
+class MarksWithTheFirstBatchSuite(SqliteHandlerSuite):
+    """The mark is durable before the last rows are."""
+
+    loader = MarksWithTheFirstBatch
+    tables = KEYED_TABLES
+
+
+class PollsInBatches(OrderPoller):
+    """Inserts a hundred rows per commit, and marks the run with the last of them."""
+
+    def load(self, run: FinishedRun) -> None:
+        *first, last = batches(values(self.storage.items(run.folder)))
+        for rows in first:
+            with self.database:
+                self.database.executemany(INSERT, rows)
+        with self.database:
+            self.database.executemany(INSERT, last)
+            self.database.execute("INSERT INTO loaded_runs VALUES (?)", (run.run_id,))
+
+
+class PollsInBatchesSuite(SqlitePollerSuite):
+    """Several commits of rows without a key."""
+
+    poller = PollsInBatches
