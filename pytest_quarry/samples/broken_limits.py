@@ -13,7 +13,7 @@ from pytest_quarry.samples.handlers import (
 )
 from pytest_quarry.samples.pollers import OrderPoller, SqlitePollerSuite
 from pytest_quarry.samples.reading import FinishedRun
-from pytest_quarry.samples.sound_handlers import batches
+from pytest_quarry.samples.sound_handlers import ExpiringMarks, ExpiringMarksSuite, batches
 
 
 class InsertsInBatches(OrderLoader):
@@ -74,3 +74,15 @@ class PollsInBatchesSuite(SqlitePollerSuite):
     """Several commits of rows without a key."""
 
     poller = PollsInBatches
+
+
+class PurgesAfterThreeDays(ExpiringMarks):
+    """Deletes marks that are three days old whenever it loads a run."""
+
+    seconds = 3 * 86_400
+
+
+class PurgesAfterThreeDaysSuite(ExpiringMarksSuite):
+    """Marks that go a day before messages do."""
+
+    loader = PurgesAfterThreeDays

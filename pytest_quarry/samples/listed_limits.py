@@ -23,4 +23,10 @@ BROKEN_LIMITS: tuple[Sample, ...] = (
         "broken_limits:PollsInBatchesSuite",
         "PO03",
     ),
+    broken(
+        "purges-after-three-days",
+        "Deletes marks of three days ago at each load, which is earlier than messages go.",
+        "broken_limits:PurgesAfterThreeDaysSuite",
+        "EB01 EB03",
+    ),
 )
