@@ -7,6 +7,7 @@ from pytest_quarry.samples.handlers import (
     KEYED_TABLES,
     UPSERT,
     Notification,
+    OneTransaction,
     OrderLoader,
     SqliteHandlerSuite,
     values,
@@ -86,3 +87,17 @@ class PurgesAfterThreeDaysSuite(ExpiringMarksSuite):
     """Marks that go a day before messages do."""
 
     loader = PurgesAfterThreeDays
+
+
+class RemembersFive(OneTransaction):
+    """Keeps the marks of the five runs that it loaded last."""
+
+    def mark(self, run_id: str) -> None:
+        super().mark(run_id)
+        self.database.execute("DELETE FROM loaded_runs WHERE rowid <= (SELECT max(rowid) FROM loaded_runs) - 5")
+
+
+class RemembersFiveSuite(SqliteHandlerSuite):
+    """A bounded table of marks."""
+
+    loader = RemembersFive

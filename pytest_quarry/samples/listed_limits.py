@@ -29,4 +29,10 @@ BROKEN_LIMITS: tuple[Sample, ...] = (
         "broken_limits:PurgesAfterThreeDaysSuite",
         "EB01 EB03",
     ),
+    broken(
+        "remembers-five",
+        "Knows the last five runs again.",
+        "broken_limits:RemembersFiveSuite",
+        "EB01",
+    ),
 )

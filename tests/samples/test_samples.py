@@ -49,8 +49,8 @@ LISTING = {"poller-one-transaction", "poller-bucket"}
 EVERY_SEED = os.environ.get("QUARRY_EVERY_SEED") == "1"
 # What a reader of a failure can take in.
 MOST_STEPS = 8
-# They fail at more messages than SQS hands over at once.
-MANY_MESSAGES = {"worker-deletes-all-at-once"}
+# They fail at more messages than SQS hands over at once, or than they remember.
+MANY_MESSAGES = {"remembers-five", "worker-deletes-all-at-once"}
 
 # Programs in other languages start anew for each turn, which takes longer than a fork: each meets one check, at seed 0.
 PROGRAMS = {sample.name for sample in SAMPLES if sample.name.startswith("outside-")}
