@@ -75,8 +75,8 @@ def _after_many(stage: Stage) -> Schedule:
 
 
 def any_order(stage: Stage) -> Iterator[Schedule]:
-    """EB13: three runs, their notifications in every order."""
-    runs = [stage.run("A"), stage.run("B", items=2), stage.run("C", items=1)]
+    """EB13: three runs, one of an older day, their notifications in every order."""
+    runs = [stage.run("A"), stage.run("B", items=2, day="2026-01-10"), stage.run("C", items=1)]
     yield from explore.orders(stage.schedule(runs, [*stage.told(*runs), Deliver((1,)), Deliver((2,)), Deliver((3,))]))
 
 

@@ -101,3 +101,24 @@ class RemembersFiveSuite(SqliteHandlerSuite):
     """A bounded table of marks."""
 
     loader = RemembersFive
+
+
+class NewestDayOnly(OneTransaction):
+    """Skips a run of an earlier day than the newest it has loaded."""
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        (newest,) = self.database.execute("SELECT max(day) FROM days").fetchone()
+        if self.is_loaded(run_id) or (newest is not None and notification["day"] < newest):
+            return
+        items = self.items(notification)
+        with self.database:
+            self.database.executemany(INSERT, values(items))
+            self.database.execute("INSERT OR IGNORE INTO days VALUES (?)", (notification["day"],))
+            self.mark(run_id)
+
+
+class NewestDayOnlySuite(SqliteHandlerSuite):
+    """A high-water mark over days."""
+
+    loader = NewestDayOnly
+    tables = SqliteHandlerSuite.tables + "CREATE TABLE days (day TEXT PRIMARY KEY);"

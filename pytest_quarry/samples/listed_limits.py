@@ -35,4 +35,10 @@ BROKEN_LIMITS: tuple[Sample, ...] = (
         "broken_limits:RemembersFiveSuite",
         "EB01",
     ),
+    broken(
+        "newest-day-only",
+        "Skips runs of an earlier day than the newest.",
+        "broken_limits:NewestDayOnlySuite",
+        "EB13",
+    ),
 )
