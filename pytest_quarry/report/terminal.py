@@ -104,7 +104,7 @@ def _table(parts: list[Part], here: int | None, width: int) -> list[str]:
     """The steps in columns, as wide as there is room for; none where there is too little."""
     lines = [part for _, part in parts if isinstance(part, Line)]
     target = max([len("target"), *(len(line.target) + len(HERE) for line in lines)])
-    world = min(WORLD, max([len("world"), *(len(line.world) for line in lines)]))
+    world = min(WORLD, max([len("world"), *(len(part) for line in lines for part in _below(line.world))]))
     consumer = min(CONSUMER, max([len("consumer"), *(len(line.consumer) for line in lines)]))
     room = width - len(" step    time  ") - len("    ") - target
     if world + consumer > room:
@@ -118,11 +118,19 @@ def _table(parts: list[Part], here: int | None, width: int) -> list[str]:
             found += _instead(line, width)
             continue
         mark = HERE if number == here else ""
+        first, *below = _below(line.world)
         found.append(
-            f" {number:>4}  {_time(line.time):>6}  {_cut(line.world, world):<{world}}  "
+            f" {number:>4}  {_time(line.time):>6}  {_cut(first, world):<{world}}  "
             f"{_cut(line.consumer, consumer):<{consumer}}  {shown(line.target)}{mark}".rstrip()
         )
+        found += [f"{'':>15}{_cut(part, world)}" for part in below]
     return found
+
+
+def _below(world: str) -> list[str]:
+    """What the world does, and each thing that is odd about it in a line of its own, which no narrow column cuts off."""
+    first, *more = world.split("; ")
+    return [first, *(f"  {part}" for part in more)]
 
 
 def _list(parts: list[Part], here: int | None, width: int) -> list[str]:

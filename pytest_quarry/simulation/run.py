@@ -14,7 +14,7 @@ from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import no_escape
 from pytest_quarry.consumers.protocol import Call
 from pytest_quarry.consumers.zygote import Here
-from pytest_quarry.simulation import afterwards, damage, drive, overlap, places, planned, settle
+from pytest_quarry.simulation import afterwards, damage, drive, overlap, places, planned, settle, written
 from pytest_quarry.simulation.deliveries import Ack, Deliveries
 from pytest_quarry.simulation.drive import Drive
 from pytest_quarry.simulation.history import History, RunView
@@ -31,7 +31,6 @@ from pytest_quarry.simulation.schedule import (
     Litter,
     Notify,
     Overlap,
-    PlannedRun,
     Poll,
     Publish,
     Restart,
@@ -189,7 +188,8 @@ class _Simulation:
         seen = self._views(step.run)
         new = tuple(view for view in seen if self.views.get(view.run_id) != view)
         self.views.update((view.run_id, view) for view in new)
-        self.recorder.record("wrote", _written(plan, step, self.views), runs=new)
+        told = written.told(step, self.schedule, self.begun[step.run], self.views)
+        self.recorder.record("wrote", told, runs=new)
         self._note_tree()
 
     def _note_tree(self) -> None:
@@ -364,13 +364,6 @@ def _prepare(consumer: Consumer, world: World) -> None:
             f"{consumer.name}.prepare(world) raised {type(error).__name__}: {error}. It runs once per world, before the "
             "first start, in the test's own process."
         ) from error
-
-
-def _written(plan: PlannedRun, step: Write, views: dict[str, RunView]) -> str:
-    view = views.get(plan.run_id)
-    state = view.state if view is not None else "invisible"
-    where = "" if step.window is None else f", writer in window {step.window}"
-    return f"{plan.run_id} {state}, {plan.items} item{'' if plan.items == 1 else 's'}{where}"
 
 
 def _broken(step: Break) -> str:

@@ -7,6 +7,7 @@ import pytest
 from pytest_quarry.checks.catalogue import BY_ID
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.report import terminal
+from pytest_quarry.samples import SAMPLES
 from pytest_quarry.samples.demo import BrokenOrders
 
 AT_60 = """\
@@ -75,3 +76,10 @@ def test_the_numbers_in_the_words_are_those_of_the_lines(twice: Result, width: i
     lines = terminal.failure(twice, replay=None, width=width).splitlines()
     (killed,) = (line.split()[0] for line in lines if "KILLED" in line)
     assert f"killed at step {killed}" in " ".join(lines)
+
+
+def test_what_is_odd_about_a_run_has_lines_of_its_own() -> None:
+    sample = next(sample for sample in SAMPLES if sample.name == "newest-day-only")
+    text = terminal.failure(Conductor(sample.suite()().consumer()).conduct(BY_ID["EB13"]), replay=None)
+    assert "    1      1s  writes run-A finished, 1 item\n                 of 2026-02-02\n    2 " in text
+    assert "    3      3s  writes run-B finished, 1 item\n                 of 2026-01-10\n    4 " in text

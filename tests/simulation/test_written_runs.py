@@ -81,3 +81,27 @@ def test_a_run_whose_flush_was_retried_is_stored_twice(twice: bool, lines: int) 
         return [entry.text for entry in history.entries if entry.what == "crossed"]
 
     assert crossed(stored_twice=twice)[:1] == [f"boundary {lines} lines"]
+
+
+def test_a_write_tells_in_what_its_run_differs_from_the_others() -> None:
+    old = PlannedRun(run_id="run-B", items=2, day="2026-01-10", source="shop-eu", policy="buffered", stored_twice=True)
+    first, second = written(Write("run-A"), Write("run-B", clock=-2), runs=(A, old))
+    assert first.text == "run-A finished, 1 item; of 2026-02-02; source shop; policy strict"
+    traits = "of 2026-01-10; source shop-eu; policy buffered; by a clock 2 s behind; stored twice"
+    assert second.text == f"run-B finished, 2 items; {traits}"
+
+
+def test_a_write_does_not_tell_what_is_so_of_all_runs() -> None:
+    old = [PlannedRun(run_id=f"run-{name}", items=1, day="2026-01-10", policy="buffered") for name in "AB"]
+    entries = written(Write("run-A"), Write("run-B", clock=0), runs=tuple(old))
+    assert [entry.text for entry in entries] == ["run-A finished, 1 item", "run-B finished, 1 item"]
+
+
+def test_the_policy_of_the_only_run_is_told_where_it_is_not_the_usual_one() -> None:
+    (entry,) = written(Write("run-A"), runs=(PlannedRun(run_id="run-A", items=1, policy="streaming"),))
+    assert entry.text == "run-A finished, 1 item; policy streaming"
+
+
+def test_a_writer_that_goes_on_has_the_clock_it_began_with() -> None:
+    begun, done = written(Write("run-A", "before", clock=3_600), Write("run-A"), runs=(A,))
+    assert [entry.text.partition("; ")[2] for entry in (begun, done)] == ["by a clock 3600 s ahead"] * 2

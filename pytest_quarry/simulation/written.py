@@ -1,0 +1,33 @@
+"""What a story says of the writer's steps: the run, and in what it is not like the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pytest_quarry.simulation.history import RunView
+from pytest_quarry.simulation.schedule import PlannedRun, Schedule, Write
+
+
+def told(step: Write, schedule: Schedule, clock: int, views: Mapping[str, RunView]) -> str:
+    """A write in words; `clock` is by how many seconds the writer of this run is off."""
+    plan = schedule.run(step.run)
+    state = views[plan.run_id].state if plan.run_id in views else "invisible"
+    where = "" if step.window is None else f", writer in window {step.window}"
+    said = f"{plan.run_id} {state}, {plan.items} item{'' if plan.items == 1 else 's'}{where}"
+    return "; ".join((said, *_traits(plan, schedule, clock)))
+
+
+def _traits(plan: PlannedRun, schedule: Schedule, clock: int) -> Iterator[str]:
+    """In what it differs from other runs of the schedule, or from what a writer does by itself."""
+    if any(run.day != plan.day for run in schedule.runs):
+        yield f"of {plan.day}"
+    if any(run.source != plan.source for run in schedule.runs):
+        yield f"source {plan.source}"
+    # Hundreds of runs that are alike in this are written so because it is quick.
+    alone = len(schedule.runs) == 1 and plan.policy != PlannedRun.policy
+    if alone or any(run.policy != plan.policy for run in schedule.runs):
+        yield f"policy {plan.policy}"
+    if clock:
+        yield f"by a clock {abs(clock)} s {'ahead' if clock > 0 else 'behind'}"
+    if plan.stored_twice:
+        yield "stored twice"
