@@ -74,10 +74,11 @@ def _same_profile() -> Iterator[None]:
 
 
 class LineServer:
-    """Answers each line that it hears with one, after a `pause`. Who hangs up is noticed after `slow` seconds."""
+    """Answers each line that it hears with one, after a `pause`, and after a `break_` its end. Who hangs up is noticed after
+    `slow` seconds."""
 
     def __init__(self, listener: socket.socket) -> None:
-        self.listener, self.slow, self.pause = listener, 0.0, 0.0
+        self.listener, self.slow, self.pause, self.break_ = listener, 0.0, 0.0, 0.0
         self.heard: list[str] = []
         self.gone = 0
         threading.Thread(target=self._accept, daemon=True).start()
@@ -101,7 +102,12 @@ class LineServer:
                 for line in lines:
                     self.heard.append(line.decode().strip())
                     time.sleep(self.pause)
-                    connection.sendall(b"done\n")
+                    answer = b"done\n"
+                    if self.break_:
+                        connection.sendall(answer[:2])
+                        time.sleep(self.break_)
+                        answer = answer[2:]
+                    connection.sendall(answer)
             except OSError:
                 pass
             time.sleep(self.slow)

@@ -357,7 +357,9 @@ class Conductor:
     def _unsure(self, schedule: Schedule, history: History, verdict: Verdict, check: Check) -> Verdict | None:
         """Why a violation need not be the consumer's fault, if so. Who deadlocks by itself stands still in the same place, however
         long it is given, and nothing of it is at work."""
-        sure_doubt = doubts.of_room(history, verdict) or doubts.of_inbox(history, verdict)
+        sure_doubt = (
+            doubts.of_room(history, verdict) or doubts.of_answers(history, verdict) or doubts.of_inbox(history, verdict)
+        )
         if sure_doubt is not None:
             return sure_doubt
         unsure = doubts.of_clock(history, self._consumer, verdict) or doubts.of_patience(history, verdict)

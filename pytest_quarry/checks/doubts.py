@@ -8,7 +8,7 @@ from dataclasses import replace
 from pytest_quarry.checks.verdict import Verdict, plain
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.consumers.kernel.said import SEND
-from pytest_quarry.consumers.protocol import AT_WORK, TO_SERVER, UNSEEN
+from pytest_quarry.consumers.protocol import ANSWER, AT_WORK, TO_SERVER, UNSEEN
 from pytest_quarry.simulation.history import Entry, History, missing
 from pytest_quarry.simulation.places import MB, NEEDED
 
@@ -105,7 +105,8 @@ def of_servers(history: History) -> str:
     """What to look at where it spoke to servers."""
     if not history.servers:
         return ""
-    return f" It spoke to {', '.join(history.servers[:3])}: does prepare(world) empty all that is kept there?"
+    late = f" {_late(history)}" if history.unanswered else ""
+    return f" It spoke to {', '.join(history.servers[:3])}: does prepare(world) empty all that is kept there?{late}"
 
 
 def of_clock(history: History, consumer: Consumer, verdict: Verdict) -> Verdict | None:
@@ -125,6 +126,25 @@ def of_clock(history: History, consumer: Consumer, verdict: Verdict) -> Verdict 
         oracle="",
         why=f"{verdict.why}\nBut {looked}, which the world does not move: what ends by itself there, a claim or a key with a time to "
         "live, never ends here. Take the time from the consumer's own clock; or, where nothing that it decides depends on the server's, declare ignores_server_clock = True.",
+    )
+
+
+def of_answers(history: History, verdict: Verdict) -> Verdict | None:
+    """A violation that a server's answer might have mended, which was given up in virtual time before it had come."""
+    if not history.unanswered or verdict.oracle not in OF_WHAT_LACKS:
+        return None
+    return replace(
+        verdict,
+        status="inconclusive",
+        oracle="",
+        why=f"{verdict.why}\n{_late(history)}",
+    )
+
+
+def _late(history: History) -> str:
+    return (
+        f"{history.unanswered[0]} had not answered in {ANSWER:g} real seconds, and then the consumer's timeouts pass in virtual time, at "
+        "once. Let it answer sooner in the test."
     )
 
 

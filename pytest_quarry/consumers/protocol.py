@@ -18,10 +18,14 @@ LENGTH = struct.Struct("!I")
 
 
 class Sleep(NamedTuple):
-    """The consumer wants virtual time to pass. `patient`: it can be told `Later`."""
+    """The consumer wants virtual time to pass. `patient`: it can be told `Later`.
+
+    `unanswered`: it waits for this server too, which had much real time to answer, and has not.
+    """
 
     seconds: float
     patient: bool = False
+    unanswered: str = ""
 
 
 class Blocked(NamedTuple):
@@ -64,6 +68,7 @@ DRAWN = re.compile(
     r"|(?<![^/ ])[01]{24}[0-9a-f]{26}(?=\.)"  # Lance's files of data
 )
 TO_SERVER = "server "  # how the label of a boundary begins at which something is said to a server
+ANSWER = 5.0  # real seconds that a server has to answer before virtual time passes: less than the guard has
 # What is said of a consumer that real time ended, and nothing else; and of one that may have been about to come back.
 UNSEEN = "it did nothing the world could see"
 AT_WORK = ", and was at work"

@@ -249,7 +249,8 @@ class Drive:
             self._world.advance(max(0, boundary.call.until - self._world.now) / SECOND)
         turn.retry = False
         if isinstance(boundary.call, Sleep) and turn.wakes is not None:
-            boundary = boundary._replace(call=Sleep(max(0, turn.wakes - self._world.now) / SECOND))
+            left = max(0, turn.wakes - self._world.now) / SECOND
+            boundary = boundary._replace(call=boundary.call._replace(seconds=left))
         turn.wakes = None
         self._process.send(self._grants.answer(boundary, turn))
         return None

@@ -145,6 +145,9 @@ class History:
     not_exercised: tuple[str, ...] = ()
     # That the consumer reached, and the world does not keep. One that it began itself may have another port each time.
     servers: tuple[str, ...] = field(default=(), compare=False)
+    unanswered: tuple[str, ...] = field(
+        default=(), compare=False
+    )  # of them, those that it gave up before they had answered
     asked: tuple[str, ...] = ()  # what was said to them that made them look at their clock
     takes: str = ""
     by_a_program: bool = False  # whose threads may all look at the clock: the times it tells may differ

@@ -18,7 +18,7 @@ from typing import Any
 
 from pytest_quarry.bus.delivery import Mailbox
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError, RowsError
-from pytest_quarry.consumers.protocol import Boundary
+from pytest_quarry.consumers.protocol import Boundary, Sleep
 from pytest_quarry.consumers.unhooked import METADATA
 from pytest_quarry.simulation import places, reading
 from pytest_quarry.simulation.history import Entry, Happening, History, Row
@@ -52,6 +52,9 @@ class Recorder:
         self.servers: dict[str, None] = {}  # that it reached, and the world does not keep
         self.asked: dict[str, None] = {}  # what it said to them that made them look at their clock
         self.room = sys.maxsize  # the fewest bytes that were left where the world is
+        self.unanswered: dict[
+            str, None
+        ] = {}  # of them, those that it gave up, in virtual time, before they had answered
         self._world, self._consumer, self._mailbox = world, consumer, mailbox
         self._explained: tuple[str, ...] = ()
         self._below = True
@@ -97,11 +100,13 @@ class Recorder:
             self._storage_watched = True
 
     def told(self, boundary: Boundary) -> None:
-        """What was just granted is about metadata, or for a server to hear."""
+        """What was just granted is about metadata, or for a server to hear, or ends the wait for one."""
         verb = boundary.label.partition(" ")[0]
         if verb in METADATA:
             for watch in (self._world.watch, self._world.storage_watch):
                 watch.look_at_metadata(boundary.paths, times=verb == "utime")
+        if isinstance(boundary.call, Sleep) and boundary.call.unanswered:
+            self.unanswered[boundary.call.unanswered] = None
         if boundary.said is not None:
             self._said += boundary.said.changes
             if boundary.said.clock:
@@ -257,6 +262,7 @@ class Recorder:
             servers=tuple(self.servers),
             asked=tuple(self.asked),
             room=self.room,
+            unanswered=tuple(self.unanswered),
             **details,
         )
 

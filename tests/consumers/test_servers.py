@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import errno
 import os
@@ -231,6 +232,41 @@ def test_waits_for_an_answer_take_real_time(server: LineServer) -> None:
     assert seen.told == [0.0]
 
 
+@pytest.mark.parametrize(("pause", "break_"), [(0.0, 0.2), (1.5, 0.0)])
+def test_an_event_loop_waits_for_an_answer_in_real_time(pause: float, break_: float, server: LineServer) -> None:
+    """It watches more than one descriptor, each connection as long as it is open; the answer comes in parts, or late."""
+
+    async def speak() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for _ in range(2):
+            writer.write(b"slowly\n")
+            async with asyncio.timeout(5):
+                assert await reader.readline() == b"done\n"
+        writer.close()
+
+    server.pause, server.break_ = pause, break_
+    assert closer(lambda world: asyncio.run(speak()), again=False).boundaries == ["server send"] * 2
+
+
+def test_an_event_loop_in_which_all_sleep_waits_for_no_answer(server: LineServer) -> None:
+    """Its connection stays open, and is watched. No real time passes: neither where tasks wait for one another."""
+
+    async def nap() -> None:
+        await asyncio.sleep(60)
+
+    async def speak() -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"unanswered\n")
+        await asyncio.sleep(60)
+        await asyncio.gather(nap(), asyncio.create_task(nap()))
+        writer.close()
+
+    server.pause = 60
+    before = time.monotonic()
+    assert closer(lambda world: asyncio.run(speak()), again=False).boundaries == ["server send", "sleep", "sleep"]
+    assert time.monotonic() - before < servers.ANSWER
+
+
 def test_an_answer_that_never_comes_is_not_waited_for_again_and_again(
     server: LineServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,6 +450,37 @@ def test_a_server_that_looked_at_its_clock_may_be_why(server: LineServer) -> Non
     assert Conductor(loading(server, insert)).replay(BY_ID["EB05"], result.schedule).status == "inconclusive"
     sure = Conductor(loading(server, insert, ignores_server_clock=True)).conduct(BY_ID["EB05"])
     assert sure.status == "failed"
+
+
+def test_an_answer_that_is_too_late_may_be_why(server: LineServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits in an event loop gives it up in virtual time."""
+
+    async def ask_for(run_id: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with asyncio.timeout(5):
+            writer.write(f"INSERT INTO orders {run_id}\n".encode())
+            await reader.readline()
+
+    def start(world: World) -> object:
+        def handle(notification: Any) -> None:
+            if notification["event_type"] == "run_completed":
+                asyncio.run(ask_for(notification["run_id"]))
+                world.target.upsert({"run_id": notification["run_id"]}, key="run_id")
+
+        return handle
+
+    server.pause = 0.5
+    monkeypatch.setattr(servers, "ANSWER", 0.1)
+    run = PlannedRun(run_id="run-A", items=1)
+    schedule = Schedule(runs=(run,), steps=(Write("run-A"), Notify("run-A"), Deliver((1,))))
+    for late in (True, False):
+        consumer = replace(loading(server), start=start, rows=lambda world: world.target.rows())
+        result = Conductor(consumer).replay(BY_ID["EB01"], schedule)
+        assert result.status == ("inconclusive" if late else "passed")
+        if late:
+            assert result.verdict is not None
+            assert f"127.0.0.1:{server.port} had not answered in 5 real seconds" in result.verdict.why
+        monkeypatch.setattr(servers, "ANSWER", 5.0)
 
 
 def test_native_files_and_a_server_in_one_turn(server: LineServer) -> None:

@@ -87,7 +87,8 @@ def install(link: Link, clock: VirtualClock) -> dict[int, Any]:
             raise ValueError("sleep length must be non-negative")
         if link.on_main and others_are_due(link, AT_ONCE):
             let_work(link, AT_ONCE)
-        link.boundary(Boundary("sleep", call=Sleep(float(seconds), patient=True)))
+        call = Sleep(float(seconds), patient=True, unanswered=servers.unanswered())
+        link.boundary(Boundary("sleep", call=call))
 
     originals: dict[str, Callable[..., Any]] = {
         "sleep": sleep,
@@ -285,9 +286,7 @@ def _ready(
     sleep: Callable[[float], None],
 ) -> Any:
     """What is ready, now or while other threads work; else after a virtual sleep. `real`: something real may come."""
-    ready = look(0)
-    if not ready and servers.are_waited_for(watched):
-        ready = servers.answer(look)
+    ready = servers.answer(look, watched)
     if not ready and (real or _others_alive()):
         for _ in while_others_work(link):
             ready = look(GRACE)
@@ -299,7 +298,8 @@ def _ready(
         ready = look(GRACE)
     if ready:
         return ready
-    sleep(timeout)
+    with servers.given_up(watched):
+        sleep(timeout)
     return look(0)
 
 
