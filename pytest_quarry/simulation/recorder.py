@@ -66,6 +66,7 @@ class Recorder:
         self._disk_state = 0
         self._said = 0  # to servers: whether it changed anything there, only they know
         self.rows: tuple[Row, ...] = ()
+        self._requested = False  # from a service, which may have done more than to answer: its rows tell
         self._observed_state = -1
         self._world.watch.look(world.now)
         self.state = self._number()
@@ -109,6 +110,7 @@ class Recorder:
             self.unanswered[boundary.call.unanswered] = None
         if boundary.said is not None:
             self._said += boundary.said.changes
+            self._requested = boundary.said.words.startswith("GET ")
             if boundary.said.clock:
                 self.asked[boundary.label] = None
 
@@ -121,9 +123,15 @@ class Recorder:
             self.unexplained.update(name for name in changed if not self._is_explained(name))
             self._disk_state = self._fingerprint()
         before, self.state = self.state, self._number()
+        requested, self._requested = self._requested and observe, False
+        if requested:
+            self._observed_state = -1
         if not self.entries or (self.state == before and self.state == self._observed_state):
             return
         rows = self._observe() if observe else None
+        if requested and rows is not None:
+            self._said += 1
+            self.state = self._observed_state = self._number()
         last = self.entries[-1]
         changed_it, seen = last.changed or self.state != before, last.rows if rows is None else rows
         self.entries[-1] = replace(last, state=self.state, changed=changed_it, rows=seen)

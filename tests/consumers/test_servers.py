@@ -483,6 +483,26 @@ def test_an_answer_that_is_too_late_may_be_why(server: LineServer, monkeypatch: 
         monkeypatch.setattr(servers, "ANSWER", 5.0)
 
 
+def test_a_request_that_loads_though_it_only_gets_is_a_change(server: LineServer) -> None:
+    def start(world: World) -> object:
+        return lambda notification: say(f"GET /load?{notification['run_id']} HTTP/1.1", "GET /health HTTP/1.1")
+
+    def say(*lines: str) -> None:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            ask(connection, *lines)
+
+    loads = replace(loading(server), start=start, rows=lambda world: got(server))
+    history = simulate(schedule(None), loads, Play(closer=True))
+    changes = [(entry.text, entry.changed) for entry in history.entries if entry.text.startswith("server")][:2]
+    assert changes == [("server GET /load", True), ("server GET /health", False)]
+    first = next(entry for entry in history.entries if entry.text == "server GET /load")
+    assert first.rows
+
+
+def got(server: LineServer) -> list[dict[str, str]]:
+    return [{"run_id": line.split("?")[1].split()[0]} for line in server.heard if line.startswith("GET /load?")]
+
+
 def test_native_files_and_a_server_in_one_turn(server: LineServer) -> None:
     def work(world: World) -> None:
         natively(world.disk / "a", b"x")
