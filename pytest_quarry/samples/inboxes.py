@@ -142,7 +142,7 @@ class EmptiesItsInboxFirstSuite(WorksItsInboxOffSuite):
 
 
 class OneWriter(OrderLoader):
-    """One thread has the connection and writes for all; it logs what it did when the handler knows already."""
+    """One thread writes for all; it logs what it did when the handler knows already."""
 
     def __init__(self, database: Path, storage: Storage) -> None:
         super().__init__(database, storage)
@@ -155,20 +155,23 @@ class OneWriter(OrderLoader):
         done.result()
 
     def write_for_ever(self) -> None:
-        """In the thread."""
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as database:
-            while True:
-                run_id, rows, done = self.queue.get()
-                try:
-                    with transaction(database):
-                        if database.execute("INSERT OR IGNORE INTO loaded_runs VALUES (?)", (run_id,)).rowcount:
-                            database.executemany(INSERT, rows)
-                except Exception as error:
-                    done.set_exception(error)
-                else:
-                    done.set_result(None)
-                with open(self.path.with_name("writer.log"), "a", encoding="utf-8") as log:
-                    log.write(f"{run_id}\n")
+        """In the thread, which outlives whatever fails."""
+        while True:
+            run_id, rows, done = self.queue.get()
+            try:
+                self.write(run_id, rows)
+            except Exception as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+            with contextlib.suppress(OSError), open(self.path.with_name("writer.log"), "a", encoding="utf-8") as log:
+                log.write(f"{run_id}\n")
+
+    def write(self, run_id: str, rows: list[Any]) -> None:
+        """Load and mark one run."""
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as database, transaction(database):
+            if database.execute("INSERT OR IGNORE INTO loaded_runs VALUES (?)", (run_id,)).rowcount:
+                database.executemany(INSERT, rows)
 
 
 class OneWriterSuite(SqliteHandlerSuite):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from first_turn import Seen, Work, closer_or_skip, natively, see, tell
+from first_turn import Seen, Work, closer_or_skip, natively, schedule, see, tell
 
 from conftest import LineServer
 from pytest_quarry.checks.catalogue import BY_ID
