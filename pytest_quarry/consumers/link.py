@@ -195,7 +195,7 @@ class Link:
         silent, seen = 0.0, self.boundaries
         while self._main_goes_on(wakes):
             yield
-            if self._asking or self.boundaries != seen:
+            if self._asking or self._yielding or self.boundaries != seen:
                 silent, seen = 0.0, self.boundaries
                 continue
             with self.aside():

@@ -342,7 +342,7 @@ def test_threads_that_tick_do_not_run_ahead_of_a_slow_world(slow_rows: Callable[
 
         return handle
 
-    seen = see(lambda world: None, start=start, rows=slow_rows)
+    seen = see(lambda world: None, start=start, rows=lambda world: [*slow_rows(world), {"run_id": "run-A"}])
     assert "sleep" not in seen.boundaries
 
 
