@@ -61,7 +61,7 @@ def naming_the_last(load: Load) -> Handler:
     """Counts failures on the way, and names them when the loop is over: `record` is the last of the batch by then."""
 
     def handler(event: Event, context: Any) -> Any:
-        errors = []
+        errors, record = [], {}
         for record in event["Records"]:
             try:
                 load(notification_in(record))
