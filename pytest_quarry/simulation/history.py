@@ -160,7 +160,8 @@ class History:
     truths: dict[str, Truth] = field(default_factory=dict)
     # What storage held after an entry at which the world wrote to it: its keys, where a play asks for them.
     trees: dict[int, frozenset[str]] = field(default_factory=dict, compare=False)
-    room: int = field(default=sys.maxsize, compare=False)  # the fewest bytes that were left where the world is
+    # The fewest bytes that were left where the world is; not in the text, by which processes know that they see the same.
+    room: int = field(default=sys.maxsize, compare=False, repr=False)
     output: str = field(default="", compare=False)
     stack: str = field(default="", compare=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,9 @@ def test_a_history_of_a_real_consumer_is_the_same_elsewhere(tmp_path: Path) -> N
     shared_ones = {schedule: history for schedule, history in found.items() if history is not None}
     assert len(shared_ones) > 20
     assert all(stage.history(schedule) == history for schedule, history in shared_ones.items())
+
+
+def test_how_much_room_there_was_makes_no_other_consumer(tmp_path: Path) -> None:
+    schedule, history = Schedule(runs=(), steps=()), History(entries=())
+    Shared(tmp_path, "TestOrders", replace(history, room=5)).keep(schedule, history, reads=False)
+    assert Shared(tmp_path, "TestOrders", replace(history, room=6)).find(schedule, reads=False) == history

@@ -279,7 +279,7 @@ def test_an_answer_that_never_comes_is_not_waited_for_again_and_again(
     monkeypatch.setattr(servers, "ANSWER", 0.2)
     before = time.monotonic()
     assert closer(work, again=False).boundaries == ["sleep"] * 20
-    assert time.monotonic() - before > 5 * 0.2
+    assert time.monotonic() - before > servers.ANSWER
 
 
 def test_nobody_answers() -> None:
