@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from pytest_quarry.bus.calls import AwsCall
 
 LENGTH = struct.Struct("!I")
+A_DAY = 86_400  # seconds; an event loop that has nothing to wait for sleeps so long at once
 
 
 class Sleep(NamedTuple):

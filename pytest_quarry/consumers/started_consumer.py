@@ -12,10 +12,8 @@ from pytest_quarry.bus.event_source import LambdaContext
 from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.link import Link
-from pytest_quarry.consumers.protocol import Boundary, Call
+from pytest_quarry.consumers.protocol import A_DAY, Boundary, Call
 from pytest_quarry.consumers.wrapped import WrappedRun
-
-A_DAY = 86_400  # seconds; an event loop sleeps no longer at once
 
 
 class StartedConsumer:

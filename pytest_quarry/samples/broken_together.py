@@ -171,11 +171,15 @@ class LeavesItsLockFile(WaitsItsTurn):
                 os.close(os.open(self.lock, os.O_CREAT | os.O_EXCL))
                 break
             except FileExistsError:
-                time.sleep(1)
+                self.wait()
         try:
             OneTransaction.load(self, run_id, notification)
         finally:
-            self.lock.unlink()
+            self.lock.unlink(missing_ok=True)
+
+    def wait(self) -> None:
+        """Give whoever holds the lock a moment."""
+        time.sleep(1)
 
 
 class LeavesItsLockFileSuite(SqliteHandlerSuite):
@@ -189,18 +193,9 @@ class TakesOldLockFiles(LeavesItsLockFile):
 
     seconds = 10
 
-    def load(self, run_id: str, notification: Notification) -> None:
-        while True:
-            try:
-                os.close(os.open(self.lock, os.O_CREAT | os.O_EXCL))
-                break
-            except FileExistsError:
-                time.sleep(1)
-                self.take_away()
-        try:
-            OneTransaction.load(self, run_id, notification)
-        finally:
-            self.lock.unlink(missing_ok=True)
+    def wait(self) -> None:
+        super().wait()
+        self.take_away()
 
     def take_away(self) -> None:
         """Remove the lock file if it is too old."""

@@ -7,13 +7,12 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pytest_quarry.consumers.protocol import Boundary, Sleep
+from pytest_quarry.consumers.protocol import A_DAY, Boundary, Sleep
 from pytest_quarry.simulation.schedule import ANY, Crash
 
 T = TypeVar("T")
 LONG = 1.0  # seconds; who naps for less may wait for what is at work meanwhile
 MOST_SLEEPS = 500  # with nothing new that lasts: eight minutes at the least
-A_DAY = 86_400  # seconds; nobody waits so long for what a turn left to others
 MOST_NAPS = 3  # the same, of what a turn left to others: who polls looks again when the world has let time pass
 
 
@@ -75,7 +74,7 @@ class Turn:
         if not isinstance(boundary.call, Sleep) or not boundary.call.patient:
             return False
         self.naps += 1
-        return self.naps > MOST_NAPS or boundary.call.seconds >= A_DAY
+        return self.naps > MOST_NAPS or boundary.call.seconds >= A_DAY  # nobody waits so long for what was left
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,12 @@ from pytest_quarry.consumers.at_work import children_at_work
 from pytest_quarry.consumers.hooks import servers
 from pytest_quarry.consumers.hooks.aio import answers
 from pytest_quarry.consumers.link import AT_ONCE, FOR_EVER, SOON, Link
-from pytest_quarry.consumers.protocol import Boundary, Sleep
+from pytest_quarry.consumers.protocol import A_DAY, Boundary, Sleep
 
 GRACE = 0.01  # real seconds a wait gives the consumer's other threads before virtual time passes
 QUIET = 3  # graces in a row in which they got nowhere: one may be a busy machine's
 MOST_GRACES = 200  # while those threads get somewhere
 MOST_ANSWERS = 1000  # graces for the world's endpoint, which answers in real time
-A_DAY = 86_400  # seconds that trio waits where there is nothing to wait for but what is ready
 MICROSECOND = datetime.timedelta(microseconds=1)
 
 
