@@ -174,7 +174,7 @@ class Recorder:
         """The rows now, if they differ from the last that were seen; None too where they cannot be read now."""
         if self.state == self._observed_state:
             return None
-        began = time.monotonic()
+        began = _idle()
         try:
             with _impatient_sqlite(), self._released():
                 rows = self._read()
@@ -183,10 +183,10 @@ class Recorder:
         except ConsumerError:
             raise
         except Exception as error:  # a table not made yet, a database locked by the transaction that is under way
-            self._waited += time.monotonic() - began
+            self._waited += _idle() - began
             if self._waited > MOST_WAITED:
                 raise ConsumerError(
-                    f"{self._consumer.name}.rows(world) took {self._waited:.0f} s in all, where the consumer stood still in the middle of a "
+                    f"{self._consumer.name}.rows(world) waited {self._waited:.0f} s in all, where the consumer stood still in the middle of a "
                     f"turn, to raise {type(error).__name__}: {error}. It waits for a lock that the consumer holds. Let it not wait, by "
                     "sqlite3.connect(…, timeout=0) for one; rows that cannot be read now are read later."
                 ) from None
@@ -273,6 +273,11 @@ class Recorder:
             unanswered=tuple(self.unanswered),
             **details,
         )
+
+
+def _idle() -> float:
+    """Real seconds so far in which this thread did not work: it waited, or a busy machine let it."""
+    return time.monotonic() - time.thread_time()
 
 
 def _where(error: BaseException, rows: Any) -> str:

@@ -221,11 +221,33 @@ def test_rows_that_wait_for_the_consumer_are_told_not_to(monkeypatch: pytest.Mon
         with closing(connect(world.disk / "t.db", timeout=0.1)) as database:
             return database.execute("SELECT run_id FROM loaded").fetchall()
 
-    said = refused(rows, start=start, prepare=lambda world: (world.disk / "t.db").touch())
+    def prepare(world: World) -> None:
+        with closing(sqlite3.connect(world.disk / "t.db")) as database:
+            database.execute("CREATE TABLE loaded (run_id, item)")
+
+    said = refused(rows, start=start, prepare=prepare)
     assert (
         "to raise OperationalError: database is locked. It waits for a lock that the consumer holds. Let it not wait"
         in said
     )
+
+
+def test_rows_that_work_hard_before_they_raise_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where they import pandas, and a busy machine takes its time, before they find that the table is not there yet."""
+    monkeypatch.setattr(recorder, "MOST_WAITED", 0.1)
+
+    def start(world: World) -> Callable[[Any], None]:
+        return lambda notification: (world.disk / "done").touch()
+
+    def rows(world: World) -> Any:
+        until = time.thread_time() + 0.3
+        while time.thread_time() < until:
+            pass
+        if not (world.disk / "done").exists():
+            raise LookupError("no such table")
+        return [{"run_id": "run-A", "item": 0}]
+
+    assert found(rows, start=start).rows == (Row("run-A", "0"),)
 
 
 def open_files() -> list[str]:
