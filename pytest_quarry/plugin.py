@@ -272,21 +272,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    replayed: list[str] = getattr(terminalreporter.config, "_quarry_replayed", [])
-    if replayed:
-        terminalreporter.section("quarry replay")
-    for words in replayed:
-        terminalreporter.line(words)
-    cut = [
-        value
-        for report in terminalreporter.getreports("passed")
-        for name, value in report.user_properties
-        if name == "quarry_budget"
-    ]
-    if cut:
-        terminalreporter.section("quarry budget")
-        for line in cut:
-            terminalreporter.line(line)
+    for name in ("quarry_replay", "quarry_budget"):
+        said = [
+            words
+            for outcome in ("passed", "failed")
+            for report in terminalreporter.getreports(outcome)
+            for key, words in report.user_properties
+            if key == name
+        ]
+        if said:
+            terminalreporter.section(name.replace("_", " "))
+        for words in said:
+            terminalreporter.line(words)
 
 
 @pytest.fixture

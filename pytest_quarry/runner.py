@@ -193,7 +193,7 @@ def _end_of_replay(became: tuple[str, str], replay: Replay, node: Any) -> None:
     word, text = became
     parameters = shards.parameters(node)
     name = f"{replay.path} [{parameters}]" if parameters else str(replay.path)
-    node.config._quarry_replayed = [*getattr(node.config, "_quarry_replayed", ()), f"{name}: {word}"]
+    node.user_properties.append(("quarry_replay", f"{name}: {word}"))
     if text:
         pytest.fail(f"{word}\n\n{text}", pytrace=False)
 

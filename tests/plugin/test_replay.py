@@ -60,10 +60,14 @@ def test_the_command_of_the_failure_replays_it(pytester: pytest.Pytester, saved:
     assert sorted(saved.parent.iterdir()) == [saved], "a replay saves nothing"
 
 
-def test_after_the_repair_it_says_fixed(pytester: pytest.Pytester, saved: Path) -> None:
-    # The same two transactions, made harmless.
+def repair(pytester: pytest.Pytester) -> None:
+    """The same two transactions, made harmless."""
     change(pytester, "CREATE TABLE orders (run_id, item)", "CREATE TABLE orders (run_id, item, UNIQUE (run_id, item))")
     change(pytester, "INSERT INTO orders VALUES", "INSERT OR IGNORE INTO orders VALUES")
+
+
+def test_after_the_repair_it_says_fixed(pytester: pytest.Pytester, saved: Path) -> None:
+    repair(pytester)
     result = replay(pytester, saved)
     result.assert_outcomes(passed=1, deselected=pytest.approx(10, abs=40))
     result.stdout.fnmatch_lines([f"*{saved.name}: fixed, EB05 crash-duplicates-nothing holds for this schedule"])
@@ -89,6 +93,14 @@ def test_under_xdist(pytester: pytest.Pytester, saved: Path) -> None:
     pytest.importorskip("xdist")
     result = pytester.runpytest_subprocess(*QUIET, "-n", "2", f"--quarry-replay={saved}")
     result.stdout.fnmatch_lines(["still failing", "run-A was loaded twice*"])
+    result.stdout.fnmatch_lines(["*quarry replay*", f"*{saved.name}: still failing"])
+
+
+def test_under_xdist_after_the_repair(pytester: pytest.Pytester, saved: Path) -> None:
+    pytest.importorskip("xdist")
+    repair(pytester)
+    result = pytester.runpytest_subprocess(*QUIET, "-n", "2", f"--quarry-replay={saved}")
+    result.stdout.fnmatch_lines([f"*{saved.name}: fixed, EB05*"])
 
 
 def altered(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
