@@ -61,7 +61,9 @@ def holders() -> list[Holder]:
     global _found
     if _found[0] != len(sys.modules):
         wanted = originals()
-        _found = (len(sys.modules), [*_of_modules(wanted | _waits()), *_elsewhere(wanted)])
+        _found = (0, [])  # what was found before holds them too, and so does what is found first
+        elsewhere = _elsewhere(wanted)
+        _found = (len(sys.modules), [*_of_modules(wanted | _waits()), *elsewhere])
     return _found[1]
 
 
@@ -114,7 +116,9 @@ def _elsewhere(wanted: dict[int, Any]) -> list[Holder]:
 
 
 def _referrers(those: Iterable[Any], spared: set[int]) -> list[Any]:
-    return [one for one in gc.get_referrers(*those) if id(one) not in spared]
+    those = list(those)
+    # Python's collector goes through all that there is, also where it looks for nobody.
+    return [one for one in gc.get_referrers(*those) if id(one) not in spared and one is not those] if those else []
 
 
 def _keeps(owner: Any) -> bool:
