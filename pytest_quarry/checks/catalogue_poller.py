@@ -91,8 +91,9 @@ POLLER_CHECKS: tuple[Check, ...] = (
         id="PO08",
         slug="failing-run",
         states="A run that cannot be loaded holds up no other, is tried again, and its failure shows.",
-        disturbance="makes the files of one run unreadable, for one poll and for ever",
-        oracles="LVS",
+        disturbance="makes the files of one run unreadable, for one poll and for ever; lets each operation of a poll fail, "
+        "and all like it until the poll is over",
+        oracles="LVDS",
         severity="high",
         kinds=POLLER,
         schedules=poller.failing_run,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pytest_quarry.checks import alike
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation import explore
@@ -82,32 +83,10 @@ def any_order(stage: Stage) -> Iterator[Schedule]:
 
 def runs_apart(stage: Stage) -> Iterator[Schedule]:
     """EB14: runs whose ids look alike, with equal event ids, on one day, from one source and job."""
-    long = "nightly-2026-02-02-shop-products-eu-central-1"
-    pairs = [
-        ("run-1", "run-10"),
-        ("run-12", "run-2"),
-        (f"{long}-000001", f"{long}-000002"),
-        (f"a-{long}", f"b-{long}"),
-        ("run.1", "run_1"),
-    ]
-    if stage.consumer.layout == "lode" and case_matters():
-        pairs.append(("run-a", "run-A"))
-    for first, second in pairs:
-        runs = [
-            stage.run("", run_id=run_id, items=2, job_id="job-1", plain_event_ids=True) for run_id in (first, second)
-        ]
+    for runs in alike.pairs_of_runs(stage):
         for order in ((1, 2), (2, 1)):
             steps = [*stage.told(*runs), *(Deliver((number,)) for number in order), Deliver(order)]
             yield stage.schedule(runs, steps)
-
-
-def case_matters() -> bool:
-    """Whether worlds live on a file system that tells `run-a` from `run-A`."""
-    from pytest_quarry.simulation import places
-
-    probe = places.base() / "Case"
-    probe.touch()
-    return not (places.base() / "cASE").exists()
 
 
 def envelopes(stage: Stage) -> Iterator[Schedule]:

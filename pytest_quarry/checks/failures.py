@@ -68,7 +68,7 @@ def visibility_ends(stage: Stage) -> Iterator[Schedule]:
     """EB09: each operation in turn takes so long that the message is visible again, and its receipt stale."""
     one = stage.loaded(stage.run("A", items=2))
     delivered = Deliver((1,), ack="lost")
-    for label, occurrence in _operations(stage, stage.history(one)):
+    for label, occurrence in operations(stage, stage.history(one)):
         slow = Break(label, "slow", times=1, skip=occurrence - 1)
         yield replace(one, steps=(*one.steps[:-1], slow, delivered))
 
@@ -214,7 +214,7 @@ def lost_receive(stage: Stage) -> Iterator[Schedule]:
 
 def _each_operation(stage: Stage, schedule: Schedule) -> Iterator[Break]:
     """A break at each operation of the consumer's last turn but those on its queue: from that one on all like it fail."""
-    yield from breaks(_operations(stage, stage.history(schedule)))
+    yield from breaks(operations(stage, stage.history(schedule)))
 
 
 def breaks(operations: Iterable[tuple[str, int]]) -> Iterator[Break]:
@@ -226,7 +226,7 @@ def breaks(operations: Iterable[tuple[str, int]]) -> Iterator[Break]:
             yield Break(label, error, skip=occurrence - 1)
 
 
-def _operations(stage: Stage, history: History) -> Iterator[tuple[str, int]]:
+def operations(stage: Stage, history: History) -> Iterator[tuple[str, int]]:
     """The operations of an undisturbed execution that can fail, each with its occurrence; of reads of storage, some."""
     found = list(crossed(history))
     reads = [each for each in found if each[0].startswith("s3.") and f"/{stage.prefix}/" in each[0]]

@@ -157,7 +157,7 @@ def _disturbed(
         at, again = draw(st.sampled_from(_turns(steps))), draw(st.booleans())
         # The second crash comes while it makes up for the first.
         steps[at : at + 1] = [_crashed(draw, steps[at], known, runs) for _ in range(1 + again)]
-    if fails and known.failing and consumer.kind == "event-bus":
+    if fails and known.failing:
         at = draw(st.sampled_from(_turns(steps)))
         failing = draw(st.sampled_from(known.failing))
         steps[at : at + 1] = [replace(failing, at=_renamed(draw, failing.at, known, runs)), steps[at], Heal()]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pytest_quarry.checks import alike
+from pytest_quarry.checks.failures import breaks, operations
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation import explore
@@ -123,7 +125,8 @@ def _files(history: History) -> list[str]:
 
 
 def failing_run(stage: Stage) -> Iterator[Schedule]:
-    """PO08: the files of one run cannot be read, for one poll and for ever; the others can."""
+    """PO08: the files of one run cannot be read, for one poll and for ever; the others can. Then, from each operation of a poll on,
+    everything of its kind fails until that poll is over; the next one finds another run too."""
     first, broken, third = stage.run("A"), stage.run("B", items=2), stage.run("C", items=1)
     runs = [first, broken, third]
     read, error = ("s3.GetObject", "503") if stage.consumer.storage == "s3" else ("read storage/", "EIO")
@@ -131,6 +134,10 @@ def failing_run(stage: Stage) -> Iterator[Schedule]:
     written: list[Step] = [Write(first.run_id), Write(broken.run_id)]
     yield stage.schedule(runs, [*written, Break(at, error), Poll(), Heal(), Write(third.run_id), Poll()])
     yield stage.schedule(runs, [Break(at, error, lasting=True), *written, Poll(), Write(third.run_id), Poll()])
+    one = stage.loaded(stage.run("A", items=2))
+    for fault in breaks(operations(stage, stage.history(one))):
+        steps: list[Step] = [*one.steps[:-1], fault, Poll(), Heal(), Write(third.run_id), Poll()]
+        yield stage.schedule([*one.runs, third], steps)
 
 
 def listing_faults(stage: Stage) -> Iterator[Schedule]:
@@ -156,8 +163,9 @@ def listing_faults(stage: Stage) -> Iterator[Schedule]:
 
 def exact_keys(stage: Stage) -> Iterator[Schedule]:
     """PO11: run ids, sources and files that look like others; foreign files and decoys."""
-    for pair in (("run-10", "run-1"), ("run-1", "run-10"), ("run-12", "run-2"), ("run.1", "run_1")):
-        yield stage.loaded(*(stage.run("", run_id=run_id, items=2, plain_event_ids=True) for run_id in pair))
+    for runs in alike.pairs_of_runs(stage):
+        for order in (runs, runs[::-1]):
+            yield stage.loaded(*order)
     source = stage.consumer.sources[0]
     for other in (f"{source}2", f"{source} eu", f"x{source}", f"{source}%2F"):
         yield stage.loaded(stage.run("A"), stage.run("B", items=2, source=other))

@@ -17,7 +17,7 @@ from pytest_quarry.samples.handlers import (
     SqliteHandlerSuite,
     values,
 )
-from pytest_quarry.samples.pollers import OrderPoller, SqlitePollerSuite
+from pytest_quarry.samples.pollers import OrderPoller, SqlitePollerSuite, each
 from pytest_quarry.samples.reading import DATA_FILE, FinishedRun, Item, Storage
 from pytest_quarry.samples.sound_aws import DynamoSuite
 
@@ -116,6 +116,36 @@ class MatchesAnywherePollerSuite(SqlitePollerSuite):
     """Compares run ids by substring."""
 
     poller = MatchesAnywherePoller
+
+
+class LowersIds(OrderPoller):
+    """Compares run ids in lower case, as somebody's legacy warehouse did."""
+
+    def poll(self) -> None:
+        loaded = {run_id.lower() for run_id in self.loaded()}
+        each([run for run in self.runs() if run.run_id.lower() not in loaded], self.load)
+
+
+class LowersIdsSuite(SqlitePollerSuite):
+    """Takes ids that differ in case for one run."""
+
+    poller = LowersIds
+
+
+class CutsIds(OrderPoller):
+    """Marks a run by as much of its id as the column is wide."""
+
+    WIDTH = 32
+
+    def poll(self) -> None:
+        loaded = {run_id[: self.WIDTH] for run_id in self.loaded()}
+        each([run for run in self.runs() if run.run_id[: self.WIDTH] not in loaded], self.load)
+
+
+class CutsIdsSuite(SqlitePollerSuite):
+    """Tells runs apart by the first 32 characters of their ids."""
+
+    poller = CutsIds
 
 
 class SourceByPrefix(Storage):

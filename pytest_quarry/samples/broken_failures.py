@@ -7,10 +7,11 @@ import json
 import logging
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_quarry.samples.handlers import KEYED_TABLES
+from pytest_quarry.samples.handlers import KEYED_TABLES, UPSERT, values
 from pytest_quarry.samples.pollers import Checkpoint, OrderPoller, SqlitePollerSuite, each
 from pytest_quarry.samples.reading import FinishedRun, Storage
 from pytest_quarry.samples.sound_files import as_lines, file_name, read_rows
@@ -89,6 +90,26 @@ class GivesUpOnARunSuite(SqlitePollerSuite):
     """Does not try a failed run again."""
 
     poller = GivesUpOnARun
+
+
+class LogsRefusals(OrderPoller):
+    """Upserts a run's rows and marks it; what the database refuses is logged."""
+
+    def load(self, run: FinishedRun) -> None:
+        try:
+            with self.database:
+                self.database.executemany(UPSERT, values(self.storage.items(run.folder)))
+        except sqlite3.Error:
+            log.exception("run %s", run.run_id)
+        with self.database:
+            self.database.execute("INSERT OR IGNORE INTO loaded_runs VALUES (?)", (run.run_id,))
+
+
+class LogsRefusalsSuite(SqlitePollerSuite):
+    """Logs that the database refused a run, and marks it all the same."""
+
+    poller = LogsRefusals
+    tables = KEYED_TABLES
 
 
 class SaysNothing(OrderPoller):

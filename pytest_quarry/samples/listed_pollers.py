@@ -212,6 +212,18 @@ BROKEN_POLLERS: tuple[Sample, ...] = (
         "PO11",
     ),
     broken(
+        "poller-lowers-ids",
+        "Takes ids that differ in case for one run.",
+        "broken_assumptions:LowersIdsSuite",
+        "PO11",
+    ),
+    broken(
+        "poller-cuts-ids",
+        "Tells runs apart by the first 32 characters of their ids.",
+        "broken_assumptions:CutsIdsSuite",
+        "PO11",
+    ),
+    broken(
         "poller-quiet-at-damage",
         "Swallows the error of a damaged checkpoint, and finds nothing for ever.",
         "broken_failures:QuietAtDamageSuite",
@@ -239,6 +251,12 @@ BROKEN_POLLERS: tuple[Sample, ...] = (
         "poller-gives-up-on-a-run",
         "Marks a run that failed once, and does not try it again.",
         "broken_failures:GivesUpOnARunSuite",
+        "PO08",
+    ),
+    broken(
+        "poller-logs-refusals",
+        "Logs that the database refused a run, and marks it all the same.",
+        "broken_failures:LogsRefusalsSuite",
         "PO08",
     ),
     broken(

@@ -1,0 +1,33 @@
+"""Run ids that somebody may take for one another: what checks of both kinds of loaders write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_quarry.checks.stage import Stage
+from pytest_quarry.simulation import places
+from pytest_quarry.simulation.schedule import PlannedRun
+
+LONG = "nightly-2026-02-02-shop-products-eu-central-1"
+PAIRS = (
+    ("run-1", "run-10"),
+    ("run-12", "run-2"),
+    (f"{LONG}-000001", f"{LONG}-000002"),
+    (f"a-{LONG}", f"b-{LONG}"),
+    ("run.1", "run_1"),
+)
+IN_CASE = ("run-a", "run-A")
+
+
+def pairs_of_runs(stage: Stage) -> Iterator[list[PlannedRun]]:
+    """Two runs each, with equal event ids, on one day, from one source and job."""
+    tells_case = stage.consumer.layout == "lode" and _case_matters()
+    for pair in (*PAIRS, IN_CASE) if tells_case else PAIRS:
+        yield [stage.run("", run_id=run_id, items=2, job_id="job-1", plain_event_ids=True) for run_id in pair]
+
+
+def _case_matters() -> bool:
+    """Whether worlds live on a file system that tells `run-a` from `run-A`."""
+    probe = places.base() / "Case"
+    probe.touch()
+    return not (places.base() / "cASE").exists()
