@@ -15,6 +15,8 @@ PAIRS = (
     (f"{LONG}-000001", f"{LONG}-000002"),
     (f"a-{LONG}", f"b-{LONG}"),
     ("run.1", "run_1"),
+    ("run-1-0", "run-10"),
+    ("run 1", "run%201"),
 )
 IN_CASE = ("run-a", "run-A")
 

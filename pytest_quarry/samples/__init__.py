@@ -12,6 +12,7 @@ from pytest_quarry.samples import (
     listed_outside,
     listed_pollers,
     listed_publishers,
+    listed_reading,
     listed_workers,
 )
 from pytest_quarry.samples.sample import Sample
@@ -34,7 +35,7 @@ SAMPLES: tuple[Sample, ...] = (
     *listed_workers.BROKEN_WORKERS,
     *listed_workers.BROKEN_TURNS,
     *listed_handlers.BROKEN_MATCHING,
-    *listed_handlers.BROKEN_READING,
+    *listed_reading.BROKEN_READING,
     *listed_pollers.BROKEN_READING,
     *listed_pollers.BROKEN_POLLERS,
     *listed_publishers.BROKEN_PUBLISHERS,

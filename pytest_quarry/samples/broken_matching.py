@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from pytest_quarry.samples.handlers import (
     PLAIN_TABLES,
@@ -91,6 +92,38 @@ class ShortColumnSuite(SqliteHandlerSuite):
     """Cuts run ids to the width of a column."""
 
     loader = ShortColumn
+
+
+class Unescapes(OneTransaction):
+    """Undoes the escapes of an id that has none, as ids in paths have."""
+
+    def is_loaded(self, run_id: str) -> bool:
+        return super().is_loaded(unquote(run_id))
+
+    def mark(self, run_id: str) -> None:
+        super().mark(unquote(run_id))
+
+
+class UnescapesSuite(SqliteHandlerSuite):
+    """Unescapes run ids, so that two become one."""
+
+    loader = Unescapes
+
+
+class Dashless(OneTransaction):
+    """Marks a run by its id without dashes, as the old table has them."""
+
+    def is_loaded(self, run_id: str) -> bool:
+        return super().is_loaded(run_id.replace("-", ""))
+
+    def mark(self, run_id: str) -> None:
+        super().mark(run_id.replace("-", ""))
+
+
+class DashlessSuite(SqliteHandlerSuite):
+    """Takes the dashes out of run ids, so that two become one."""
+
+    loader = Dashless
 
 
 class SlugNames(MarkerByRename):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pytest_quarry.samples.handlers import SqliteHandlerSuite
 from pytest_quarry.samples.pollers import SqlitePollerSuite
@@ -46,6 +48,34 @@ class NewestSegmentPollerSuite(SqlitePollerSuite):
     """Reads the newest segment of a run."""
 
     reader = NewestSegment
+
+
+class LinesOfText(Storage):
+    """Splits a file where a line of text may end; JSON may hold such characters (U+0085) as they are."""
+
+    def records(self, paths: Iterable[str]) -> Iterator[dict[str, Any]]:
+        for path in paths:
+            for line in (self.root / path).read_text(encoding="utf-8").splitlines():
+                yield json.loads(line)
+
+
+class LinesOfTextSuite(SqliteHandlerSuite):
+    """Reads JSON lines with str.splitlines()."""
+
+    reader = LinesOfText
+
+
+class TypesByPrefix(Storage):
+    """Takes every file for items whose partition begins like theirs."""
+
+    def item_files(self, folder: str) -> list[str]:
+        return [path for path in self.data_files(folder, "") if path.startswith(f"{folder}/event_type=item")]
+
+
+class TypesByPrefixSuite(SqliteHandlerSuite):
+    """Reads `event_type=item*`."""
+
+    reader = TypesByPrefix
 
 
 class PolicyOfTheFirstRun(Storage):

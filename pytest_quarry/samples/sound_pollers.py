@@ -165,12 +165,16 @@ class TargetPoller:
         each([run for run in self.storage.finished_runs() if run.run_id not in held], self.load)
 
     def load(self, run: FinishedRun) -> None:
-        """Load one run; nothing is begun before all of it is read."""
+        """Load one run; nothing is begun before all of it is read, and nothing of it is left where that fails."""
         items = self.storage.items(run.folder)
         self.target.begin()
-        for item in items:
-            self.target.insert({"run_id": run.run_id, "item": item.event_id, "sku": item.sku})
-        self.target.commit()
+        try:
+            for item in items:
+                self.target.insert({"run_id": run.run_id, "item": item.event_id, "sku": item.sku})
+            self.target.commit()
+        except Exception:
+            self.target.rollback()
+            raise
 
 
 class TargetPollerSuite(PollerConformance):

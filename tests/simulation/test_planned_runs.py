@@ -61,9 +61,9 @@ class TestBuilt:
             odd=True,
         )
         told: list[tuple[str, Mapping[str, Any] | None]] = [
-            item(5, added_in="0.14"),
+            item(5, added_in="0.14", note="one\u0085two\u2028three"),
             ("log", None),
-            ("heartbeat", {"beats": 1}),
+            ("item_rejected", {"reason": "no price"}),
             (
                 "artifact",
                 {"artifact_id": "page-1", "name": "page.html", "content_type": "text/html", "size_bytes": 0},

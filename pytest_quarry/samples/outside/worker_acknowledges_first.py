@@ -19,5 +19,5 @@ while True:
         if told["event_type"] == "run_completed" and told["outcome"] == "success":
             base = pathlib.Path(told["storage_path"].removeprefix("file://"))
             text = (base / "event_type=item" / "data.jsonl").read_text(encoding="utf-8")
-            rows = [{"run_id": e["run_id"], "item": e["event_id"]} for e in map(json.loads, text.splitlines())]
+            rows = [{"run_id": e["run_id"], "item": e["event_id"]} for e in map(json.loads, text.split("\n")[:-1])]
             (folder / f"{told['run_id']}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
