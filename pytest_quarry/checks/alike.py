@@ -1,10 +1,11 @@
-"""Run ids that somebody may take for one another: what checks of both kinds of loaders write."""
+"""Runs that somebody may take for one another: what checks of both kinds of loaders write."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from pytest_quarry.checks.stage import Stage
+from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation import places
 from pytest_quarry.simulation.schedule import PlannedRun
 
@@ -26,6 +27,13 @@ def pairs_of_runs(stage: Stage) -> Iterator[list[PlannedRun]]:
     tells_case = stage.consumer.layout == "lode" and _case_matters()
     for pair in (*PAIRS, IN_CASE) if tells_case else PAIRS:
         yield [stage.run("", run_id=run_id, items=2, job_id="job-1", plain_event_ids=True) for run_id in pair]
+
+
+def retried(stage: Stage) -> tuple[PlannedRun, PlannedRun, PlannedRun]:
+    """Three runs of one job: a good one, one that failed, and its retry."""
+    failed = stage.run("B", items=2, outcome=str(Outcome.SCRIPT_ERROR), job_id="job-1")
+    retry = stage.run("C", items=2, job_id="job-1", attempt=2, parent_run_id=failed.run_id)
+    return stage.run("A", job_id="job-1"), failed, retry
 
 
 def _case_matters() -> bool:

@@ -120,18 +120,19 @@ def data_comes_later(stage: Stage) -> Iterator[Schedule]:
 
 
 def outcomes(stage: Stage) -> Iterator[Schedule]:
-    """EB17: every outcome beside a good run; a failed attempt and then its retry, in both orders."""
+    """EB17: every outcome beside a good run; a failed attempt and its retry, in both orders, and after a good run of their job."""
     good = stage.run("A")
     yield stage.loaded(good)
     for outcome in Outcome:
         if outcome != Outcome.SUCCESS:
             yield _beside(stage, stage.run("B", items=2, outcome=str(outcome)), None)
     yield _beside(stage, stage.run("B", items=2, outcome=str(Outcome.SCRIPT_ERROR)), "error")
-    failed = stage.run("B", items=2, outcome=str(Outcome.SCRIPT_ERROR), job_id="job-1")
-    retry = stage.run("C", items=2, job_id="job-1", attempt=2, parent_run_id=failed.run_id)
+    before, failed, retry = alike.retried(stage)
     for order in ((1, 2), (2, 1)):
         steps = [*stage.told(failed, retry), *(Deliver((number,)) for number in order)]
         yield stage.schedule([failed, retry], steps)
+    told = stage.told(before, failed, retry)
+    yield stage.schedule([before, failed, retry], [*told, Deliver((1,)), Deliver((2,)), Deliver((3,))])
 
 
 def _beside(stage: Stage, failed: PlannedRun, outcome: str | None) -> Schedule:

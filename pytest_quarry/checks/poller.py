@@ -72,7 +72,7 @@ def _one_after_the_other(stage: Stage, first: PlannedRun, second: PlannedRun, cl
 
 
 def committed_only(stage: Stage) -> Iterator[Schedule]:
-    """PO07: running runs, and every window of the commit protocol: first dead for good, then passed through."""
+    """PO07: running runs, failed ones, one that is tried again, and every window of the commit protocol: first dead for good, then passed through."""
     good = stage.run("A")
     for policy in ("strict", "buffered"):
         run = stage.run("B", items=2, policy=policy)
@@ -80,12 +80,15 @@ def committed_only(stage: Stage) -> Iterator[Schedule]:
     for outcome in (Outcome.SCRIPT_ERROR, Outcome.EXECUTOR_CRASH):
         failed = stage.run("B", items=2, outcome=str(outcome))
         yield stage.schedule([good, failed], [Write(good.run_id), Write(failed.run_id), Poll()])
+    before, failed, retry = alike.retried(stage)
+    steps: list[Step] = [Write(before.run_id), Poll(), Write(failed.run_id), Write(retry.run_id), Poll()]
+    yield stage.schedule([before, failed, retry], steps)
     if stage.consumer.layout == "flat":
         return
     for policy in ("buffered", "strict"):
         run = stage.run("B", items=2, policy=policy)
         for window in DEAD:
-            steps: list[Step] = [Write(good.run_id), Write(run.run_id, window), Poll(), Poll()]
+            steps = [Write(good.run_id), Write(run.run_id, window), Poll(), Poll()]
             yield stage.schedule([good, run], steps)
         for window in (*DEAD, *PASSING):
             yield _passing(stage, good, run, window)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from pytest_quarry.simulation.schedule import Deliver, Notify, Overlap, PlannedRun, Poll, Publish, Schedule, Step, Write
 
 # Of more runs than this, halves and quarters are tried before single ones.
 MANY_RUNS = 8
 MOST = 400
+KEPT = {"run_id", "source", "category", "items", "first_item"}  # of a run, when it is made plainer
 # A schedule of a thousand runs takes seconds: besides a dozen of them, no more are tried than have so many runs in all.
 MOST_OF_MANY, MOST_RUNS_OF_MANY = 12, 2_500
+
+# What goes with it: only a buffered flush is repeated, and a retry names the run before.
+GOES_TOO = {"policy": "stored_twice", "attempt": "parent_run_id"}
 
 
 def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], most: int = MOST) -> Schedule:
@@ -58,17 +63,27 @@ def smaller(schedule: Schedule) -> Iterator[Schedule]:
             yield replace(schedule, steps=(*schedule.steps[:at], less, *schedule.steps[at + 1 :]))
     names = {run.run_id for run in schedule.runs}
     for at, run in enumerate(schedule.runs):
-        plain = PlannedRun(
-            run_id=run.run_id, source=run.source, category=run.category, items=run.items, first_item=run.first_item
-        )
-        if plain != run:
-            yield replace(schedule, runs=(*schedule.runs[:at], plain, *schedule.runs[at + 1 :]))
+        for plainer in _plainer(run):
+            yield replace(schedule, runs=(*schedule.runs[:at], plainer, *schedule.runs[at + 1 :]))
         if not run.run_id.startswith("run-"):
             free = next(name for name in map("run-{}".format, itertools.count(1)) if name not in names)
             yield _renamed(schedule, run.run_id, free)
         if run.items > 1:
             fewer_items = replace(run, items=1, logs=0)
             yield replace(schedule, runs=(*schedule.runs[:at], fewer_items, *schedule.runs[at + 1 :]))
+
+
+def _plainer(run: PlannedRun) -> Iterator[PlannedRun]:
+    """Without all that is odd about it; then, where that is several things, without one of them."""
+    odd: dict[str, Any] = {
+        one.name: one.default for one in fields(run) if one.name not in KEPT and getattr(run, one.name) != one.default
+    }
+    if odd:
+        yield replace(run, **odd)
+    for name in odd if len(odd) > 1 else ():
+        gone = {name, GOES_TOO.get(name, name)}
+        if name != "parent_run_id":
+            yield replace(run, **{one: usual for one, usual in odd.items() if one in gone})
 
 
 def _parts(runs: tuple[PlannedRun, ...]) -> Iterator[tuple[PlannedRun, ...]]:

@@ -27,6 +27,12 @@ def _traits(plan: PlannedRun, schedule: Schedule, clock: int) -> Iterator[str]:
     alone = len(schedule.runs) == 1 and plan.policy != PlannedRun.policy
     if alone or any(run.policy != plan.policy for run in schedule.runs):
         yield f"policy {plan.policy}"
+    if plan.job_id is not None and [run.job_id for run in schedule.runs].count(plan.job_id) > 1:
+        yield f"of job {plan.job_id}" + (f", attempt {plan.attempt}" if plan.attempt > 1 else "")
+    if plan.parent_run_id is not None:
+        yield f"a retry of {plan.parent_run_id}"
+    if plan.plain_event_ids and len(schedule.runs) > 1:
+        yield "with event ids that other runs have too"
     if clock:
         yield f"by a clock {abs(clock)} s {'ahead' if clock > 0 else 'behind'}"
     if plan.stored_twice:

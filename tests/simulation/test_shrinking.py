@@ -7,7 +7,9 @@ from difflib import SequenceMatcher
 from typing import Any
 
 import pytest
+from loaders import poller
 
+from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import (
     Crash,
     Deliver,
@@ -100,6 +102,9 @@ def test_all_that_is_a_little_smaller() -> None:
         "Poll for Poll killed",
         "Publish odd for Publish odd killed",
         "PlannedRun odd s c 2 5 for PlannedRun odd s c 2 5 script_error 2 x 1",
+        "PlannedRun odd s c 2 5 2 x 1 for PlannedRun odd s c 2 5 script_error 2 x 1",
+        "PlannedRun odd s c 2 5 script_error 1 for PlannedRun odd s c 2 5 script_error 2 x 1",
+        "PlannedRun odd s c 2 5 script_error 2 x for PlannedRun odd s c 2 5 script_error 2 x 1",
         "PlannedRun run-2 s c 2 5 script_error 2 x 1 for PlannedRun odd s c 2 5 script_error 2 x 1 and Write run-2, Notify run-2 minimal failed for Write odd, Notify odd minimal failed and Publish run-2 killed for Publish odd killed",
         "PlannedRun odd s c 1 5 script_error 2 x for PlannedRun odd s c 2 5 script_error 2 x 1",
     ]
@@ -125,6 +130,9 @@ def test_all_that_is_a_little_smaller_where_two_are_at_work() -> None:
         "Overlap (1,) (2,) a b killed True for Overlap (1,) (2, 1) a b killed True 31",
         "Poll for Overlap",
         "PlannedRun odd s c 2 5 for PlannedRun odd s c 2 5 script_error 2 x 1",
+        "PlannedRun odd s c 2 5 2 x 1 for PlannedRun odd s c 2 5 script_error 2 x 1",
+        "PlannedRun odd s c 2 5 script_error 1 for PlannedRun odd s c 2 5 script_error 2 x 1",
+        "PlannedRun odd s c 2 5 script_error 2 x for PlannedRun odd s c 2 5 script_error 2 x 1",
         "PlannedRun run-2 s c 2 5 script_error 2 x 1 for PlannedRun odd s c 2 5 script_error 2 x 1 and Write run-2, Notify run-2 minimal failed for Write odd, Notify odd minimal failed",
         "PlannedRun odd s c 1 5 script_error 2 x for PlannedRun odd s c 2 5 script_error 2 x 1",
     ]
@@ -138,9 +146,45 @@ def test_all_that_is_a_little_smaller_of_a_single_run() -> None:
         "no Notify odd, Deliver (1,)",
         "no Deliver (1,)",
         "PlannedRun odd s c 2 5 for PlannedRun odd s c 2 5 script_error 2 x 1",
+        "PlannedRun odd s c 2 5 2 x 1 for PlannedRun odd s c 2 5 script_error 2 x 1",
+        "PlannedRun odd s c 2 5 script_error 1 for PlannedRun odd s c 2 5 script_error 2 x 1",
+        "PlannedRun odd s c 2 5 script_error 2 x for PlannedRun odd s c 2 5 script_error 2 x 1",
         "PlannedRun run-1 s c 2 5 script_error 2 x 1, Write run-1, Notify run-1 for PlannedRun odd s c 2 5 script_error 2 x 1, Write odd, Notify odd",
         "PlannedRun odd s c 1 5 script_error 2 x for PlannedRun odd s c 2 5 script_error 2 x 1",
     ]
+
+
+def test_of_several_odd_things_one_is_left_that_matters() -> None:
+    run = PlannedRun(
+        run_id="run-1", items=1, day="2026-01-10", policy="buffered", job_id="job-1", odd=True, stored_twice=True
+    )
+    schedule = Schedule(runs=(run,), steps=(Write("run-1"), Poll()))
+    left = shrink(schedule, lambda one: bool(one.runs) and one.runs[0].job_id is not None)
+    assert left.runs == (PlannedRun(run_id="run-1", items=1, job_id="job-1"),)
+
+
+@pytest.mark.parametrize("policy", ["buffered", "streaming"])
+@pytest.mark.parametrize("outcome", ["success", "script_error", "policy_failure"])
+def test_every_run_that_is_a_little_plainer_can_be_written(policy: Any, outcome: Any) -> None:
+    run = PlannedRun(
+        run_id="run-1",
+        day="2026-01-10",
+        starts="08:00:00",
+        policy=policy,
+        outcome=outcome,
+        job_id="job-1",
+        attempt=2,
+        parent_run_id="run-0",
+        stored_twice=policy == "buffered",
+        plain_event_ids=True,
+        logs=2,
+        artifacts="committed",
+        odd=True,
+        blob=9,
+        skipped=outcome == "success",
+    )
+    for one in smaller(Schedule(runs=(run,), steps=(Write("run-1"), Poll()))):
+        simulate(one, poller())
 
 
 def test_the_second_of_two_is_given_as_many_messages_as_it_takes() -> None:

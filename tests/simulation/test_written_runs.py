@@ -91,6 +91,22 @@ def test_a_write_tells_in_what_its_run_differs_from_the_others() -> None:
     assert second.text == f"run-B finished, 2 items; {traits}"
 
 
+def test_a_write_tells_of_which_job_a_run_is_that_is_not_the_only_one_of_it() -> None:
+    job = {"items": 1, "job_id": "job-1", "plain_event_ids": True}
+    runs = (
+        PlannedRun(run_id="run-A", **job),
+        PlannedRun(run_id="run-B", attempt=2, parent_run_id="run-A", **job),
+        PlannedRun(run_id="run-C", items=1, job_id="job-2"),
+    )
+    entries = written(*(Write(run.run_id) for run in runs), runs=runs)
+    same = "with event ids that other runs have too"
+    assert [entry.text.partition("; ")[2] for entry in entries] == [
+        f"of job job-1; {same}",
+        f"of job job-1, attempt 2; a retry of run-A; {same}",
+        "",
+    ]
+
+
 def test_a_write_does_not_tell_what_is_so_of_all_runs() -> None:
     old = [PlannedRun(run_id=f"run-{name}", items=1, day="2026-01-10", policy="buffered") for name in "AB"]
     entries = written(Write("run-A"), Write("run-B", clock=0), runs=tuple(old))
