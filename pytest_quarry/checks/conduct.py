@@ -12,7 +12,7 @@ from pytest_quarry.checks import doubts, silence
 from pytest_quarry.checks.ahead import Ahead
 from pytest_quarry.checks.check import Check, CheckRaised
 from pytest_quarry.checks.oracles import due, judge
-from pytest_quarry.checks.stage import Kept, NotApplicable, Stage
+from pytest_quarry.checks.stage import Kept, NotApplicable, Stage, disturbs
 from pytest_quarry.checks.verdict import Verdict, plain
 from pytest_quarry.consumers import unhooked
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
@@ -58,6 +58,7 @@ INLINE = (
     "servers. To see it fail, replay it without --quarry-inline."
 )
 TOO_LATE = "--quarry-budget was used up before this check"
+CALM = f"{TOO_LATE} disturbed anything"
 
 
 class NotSeen(Exception):
@@ -164,8 +165,7 @@ class Conductor:
             found = self.replay(check, schedule)
             if found.status == "failed":
                 return found
-        tried = 0
-        reason = ""
+        tried, reason, disturbed = 0, "", False
         unexplained: tuple[Schedule, History] | None = None
         unjudged: tuple[Verdict, Schedule, History] | None = None
         schedules = Ahead(check.schedules(stage), lambda: self._executions)
@@ -175,7 +175,7 @@ class Conductor:
             if tried and self.is_over():
                 reason = f"the budget ended after {tried} schedules"
                 break
-            tried += 1
+            tried, disturbed = tried + 1, disturbed or disturbs(schedule)
             history = stage.history(schedule)
             self._note(history)
             verdict = self._judged(history, check)
@@ -185,6 +185,8 @@ class Conductor:
                 unjudged = verdict, schedule, history
             if history.unexplained and unexplained is None:
                 unexplained = (schedule, history)
+        if reason and not disturbed:
+            raise NotApplicable(CALM)
         compared = check.compares(stage) if check.compares is not None and not reason else None
         if compared is not None:
             until_found = self._executions

@@ -166,3 +166,25 @@ class Stage:
 
     def _executed(self, schedule: Schedule, reads: bool) -> History:
         return self._execute(schedule, reads=True) if reads else self._execute(schedule)
+
+
+def disturbs(schedule: Schedule) -> bool:
+    """Whether anything in a schedule is not as on a good day: ordinary runs, each written, and told of or polled for, once."""
+    steps = schedule.steps
+    told = [message for step in steps if isinstance(step, Deliver) for message in step.messages]
+    polls, writes = (sum(isinstance(step, kind) for step in steps) for kind in (Poll, Write))
+    calm = all(_is_calm(step) for step in steps) and len(told) == len(set(told)) and polls <= writes
+    return not calm or any(run != PlannedRun(run_id=run.run_id, **_wanted(run)) for run in schedule.runs)
+
+
+def _is_calm(step: Step) -> bool:
+    if isinstance(step, Deliver):
+        return step == Deliver(step.messages)
+    if isinstance(step, (Write, Notify, Publish)):
+        return step == type(step)(step.run)
+    return step == Poll()
+
+
+def _wanted(run: PlannedRun) -> dict[str, Any]:
+    """What a consumer wants of runs, and how large they are."""
+    return {"source": run.source, "category": run.category, "items": run.items}

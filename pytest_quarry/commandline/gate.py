@@ -82,7 +82,7 @@ class Results:
             return
         kept = {name: record.get(name) for name in KEPT}
         kept["unusable"] = record["status"] == "inconclusive" and record.get("failure") is None
-        kept["too_late"] = record["status"] == "skipped" and record.get("reason") == TOO_LATE
+        kept["too_late"] = record["status"] == "skipped" and str(record.get("reason")).startswith(TOO_LATE)
         with open(self._file, "a", encoding="utf-8") as file:
             file.write(json.dumps(kept) + "\n")
         if self._session is not None and _says_it_all(record):
