@@ -172,7 +172,15 @@ class Bus:
     ) -> EventSource:
         """An event source that invokes `handler(event, context)` with batches of the queue: `poll()`, `drain()`."""
         fifo = self._place.topology.fifo
-        return EventSource(self, handler, batch_size=batch_size, window=window, reports=reports, fifo=fifo)
+        return EventSource(
+            self,
+            handler,
+            batch_size=batch_size,
+            window=window,
+            reports=reports,
+            fifo=fifo,
+            clock=lambda: self._place.now / 1_000_000,
+        )
 
     def lose_next(self, what: Lost = "notification", times: int = 1) -> None:
         """Lose the next notification (never queued), receive (in flight, never seen) or acknowledgement (never deleted).

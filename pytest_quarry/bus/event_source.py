@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from pytest_quarry.bus.delivery import failed_identifiers
 
 MOST_OF_A_RECEIVE = 10
 MOST_INVOCATIONS = 1_000
+TIMEOUT = 30  # seconds, of the function; it is told what is left of them, and is not ended when they are over
 
 Handler = Callable[[Any, Any], Any]
 
@@ -28,12 +30,13 @@ class LambdaContext:
     identity = None
     client_context = None
 
-    def __init__(self, aws_request_id: str) -> None:
-        self.aws_request_id = aws_request_id
+    def __init__(self, invocation: int, clock: Callable[[], float]) -> None:
+        self.aws_request_id = f"00000000-0000-0000-0000-{invocation:012d}"
+        self._clock = clock  # seconds
+        self._ends = clock() + TIMEOUT
 
-    @staticmethod
-    def get_remaining_time_in_millis() -> int:
-        return 30_000
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, round((self._ends - self._clock()) * 1000))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,7 @@ class EventSource:
         window: int = 0,
         reports: bool = True,
         fifo: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         if not callable(handler):
             raise TypeError(
@@ -96,7 +100,7 @@ class EventSource:
             raise ValueError(
                 f"batch_size {batch_size}, window {window}: for a FIFO queue AWS takes 1 to 10 messages and no window"
             )
-        self._bus, self._handler = bus, handler
+        self._bus, self._handler, self._clock = bus, handler, clock
         self._batch_size, self._window, self._reports = batch_size, window, reports
         self._invocations = 0
 
@@ -126,7 +130,7 @@ class EventSource:
     def _invoke(self, event: Mapping[str, Any]) -> Any:
         """The answer. Event and answer are JSON on their way, as in Lambda: the function may do with its copy what it likes."""
         self._invocations += 1
-        context = LambdaContext(f"00000000-0000-0000-0000-{self._invocations:012d}")
+        context = LambdaContext(self._invocations, self._clock)
         answer = self._handler(json.loads(json.dumps(event)), context)
         if inspect.iscoroutine(answer):
             answer.close()

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.protocol import TO_SERVER
-from pytest_quarry.simulation.history import History
+from pytest_quarry.simulation.history import Entry, History
 from pytest_quarry.simulation.schedule import Poll, Schedule, Step, Write
 
 SIZES = (20, 40, 80)
@@ -57,17 +57,22 @@ def curve(stage: Stage) -> tuple[Verdict, Schedule] | None:
 
 
 def _cost(history: History) -> tuple[int, int]:
-    """The operations of the last poll: those that are no listing, and those that are. Looking up each run in a database is none:
+    """The operations of an idle poll: those that are no listing, and those that are. Looking up each run in a database is none:
     SQLite's are not counted either."""
-    last = max(entry.step for entry in history.entries if entry.what == "polled" and entry.step < _settling(history))
-    labels = [entry.text for entry in history.entries if entry.step == last and entry.what in ("crossed", "failed")]
+    labels = [entry.text for entry in _idle_poll(history) if entry.what in ("crossed", "failed")]
     listing = sum(label.startswith("s3.List") for label in labels)
     looked_up = sum(label.startswith(TO_SERVER) for label in labels)
     return len(labels) - listing - looked_up, listing
 
 
-def _settling(history: History) -> int:
-    return next((entry.step for entry in history.entries if entry.what == "settling"), len(history.entries))
+def _idle_poll(history: History) -> list[Entry]:
+    """The last one of the schedule; one of those after it, where that one still loads, a few runs at a time."""
+    begins = [at for at, entry in enumerate(history.entries) if entry.what == "polled"]
+    settling = next((at for at, entry in enumerate(history.entries) if entry.what == "settling"), len(history.entries))
+    polls = [list(history.entries[start:end]) for start, end in pairwise([*begins, len(history.entries)])]
+    planned = sum(start < settling for start in begins)
+    idle = [poll for poll in polls[planned - 1 :] if not any(entry.rows is not None for entry in poll)]
+    return idle[0] if idle else []
 
 
 def _exponent(costs: list[int]) -> float:

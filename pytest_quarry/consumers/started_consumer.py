@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any
@@ -96,7 +97,7 @@ class StartedConsumer:
 
     def _context(self) -> LambdaContext:
         self._invocations += 1
-        return LambdaContext(f"00000000-0000-0000-0000-{self._invocations:012d}")
+        return LambdaContext(self._invocations, time.time)
 
 
 async def _rest(tasks: set[asyncio.Task[Any]], link: Link) -> None:

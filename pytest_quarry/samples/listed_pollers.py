@@ -23,6 +23,7 @@ SOUND_POLLERS: tuple[Sample, ...] = (
     ),
     sound("poller-locked", "A lock, a log, a checkpoint by rename.", "sound_pollers:LockedSuite"),
     sound("poller-files", "One file per run, by rename.", "sound_pollers:FilePollerSuite"),
+    sound("poller-few-at-a-time", "Loads five runs at each poll, at most.", "sound_pollers:FewAtATimeSuite"),
     sound("poller-target", "The target is the checkpoint.", "sound_pollers:TargetPollerSuite"),
     sound(
         "poller-looks-back-and-catches-up",

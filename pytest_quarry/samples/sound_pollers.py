@@ -186,6 +186,22 @@ class TargetPollerSuite(PollerConformance):
         return TargetPoller(world.target, Storage(world.storage_root))
 
 
+class FewAtATime(OrderPoller):
+    """Loads five runs at each poll, at most."""
+
+    MOST = 5
+
+    def poll(self) -> None:
+        loaded = self.loaded()
+        each([run for run in self.runs() if run.run_id not in loaded][: self.MOST], self.load)
+
+
+class FewAtATimeSuite(SqlitePollerSuite):
+    """A limit to what one poll loads; the rest waits for the next ones."""
+
+    poller = FewAtATime
+
+
 class LooksBackAndCatchesUp(OrderPoller):
     """Looks at the last hour at every poll, and at everything once an hour and after a start."""
 

@@ -106,10 +106,16 @@ def _deliver_all(world: Unsettled) -> None:
 
 
 def poller(world: Unsettled) -> None:
-    """Poll at least three times, and go on, with more and more time between, while something due is missing."""
-    idle = 0
-    for number in range(MOST_POLLS):
-        world.wait(POLL_EVERY if number < IDLE_POLLS else PATIENCE[min(number - IDLE_POLLS, len(PATIENCE) - 1)])
+    """Poll at least three times, and go on, with more and more time between, while something due is missing.
+
+    One that loads a few runs at each poll is polled as often as it takes: a poll after which fewer are missing than ever costs none
+    of its patience.
+    """
+    idle = polls = gained = 0
+    least = len(_not_loaded(world))
+    while polls < MOST_POLLS + gained:
+        spent = polls - gained - IDLE_POLLS
+        world.wait(POLL_EVERY if polls < IDLE_POLLS or spent < 0 else PATIENCE[min(spent, len(PATIENCE) - 1)])
         rows, entries = world.recorder.rows, len(world.recorder.entries)
         world.poll(None)
         if world.drive.hung:
@@ -119,17 +125,24 @@ def poller(world: Unsettled) -> None:
             entry.what in ("raised", "ended") for entry in world.recorder.entries[entries:]
         )
         idle = idle + 1 if world.recorder.rows == rows and not failed else 0
-        if number + 1 >= IDLE_POLLS and idle and not _missing(world):
+        polls += 1
+        if polls >= IDLE_POLLS and idle and not _missing(world):
             return
+        left = len(_not_loaded(world))
+        gained, least = gained + (left < least), min(left, least)
     if not idle:
-        world.recorder.record("gave-up", f"not idle after {MOST_POLLS} polls")
+        world.recorder.record("gave-up", f"not idle after {polls} polls")
 
 
 def _missing(world: Unsettled) -> bool:
     """Whether some due run has no rows yet: then the world still owes time, not a verdict."""
     world.recorder.look()
+    return bool(_not_loaded(world))
+
+
+def _not_loaded(world: Unsettled) -> list[str]:
     loaded = {row.run_id for row in world.recorder.rows}
-    return any(view.standing == "due" and view.items and run not in loaded for run, view in world.views.items())
+    return [run for run, view in world.views.items() if view.standing == "due" and view.items and run not in loaded]
 
 
 def publisher(world: Unsettled) -> None:

@@ -143,7 +143,17 @@ def test_what_the_function_does_to_its_event_is_its_own_affair(bus: Bus) -> None
 def test_the_event_is_one_of_lambda(bus: Bus) -> None:
     (sent,) = fill(bus, 1)
     contexts: list[Any] = []
-    source = bus.event_source(lambda event, context: contexts.append(context))
+    left: list[int] = []
+
+    def function(event: Any, context: Any) -> None:
+        contexts.append(context)
+        left.append(context.get_remaining_time_in_millis())
+        bus.advance(12.5)
+        left.append(context.get_remaining_time_in_millis())
+        bus.advance(60)
+        left.append(context.get_remaining_time_in_millis())
+
+    source = bus.event_source(function)
     invocation = source.poll()
     assert invocation is not None
     (record,) = invocation.event["Records"]
@@ -153,7 +163,7 @@ def test_the_event_is_one_of_lambda(bus: Bus) -> None:
     fill(bus, 1)
     source.poll()
     assert contexts[0].aws_request_id != contexts[1].aws_request_id
-    assert contexts[0].get_remaining_time_in_millis() > 0
+    assert left == [30_000, 17_500, 0] * 2
 
 
 @pytest.mark.parametrize(("size", "sizes"), [(1, [1] * 12), (5, [5, 5, 2]), (10, [10, 2])])

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -547,3 +548,18 @@ def test_a_traceback_shows_no_frame_of_a_hook() -> None:
 def test_coverage_need_not_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "coverage", raising=False)
     assert history_of(loader(), Notify("run-A"), Deliver((1,))).rows
+
+
+def test_a_lambda_function_is_told_what_is_left_of_its_time() -> None:
+    def start(world: World) -> Any:
+        def handler(event: Any, context: Any) -> None:
+            left = context.get_remaining_time_in_millis()
+            time.sleep(12)
+            world.target.insert({"run_id": "run-A", "item": [left, context.get_remaining_time_in_millis()]})
+
+        return handler
+
+    steps = (Write("run-A"), Notify("run-A"), Deliver((1,)))
+    schedule = Schedule(runs=(PlannedRun(run_id="run-A", items=1),), steps=steps)
+    (row,) = simulate(schedule, loader(start=start, rows=lambda world: world.target.rows())).rows
+    assert row.item == "[30000, 17999]", "each look at a clock takes a little"
