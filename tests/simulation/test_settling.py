@@ -19,6 +19,7 @@ from pytest_quarry.simulation.play import Limits, Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import Break, Deliver, Notify, PlannedRun, Restart, Schedule, Step, Write
 from pytest_quarry.simulation.world import EPOCH, SECOND, World
+from pytest_quarry.storage import read_runs
 
 RUN = PlannedRun(run_id="run-A", items=1)
 DAY = 86_400
@@ -62,9 +63,22 @@ class TestPollers:
 
     def test_one_that_misses_a_run_is_given_more_and_more_time(self) -> None:
         history = settled(polls(lambda world: load(world, "run-A") if virtual_seconds() > 1_000 else None))
-        assert waits(history) == [60, 60, 60, 31, 31, 31, 60, 300, 900, 3_600]
+        assert waits(history) == [60, 60, 60, 31, 31, 31, 60, 300, 900, 900]
         assert len(history.rows) == 1
         assert words(history, "gave-up") == []
+
+    def test_one_that_loads_a_run_at_each_poll_is_polled_as_often_as_it_takes(self) -> None:
+        def one_more(world: World) -> None:
+            done = {path.name for path in (world.disk / "done").glob("*")}
+            for run in [run for run in read_runs(world.storage_root) if run.run_id not in done][:1]:
+                load(world, run.run_id)
+                (world.disk / "done").mkdir(exist_ok=True)
+                (world.disk / "done" / run.run_id).touch()
+
+        runs = tuple(PlannedRun(run_id=f"run-{number:02}", items=1, policy="buffered") for number in range(20))
+        history = simulate(Schedule(runs=runs, steps=tuple(Write(run.run_id) for run in runs)), polls(one_more))
+        assert len(history.rows) == 20
+        assert waits(history) == [60] * 3 + [60] * 18, "no more time between two of them than at first"
 
     def test_what_it_never_loads_ends_it_where_it_is_idle(self) -> None:
         history = settled(polls(lambda world: None))
