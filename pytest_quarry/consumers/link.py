@@ -356,7 +356,7 @@ class Link:
             if not found.startswith("/"):
                 base = path_of_descriptor(dir_fd) if dir_fd is not None and dir_fd >= 0 else os.getcwd()
                 found = f"{base}/{found}"
-        if "/." in found or "//" in found:
+        if "/." in found or "//" in found or found.endswith("/"):
             found = os.path.normpath(found)
         return self.name_within(found)
 

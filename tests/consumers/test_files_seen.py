@@ -136,7 +136,7 @@ def libraries(world: World) -> None:
 def relative_names(world: World) -> None:
     os.chdir(world.disk)
     Path("a").write_text("relative")
-    os.mkdir("b")
+    os.mkdir("b/")
     os.chdir("b")
     os.rename("../a", "./c")
     open(b"d", "x").close()
