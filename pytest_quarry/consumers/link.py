@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from pytest_quarry.consumers import protocol
 from pytest_quarry.consumers.at_work import thread_at_work, threads, threads_at_work, waits_of_threads
+from pytest_quarry.consumers.file_times import give
 from pytest_quarry.consumers.protocol import Boundary, Call, Fail, Grant, Later, Sleep, Tear, Torn, injected
 from pytest_quarry.consumers.works import place_of
 
@@ -23,7 +24,6 @@ real_get_ident = threading.get_ident
 real_native_id = threading.get_native_id  # the thread's; gevent gives each greenlet an identity of its own
 real_readlink = os.readlink
 real_fspath = os.fspath
-real_utime = os.utime
 real_sleep = time.sleep
 # How Linux shows an open file whose own name is gone: without another one it dies with the process.
 UNLINKED = " (deleted)"
@@ -342,7 +342,7 @@ class Link:
     def stamp(self, file: Any) -> None:
         """Give a file that was just changed the world's time: the file system gave it the real one."""
         with contextlib.suppress(OSError), self.aside():
-            real_utime(file, ns=(self.now * 1000, self.now * 1000))
+            give(file, self.now)
 
     def name_of(self, path: Any, dir_fd: int | None = None) -> str | None:
         """The world's name of a path, or None for one outside the world's directories."""

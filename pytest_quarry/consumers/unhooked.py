@@ -113,8 +113,8 @@ class Unhooked:
             return True
         granted = list(self._granted)
         if deed.label.startswith("utime ") and memory.process_of(called.tid) == self._pid:
-            # The hooks give a file that was just changed the world's time.
-            return any(set(deed.paths) <= set(each.paths) for each in granted)
+            # The hooks give what was just changed the world's time, and the folder that it is in.
+            return any(set(deed.paths) <= {*each.paths, *map(os.path.dirname, each.paths)} for each in granted)
         return any(announces(each, deed) for each in granted)
 
     def next(self) -> Deed | None:

@@ -42,6 +42,11 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
         "sound_handlers:FunctionSuite",
     ),
     sound("marker-by-rename", "Rows, then a marker file, each by rename.", "sound_files:MarkerByRenameSuite"),
+    sound(
+        "claims-with-a-folder",
+        "Claims a run by mkdir, takes over what is too old.",
+        "sound_files:ClaimsWithAFolderSuite",
+    ),
     sound("staged-folder", "A staging directory, renamed when it is whole.", "sound_files:StagedFolderSuite"),
     sound("ledger", "An append-only file that recovers before each load.", "sound_files:LedgerSuite"),
     sound("journal", "A journal that the next start finishes, in one transaction.", "journals:JournaledSuite"),

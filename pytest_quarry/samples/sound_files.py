@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,6 +122,30 @@ class ReadOnlyFilesSuite(MarkerByRenameSuite):
 
     def start(self, world: World) -> Any:
         return ReadOnlyFiles(world.disk, Storage(world.storage_root))
+
+
+class ClaimsWithAFolder(MarkerByRename):
+    """Claims a run by making a folder, which one of several can; whoever made one two minutes ago is dead, and it is taken over."""
+
+    SECONDS = 120
+
+    def load(self, run_id: str, items: list[Item]) -> None:
+        claim = self.folder / f"{file_name(run_id)}.claim"
+        try:
+            claim.mkdir()
+        except FileExistsError:
+            if time.time() - claim.stat().st_mtime < self.SECONDS:
+                raise
+            os.utime(claim)
+        super().load(run_id, items)
+        claim.rmdir()
+
+
+class ClaimsWithAFolderSuite(MarkerByRenameSuite):
+    """A folder that claims a run, until it is too old."""
+
+    def start(self, world: World) -> Any:
+        return ClaimsWithAFolder(world.disk, Storage(world.storage_root))
 
 
 class StagedFolder(FileLoader):

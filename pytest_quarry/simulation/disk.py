@@ -6,14 +6,13 @@ import contextlib
 import hashlib
 import os
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from pytest_quarry.consumers.file_times import give, is_of_a_change, real_seconds
+
 # SQLite's shared-memory index is rebuilt from the WAL by whoever comes next: not durable state.
 NOT_DURABLE = ("-shm",)
-# A file time this near to real time was set by a write, not by the consumer's own hand: it becomes virtual.
-JUST_NOW = 3_600
 Signature = tuple[int, int, int, int, int]
 SPECIAL = b"special"
 UNKNOWN: Signature = (-1, -1, -1, -1, -1)
@@ -22,7 +21,7 @@ ATTRIBUTES = "user."  # the extended attributes that are the consumer's; others 
 
 class DiskWatch:
     """Compares directories with what they held at the last look: contents, modes, extended attributes, and the times that were
-    set by hand. Other times are those of writes, and no state."""
+    set by hand to files. Other times are those of changes, and no state."""
 
     def __init__(self, directories: dict[str, Path]) -> None:
         self._directories = {name: os.fspath(path) for name, path in directories.items()}
@@ -31,6 +30,7 @@ class DiskWatch:
         self._doubtful: set[str] = set()
         self._timed: set[str] = set()
         self._by_hand: set[tuple[int, int]] = set()  # inodes, with the times that the consumer gave them
+        self._real = real_seconds()  # as of this look
 
     @property
     def names(self) -> frozenset[str]:
@@ -58,7 +58,8 @@ class DiskWatch:
             self._timed.update(names)
 
     def look(self, now: int, *, thorough: bool = False) -> set[str]:
-        """The names that appeared, vanished or changed since the last look; their mtimes become `now` (µs).
+        """The names that appeared, vanished or changed since the last look; their mtimes become `now` (µs), as do those of
+        folders in which something appeared or vanished.
 
         `thorough`: also those whose time is what it was. What is written through a memory map need not change it.
         """
@@ -66,8 +67,11 @@ class DiskWatch:
             self._signatures = dict.fromkeys(self._signatures, UNKNOWN)
         seen: dict[str, Signature] = {}
         changed: set[str] = set()
+        self._real = real_seconds()
         for name, directory in self._directories.items():
             self._look_in(directory, name, seen, changed, now)
+            with contextlib.suppress(FileNotFoundError):
+                self._stamp(directory, os.stat(directory), now)
         for name in self._signatures.keys() - seen.keys():
             changed.add(name)
             del self._contents[name]
@@ -93,24 +97,29 @@ class DiskWatch:
     def _look_at(
         self, entry: os.DirEntry[str], name: str, seen: dict[str, Signature], changed: set[str], now: int
     ) -> None:
-        if entry.is_dir(follow_symlinks=False):
-            self._note(name, b"directory %o" % entry.stat(follow_symlinks=False).st_mode, seen, changed)
-            self._look_in(entry.path, name, seen, changed, now)
-            return
         stat = entry.stat(follow_symlinks=False)
+        if entry.is_dir(follow_symlinks=False):
+            self._note(name, b"directory %o" % stat.st_mode, seen, changed)
+            self._look_in(entry.path, name, seen, changed, now)
+            self._stamp(entry.path, stat, now)
+            return
         signature = _signature(stat)
         if self._signatures.get(name) == signature and name not in self._doubtful:
             seen[name] = signature
             return
-        written = abs(stat.st_mtime - time.time()) < JUST_NOW
-        if name in self._timed and not written:
+        if name in self._timed and not is_of_a_change(stat, self._real):
             self._by_hand.add((stat.st_ino, stat.st_mtime_ns))
         self._note(name, self._content(entry, stat), seen, changed)
-        if not entry.is_symlink() and written:
-            with contextlib.suppress(PermissionError):
-                os.utime(entry.path, ns=(now * 1000, now * 1000))
-                signature = _signature(os.stat(entry.path, follow_symlinks=False))
-        seen[name] = signature
+        seen[name] = _signature(self._stamp(entry.path, stat, now))
+
+    def _stamp(self, path: str, stat: os.stat_result, now: int) -> os.stat_result:
+        """Give what was changed the world's time; what is noted of it by then."""
+        if not is_of_a_change(stat, self._real):
+            return stat
+        with contextlib.suppress(PermissionError):
+            give(path, now, follow_symlinks=False)
+            return os.stat(path, follow_symlinks=False)
+        return stat
 
     def _content(self, entry: os.DirEntry[str], stat: os.stat_result) -> bytes:
         """What a file holds, and what of its metadata is state."""

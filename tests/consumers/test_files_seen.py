@@ -405,6 +405,54 @@ def test_file_times_are_virtual() -> None:
     see(work)
 
 
+def changes_of_folders(folder: Path) -> dict[str, Callable[[], object]]:
+    """What changes the time of `folder`, or of what it makes there."""
+    return {
+        "mkdir": (folder / "a").mkdir,
+        "touch": (folder / "b").touch,
+        "open": lambda: open(folder / "c", "a").close(),
+        "open in a folder": lambda: os.close(os.open("d", os.O_CREAT, dir_fd=os.open(folder, os.O_RDONLY))),
+        "symlink": lambda: os.symlink("nowhere", folder / "e"),
+        "link": lambda: os.link(folder / "b", folder / "f"),
+        "rename": lambda: os.rename(folder / "c", folder / "g"),
+        "replace": lambda: replace(src=folder / "g", dst=folder / "d"),
+        "rmdir": lambda: os.rmdir(path=str(folder / "a") + "/"),
+        "unlink": (folder / "f").unlink,
+        "remove": lambda: os.remove(folder / "e"),
+    }
+
+
+def test_times_of_folders_and_links_are_virtual() -> None:
+    def work(world: World) -> None:
+        import time
+
+        for name, change in changes_of_folders(world.disk).items():
+            time.sleep(3600)
+            change()
+            made = [path.lstat().st_mtime for path in (world.disk, *world.disk.iterdir())]
+            assert time.time() - 1 < max(made) < time.time() + 1, name
+            assert abs(world.disk.stat().st_mtime - time.time()) < 1, name
+
+    assert see(work).history.unexplained == ()
+
+
+def test_what_a_folder_holds_changes_its_time_and_what_a_file_holds_does_not() -> None:
+    def work(world: World) -> None:
+        import time
+
+        (world.disk / "a").write_text("x")
+        before = world.disk.stat().st_mtime
+        time.sleep(3600)
+        (world.disk / "a").write_text("y")
+        (world.disk / "a").touch()
+        assert world.disk.stat().st_mtime == before
+        os.utime(world.disk, (5, 7))
+        world.boundary("looked at")
+        assert world.disk.stat().st_mtime == 7
+
+    see(work)
+
+
 def test_times_that_the_consumer_sets_stay() -> None:
     def work(world: World) -> None:
         (world.disk / "a").write_text("x")

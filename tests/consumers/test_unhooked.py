@@ -281,6 +281,18 @@ def test_metadata_that_a_program_or_a_library_sets() -> None:
     assert seen.history.unexplained == ()
 
 
+def test_times_of_links_are_those_of_links() -> None:
+    def work(world: World) -> None:
+        for name in "abc":
+            (world.disk / name).write_text("1")
+        (world.disk / "link").symlink_to("a")
+        subprocess.run(["touch", "-h", "-d", "@1", "link"], cwd=world.disk, check=True)
+
+    seen = closer(work)
+    assert seen.boundaries[6:] == ["symlink link", "start touch", "utime link"]
+    assert seen.history.unexplained == ()
+
+
 def test_metadata_that_changes_unseen_makes_the_check_look_closer() -> None:
     def work(world: World) -> None:
         for name in "ab":

@@ -86,6 +86,21 @@ def test_times_of_writes_become_virtual(disk: Path) -> None:
     assert (disk / "a").stat().st_mtime_ns == (NOW + 2_000_000) * 1000
 
 
+def test_times_of_folders_and_links_become_virtual(disk: Path) -> None:
+    seen = watch(disk)
+    (disk / "below" / "inner").mkdir(parents=True)
+    (disk / "link").symlink_to("nowhere")
+    made = (disk, disk / "below", disk / "below" / "inner", disk / "link")
+    assert seen.look(NOW) == {"disk/below", "disk/below/inner", "disk/link"}
+    assert [path.lstat().st_mtime_ns for path in made] == [NOW * 1000] * 4
+    assert seen.look(NOW + 1_000_000, thorough=True) == set()
+    assert [path.lstat().st_mtime_ns for path in made] == [NOW * 1000] * 4
+    (disk / "below" / "inner").rmdir()
+    seen.look(NOW + 2_000_000)
+    assert (disk / "below").stat().st_mtime_ns == (NOW + 2_000_000) * 1000
+    assert disk.stat().st_mtime_ns == NOW * 1000
+
+
 @pytest.mark.parametrize(("off", "kept"), [(-3_500, False), (3_500, False), (-3_700, True), (3_700, True)])
 def test_a_time_that_the_consumer_set_by_hand_stays(disk: Path, off: int, kept: bool) -> None:
     seen = watch(disk)

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from pytest_quarry.consumers.hooks import folders
 from pytest_quarry.consumers.hooks.names import WRITES
 from pytest_quarry.consumers.link import Link, shown
 from pytest_quarry.consumers.protocol import Boundary
@@ -38,7 +39,8 @@ def install(link: Link) -> dict[int, Any]:
     _replace(replacements, "sync", _sync_all(link, nameless))
     _replace(replacements, "open", _open_in_folder(link))
     _replace(replacements, "utime", _touch(link))
-    os.supports_dir_fd.add(os.open)  # modules imported from now on ask
+    for name, make in folders.changes(link).items():
+        _replace(replacements, name, make)
     return replacements
 
 
@@ -48,6 +50,9 @@ def _replace(replacements: dict[int, Any], name: str, make: Callable[[Any], Any]
         return
     replacements[id(original)] = make(original)
     setattr(os, name, replacements[id(original)])
+    for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+        if original in able:
+            able.add(replacements[id(original)])  # modules imported from now on ask
 
 
 def _audit_hook(link: Link, nameless: Nameless) -> Callable[[str, tuple[Any, ...]], None]:
@@ -205,17 +210,23 @@ def _is_synced_once(name: str, arguments: tuple[Any, ...]) -> bool:
 
 
 def _open_in_folder(link: Link) -> Callable[[Any], Any]:
-    """Wrap `os.open`, for `dir_fd` alone: the audit hook is not told of the folder."""
+    """Wrap `os.open`: the audit hook is not told of the folder, `dir_fd`; and what was made or emptied has the machine's time."""
 
     def make(original: Any) -> Any:
         def open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-            if dir_fd is None or link.inside:
+            if link.inside:
                 return int(original(path, flags, mode, dir_fd=dir_fd))
-            name = link.name_of(path, dir_fd) if flags & WRITING else None
-            if name is not None:
-                link.boundary(Boundary(f"open {shown(name)}", (name,)))
-            with link.aside():
-                return int(original(path, flags, mode, dir_fd=dir_fd))
+            if dir_fd is None:
+                descriptor = int(original(path, flags, mode))
+            else:
+                name = link.name_of(path, dir_fd) if flags & WRITING else None
+                if name is not None:
+                    link.boundary(Boundary(f"open {shown(name)}", (name,)))
+                with link.aside():
+                    descriptor = int(original(path, flags, mode, dir_fd=dir_fd))
+            if flags & (os.O_CREAT | os.O_TRUNC):
+                folders.changed(link, path, dir_fd)
+            return descriptor
 
         return open
 
@@ -364,6 +375,8 @@ def _layers(
         raw.link = link
         if set(mode) & set("wx") and link.name_of(raw.fileno()) is not None:
             link.stamp(raw.fileno())
+        if set(mode) & set("wax") and not isinstance(file, int):
+            folders.changed(link, file)
         line_buffering = buffering == 1 and not binary
         raw.buffered = buffering != 0
         if buffering == 0:

@@ -22,6 +22,7 @@ KEEP_REAL = frozenset(
     ["subprocess", "multiprocessing", "pytest_quarry", "_pytest", "coverage", "execnet", "xdist", "time_machine"]
 )
 WRITES = ("write", "pwrite", "writev", "pwritev", "sendfile", "copy_file_range", "ftruncate")
+OF_ONE_NAME, OF_TWO_NAMES = ("mkdir", "rmdir", "remove", "unlink"), ("rename", "replace", "link", "symlink")
 HEAP_TYPE, IMMUTABLE_TYPE = (
     1 << 9,
     1 << 8,
@@ -37,7 +38,8 @@ def originals() -> dict[int, Any]:
     """The functions a child replaces, by identity."""
     names: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
         (time, ("sleep", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")),
-        (os, (*WRITES, "fsync", "fdatasync", "sync", "open", "utime", "urandom", "getpid", "kill", "lockf")),
+        (os, (*WRITES, *OF_ONE_NAME, *OF_TWO_NAMES)),
+        (os, ("fsync", "fdatasync", "sync", "open", "utime", "urandom", "getpid", "kill", "lockf")),
         (random, ("random", "getrandbits", "seed", "getstate", "setstate")),
         (builtins, ("open",)),
         (sqlite3, ("connect",)),

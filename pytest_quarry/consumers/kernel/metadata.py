@@ -8,6 +8,8 @@ from pytest_quarry.consumers.kernel import memory
 from pytest_quarry.consumers.kernel.seccomp import Called
 
 UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2  # sys/stat.h
+AT_SYMLINK_NOFOLLOW = 0x100  # fcntl.h
+WITH_FLAGS = ("fchmodat2", "utimensat")  # in their fourth argument
 BY_DESCRIPTOR = ("fchmod", "fsetxattr", "fremovexattr")
 IN_A_FOLDER = ("fchmodat", "fchmodat2", "futimesat", "utimensat")
 TIMES = {"utime": 1, "utimes": 1, "futimesat": 2, "utimensat": 2}  # the number of the argument that says which
@@ -32,8 +34,14 @@ def told(called: Called) -> tuple[str, str]:
         path = memory.path_at(tid, arguments[0], arguments[1])
     else:
         return ("", "") if verb == "touch" else (verb, "")
-    path = path if called.name.startswith("l") else memory.real(tid, path)
+    path = path if _means_links(called) else memory.real(tid, path)
     return (verb, path) if os.path.lexists(path) else ("", "")
+
+
+def _means_links(called: Called) -> bool:
+    """Whether what is changed is a link itself, where the path is one, and not the file that it leads to."""
+    flags = called.arguments[3] if called.name in WITH_FLAGS else 0
+    return called.name.startswith("l") or bool(flags & AT_SYMLINK_NOFOLLOW)
 
 
 def _is_now(called: Called) -> bool:
