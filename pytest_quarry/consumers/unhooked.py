@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import queue
+import re
 import select
 import socket
 from collections import deque
@@ -189,6 +190,7 @@ def _taken(connection: socket.socket) -> list[int]:
     return list(socket.recv_fds(connection, 1, 1)[1])
 
 
+SUPER_JOURNAL = re.compile(r"-mj[0-9A-F]{9}$")
 METADATA = ("chmod", "utime", "touch", "setxattr", "removexattr")
 VERBS = frozenset(
     ["open", "write", "truncate", "fsync", "rename", "link", "unlink", "rmdir", "mkdir", "symlink", *METADATA]
@@ -204,6 +206,9 @@ def announces(granted: Boundary, deed: Boundary) -> bool:
         return same and set(deed.paths) <= set(granted.paths)
     if of_deed == "fsync" and any(path.startswith(f"{deed.paths[0]}/") for path in granted.paths):
         return True
-    return all(
-        name.startswith(granted.paths) for name in deed.paths
-    )  # a journal has the name of its database, and more
+    return all(without_luck(name) in granted.paths for name in deed.paths)
+
+
+def without_luck(name: str) -> str:
+    """The database's name, of the journal that SQLite writes for a transaction over several beside the first of them."""
+    return SUPER_JOURNAL.sub("", name)

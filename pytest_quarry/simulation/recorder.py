@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import sqlite3
 import sqlite3.dbapi2
@@ -19,7 +18,7 @@ from typing import Any
 from pytest_quarry.bus.delivery import Mailbox
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError, RowsError
 from pytest_quarry.consumers.protocol import Boundary, Sleep
-from pytest_quarry.consumers.unhooked import METADATA
+from pytest_quarry.consumers.unhooked import METADATA, without_luck
 from pytest_quarry.simulation import places, reading
 from pytest_quarry.simulation.history import Entry, Happening, History, Row
 from pytest_quarry.simulation.world import World
@@ -28,8 +27,6 @@ STUCK = 5.0  # real seconds that `rows` has while the consumer stands still, whe
 MOST_WAITED = 30.0  # … and in one world for all that it could not read then: it waited for a lock
 # Where `rows` keeps a connection to SQLite, these are in use; else the last that closes a database removes them.
 SHARED = ("-wal", "-shm")
-# SQLite's, of a transaction over several databases, beside the first of them: its name ends with luck.
-SUPER_JOURNAL = re.compile(r"-mj[0-9A-F]{9}$")
 
 
 class Recorder:
@@ -152,7 +149,7 @@ class Recorder:
         self._families.clear()
 
     def _is_explained(self, name: str) -> bool:
-        name = SUPER_JOURNAL.sub("", name)
+        name = without_luck(name)
         return (
             self.blind
             or self._world.watch.is_special(name)

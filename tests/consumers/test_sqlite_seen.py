@@ -69,10 +69,10 @@ def many(world: World) -> None:
     connection.commit()
 
 
-def attached(world: World) -> None:
+def attached(world: World, name: str = "other.db") -> None:
     """One transaction over two files; SQLite makes a third, under a name of luck, until it is committed."""
     connection = connect(world.disk / "t.db", isolation_level=None)
-    connection.execute("ATTACH ? AS other", [str(world.disk / "other.db")])
+    connection.execute("ATTACH ? AS other", [str(world.disk / name)])
     connection.execute("CREATE TABLE other.marks (n)")
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("INSERT INTO loaded (n) VALUES (1)")
@@ -397,5 +397,8 @@ def test_a_database_that_cannot_be_opened_is_told_as_sqlite_does() -> None:
 
 
 @closer_or_skip
-def test_a_transaction_over_two_files_is_explained() -> None:
-    assert see_sqlite(attached, closer=True).history.unexplained == ()
+@pytest.mark.parametrize("name", ["other.db", "t.db.marks", "t.db-marks"])
+def test_a_transaction_over_two_files_is_explained(name: str) -> None:
+    seen = see_sqlite(lambda world: attached(world, name), closer=True)
+    assert seen.history.unexplained == ()
+    assert f"write {name}" in seen.boundaries
