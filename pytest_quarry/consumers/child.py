@@ -43,6 +43,7 @@ from pytest_quarry.consumers.hooks import (
     sqlite,
 )
 from pytest_quarry.consumers.hooks.aio import answers
+from pytest_quarry.consumers.hooks.virtual_clock import VirtualClock
 from pytest_quarry.consumers.link import FOR_EVER, SWITCH, Disconnected, Link
 from pytest_quarry.consumers.protocol import Boundary, Call, OverHttp, Peek, Raised, Returned, Started, Unusable
 from pytest_quarry.consumers.started_consumer import StartedConsumer
@@ -91,7 +92,7 @@ class Hooks:
 
     home: Home
     link: Link
-    clock: clocks.VirtualClock
+    clock: VirtualClock
     randomness: randomness.Randomness
 
     def begin(self, birth: Birth, connection: socket.socket) -> None:
@@ -116,7 +117,7 @@ def install(home: Home) -> Hooks:
     """Install the hooks in this process."""
     link = Link(home.directories)
     works.install()
-    clock = clocks.VirtualClock(home.epoch)
+    clock = VirtualClock(home.epoch)
     luck = randomness.Randomness(link)
     replacements = {
         **files.install(link),
@@ -175,7 +176,7 @@ def play(home: Home, birth: Birth, connection: socket.socket) -> None:
         _release(hooks.link, hooks.clock, environment, temporary)
 
 
-def _release(link: Link, clock: clocks.VirtualClock, environment: dict[str, str], temporary: str | None) -> None:
+def _release(link: Link, clock: VirtualClock, environment: dict[str, str], temporary: str | None) -> None:
     """The hooks stay where they are and do nothing more; clocks, environment and AWS are this process's own again."""
     link.enabled = False
     clock.stop()

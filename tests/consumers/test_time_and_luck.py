@@ -225,6 +225,56 @@ def test_deadline_loops_end() -> None:
     assert see(work).told == [15]
 
 
+CLOCKS: dict[str, Callable[[], float]] = {
+    "perf_counter": time.perf_counter,
+    "monotonic": time.monotonic,
+    "time": time.time,
+    "datetime": lambda: datetime.datetime.now().timestamp(),
+}
+
+
+@pytest.mark.parametrize("name", CLOCKS)
+def test_a_loop_that_only_looks_at_a_clock_ends(name: str) -> None:
+    """The same in each execution, by the number of its looks; and no clock goes back when the world is asked again."""
+
+    def work(world: World) -> None:
+        clock, looks, seen = CLOCKS[name], 0, 0.0
+        end = clock() + 10
+        while seen < end:
+            seen, looks = clock(), looks + 1
+        (world.disk / "a").touch()
+        assert clock() >= end
+        began = time.monotonic()
+        time.sleep(5)
+        assert round(time.monotonic() - began) == 5
+        tell(world, looks, round(seen, 6))
+
+    see(work)
+
+
+def test_who_looks_often_and_does_something_in_between_waits_for_nothing() -> None:
+    def work(world: World) -> None:
+        began = time.monotonic(), time.time()
+        for _ in range(5):
+            for _ in range(3000):
+                time.monotonic()
+            (world.disk / "a").touch()
+        assert (round(time.monotonic() - began[0], 1), round(time.time() - began[1], 1)) == (0, 0)
+
+    see(work)
+
+
+def test_who_looks_until_a_thread_has_done_its_work_is_not_timed_out() -> None:
+    def work(world: World) -> None:
+        thread = threading.Thread(target=lambda: sum(range(3_000_000)))
+        thread.start()
+        end = time.monotonic() + 1
+        while thread.is_alive():
+            assert time.monotonic() < end
+
+    see(work)
+
+
 def test_a_deadline_of_now_passes() -> None:
     """As in `multiprocessing.connection.wait`, and in every rate that is computed from two readings."""
 

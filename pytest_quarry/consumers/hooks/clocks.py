@@ -7,8 +7,6 @@ sleeps are ours: sleeping is a boundary, at which the world moves its own clock 
 from __future__ import annotations
 
 import contextlib
-import datetime
-import itertools
 import select
 import selectors
 import sys
@@ -18,12 +16,11 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import time_machine
-
 from pytest_quarry.consumers.arriving import is_waiting
 from pytest_quarry.consumers.at_work import children_at_work
 from pytest_quarry.consumers.hooks import servers
 from pytest_quarry.consumers.hooks.aio import answers
+from pytest_quarry.consumers.hooks.virtual_clock import VirtualClock
 from pytest_quarry.consumers.link import AT_ONCE, FOR_EVER, SOON, Link
 from pytest_quarry.consumers.protocol import A_DAY, Boundary, Sleep
 
@@ -31,47 +28,6 @@ GRACE = 0.01  # real seconds a wait gives the consumer's other threads before vi
 QUIET = 3  # graces in a row in which they got nowhere: one may be a busy machine's
 MOST_GRACES = 200  # while those threads get somewhere
 MOST_ANSWERS = 1000  # graces for the world's endpoint, which answers in real time
-MICROSECOND = datetime.timedelta(microseconds=1)
-
-
-class VirtualClock:
-    """Virtual time inside one process, in microseconds since the epoch."""
-
-    def __init__(self, epoch: int) -> None:
-        self._epoch, self._stopped = epoch, False
-        self.now = epoch
-        self._readings = itertools.count()
-        # From a number, not a datetime: its time zone would become the consumer's.
-        self._travel = time_machine.travel(epoch // 1_000_000, tick=False)
-        self._traveller = self._travel.start()
-        self._traveller.shift((epoch % 1_000_000) * MICROSECOND)
-
-    def begin(self, now: int) -> None:
-        """A start of the consumer begins now: whatever looked at the clock before is not to be noticed."""
-        self.set(now)
-        self._readings = itertools.count()
-
-    def set(self, now: int) -> None:
-        if now != self.now:
-            self._traveller.shift((now - self.now) * MICROSECOND)
-            self.now = now
-
-    def stop(self) -> None:
-        """The clocks are the machine's again."""
-        self._travel.stop()
-        self._stopped = True
-
-    def seconds(self) -> float:
-        return self.now / 1e6
-
-    def monotonic_ns(self) -> int:
-        """A nanosecond later each time it is read: who waits until a deadline is over looks again and again."""
-        if self._stopped:
-            return _real_monotonic_ns()
-        return (self.now - self._epoch) * 1000 + 10**12 + next(self._readings)
-
-    def monotonic(self) -> float:
-        return self.monotonic_ns() / 1e9
 
 
 def install(link: Link, clock: VirtualClock) -> dict[int, Any]:
@@ -371,7 +327,6 @@ def pause() -> None:
 
 _real_sleep = time.sleep
 _real_epoll: Any = getattr(select, "epoll", None)
-_real_monotonic_ns = time.monotonic_ns
 
 
 def _others_alive() -> bool:
