@@ -31,6 +31,7 @@ from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
 from pytest_quarry.consumers import arriving, frames, unhooked, works
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import (
+    alarms,
     aws,
     clocks,
     files,
@@ -124,6 +125,7 @@ def install(home: Home) -> Hooks:
         **sqlite.install(link, clock.seconds),
         **locks.install(link),
         **clocks.install(link, clock),
+        **alarms.install(link),
         **luck.install(),
     }
     names.swap(replacements)

@@ -13,6 +13,7 @@ import random
 import sched
 import secrets
 import select
+import signal
 import socket
 import subprocess
 import tempfile
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 from datetime import datetime as imported_datetime
 from pathlib import Path
 from random import random as random_by_name
+from signal import pause as pause_by_name
 from time import monotonic, sleep
 from time import time as imported_time
 
@@ -210,6 +212,60 @@ def test_waits_with_a_timeout() -> None:
         with pytest.raises(concurrent.futures.TimeoutError):
             concurrent.futures.Future().result(timeout=90)
         assert not threading.Event().wait(0)
+
+    see(work)
+
+
+def on_alarm(times: list[float]) -> None:
+    """Note when the alarm goes off."""
+    signal.signal(signal.SIGALRM, lambda *_: times.append(round(time.monotonic())))
+
+
+def test_waits_for_an_alarm() -> None:
+    def work(world: World) -> None:
+        began, rings = round(time.monotonic()), list[float]()
+        on_alarm(rings)
+        signal.alarm(20)
+        signal.pause()
+        signal.setitimer(signal.ITIMER_REAL, 5, 60)
+        for _ in range(3):
+            pause_by_name()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        tell(world, [ring - began for ring in rings])
+
+    seen = see(work)
+    assert seen.told == [[20, 25, 85, 145]]
+    assert seen.boundaries == ["sleep"] * 4 + ["target INSERT"]
+
+
+def test_waits_for_a_signal_with_a_timeout() -> None:
+    def work(world: World) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM, signal.SIGUSR1])
+        assert took(lambda: signal.sigtimedwait([signal.SIGUSR1], 30)) == 30
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert took(lambda: signal.sigtimedwait([signal.SIGUSR1], 30) or 1 / 0) == 0
+        signal.alarm(20)
+        assert took(lambda: signal.sigtimedwait([signal.SIGALRM], 30) or 1 / 0) == 20
+        signal.alarm(20)
+        assert took(lambda: signal.sigtimedwait([signal.SIGUSR1], 30) and 1 / 0) == 30
+
+    see(work)
+
+
+def test_an_alarm_is_a_real_one_too() -> None:
+    """Where nothing that is waited for takes virtual time."""
+
+    def work(world: World) -> None:
+        rings = list[float]()
+        on_alarm(rings)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        while not rings:
+            pass
+        child = subprocess.Popen(["sleep", "0.05"])
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        signal.pause()
+        child.wait()
+        assert len(rings) == 2
 
     see(work)
 

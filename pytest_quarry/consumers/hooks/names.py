@@ -10,6 +10,7 @@ import operator
 import os
 import random
 import select
+import signal
 import sqlite3
 import sys
 import time
@@ -44,6 +45,7 @@ def originals() -> dict[int, Any]:
         (builtins, ("open",)),
         (sqlite3, ("connect",)),
         (fcntl, ("flock", "lockf")),
+        (signal, ("setitimer", "alarm", "pause", "sigtimedwait")),
     )
     return {id(function): function for function in _functions(names)}
 
