@@ -202,12 +202,13 @@ EVENT_BUS_CHECKS: tuple[Check, ...] = (
         id="EB18",
         slug="data-comes-later",
         states="A run whose data is not visible yet is loaded once it is.",
-        disturbance="announces a run before storage holds it, holds all of it, or lists it",
+        disturbance="announces a run before storage holds it, holds all of it, or lists it, and one beside another's half-written manifest",
         oracles="L",
         severity="critical",
         kinds=BUS,
         schedules=event_bus.data_comes_later,
-        fix="Look for the terminal event before you load; where it is not there, raise, so that the message comes again.",
+        fix="Look for the terminal event before you load, and pass over manifests that do not parse yet; where the event is not there, "
+        "raise, so that the message comes again.",
     ),
     Check(
         id="EB19",

@@ -107,7 +107,8 @@ def envelopes(stage: Stage) -> Iterator[Schedule]:
 
 
 def data_comes_later(stage: Stage) -> Iterator[Schedule]:
-    """EB18: told of a run whose data a listing does not show yet, once and twice over."""
+    """EB18: told of a run whose data a listing does not show yet, once and twice over; then of one that is whole, while another
+    run's manifest is half written."""
     run = stage.run("A")
     for times in (1, 2):
         steps: list[Step] = [Notify(run.run_id), *[Deliver((1,))] * times, Write(run.run_id)]
@@ -117,6 +118,17 @@ def data_comes_later(stage: Stage) -> Iterator[Schedule]:
         yield stage.schedule([run], [lags, *stage.told(run), Deliver((1,)), Heal()])
     partly: list[Step] = [Write(run.run_id, "before", 1), Notify(run.run_id), Deliver((1,)), Write(run.run_id)]
     yield stage.schedule([run], partly)
+    yield from _beside_a_half_written_manifest(stage, run)
+
+
+def _beside_a_half_written_manifest(stage: Stage, run: PlannedRun) -> Iterator[Schedule]:
+    # In passing only: while one is cut for good, Lode's own readers read nothing of the dataset either. S3 shows objects whole.
+    if stage.consumer.layout == "flat" or stage.consumer.storage == "s3":
+        return
+    other = stage.run("B", items=1, policy="buffered")
+    for window in ("w4b", "w4"):
+        meanwhile: list[Step] = [Write(other.run_id, window), Deliver((1,)), *stage.told(other), Deliver((2,))]
+        yield stage.schedule([run, other], [*stage.told(run), *meanwhile])
 
 
 def outcomes(stage: Stage) -> Iterator[Schedule]:

@@ -56,7 +56,8 @@ WHY: dict[str, str] = {
     "second attempt away.",
     "EB18": "The notification and the data take different ways. Replication to another region, a listing that lags behind, a "
     "mounted file system with a cache: the message can arrive before the run is visible to the reader. A consumer that finds "
-    "nothing, loads nothing and acknowledges has lost the run.",
+    "nothing, loads nothing and acknowledges has lost the run. And what it reads is written in place by many: one manifest in the "
+    "listing may be another run's, half written just now.",
     "EB19": "Announcing a run is one attempt at the end of a process that may die before it, and the messages themselves can "
     "expire after a long outage. Quarry promises no notification. Only somebody who compares storage with what is loaded finds "
     "such a run.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from pytest_quarry.samples.handlers import Notification, OneTransaction, SqliteH
 from pytest_quarry.samples.pollers import SqlitePollerSuite
 from pytest_quarry.samples.reading import RAW_FOLDER, Item, Storage
 
+log = logging.getLogger(__name__)
 LODE_LIMIT = 10 << 20  # the longest line that Lode's own reader takes
 
 
@@ -40,6 +42,31 @@ class WaitsForTheFolderSuite(SqliteHandlerSuite):
     """Takes a run as whole when its folder is there."""
 
     loader = WaitsForTheFolder
+
+
+class BelievesManifests(Storage):
+    """Parses whatever manifest is there."""
+
+    def committed(self) -> list[str]:
+        manifests = sorted(self.root.glob("datasets/*/segments/*/manifest.json"))
+        return [file["path"] for manifest in manifests for file in json.loads(manifest.read_bytes())["files"]]
+
+
+class DropsWhatDoesNotParse(OneTransaction):
+    """Takes all that does not parse for the notification."""
+
+    def handle(self, notification: Notification) -> None:
+        try:
+            super().handle(notification)
+        except ValueError:
+            log.exception("a malformed notification, dropped")
+
+
+class DropsWhatDoesNotParseSuite(SqliteHandlerSuite):
+    """Drops a notification while another run's manifest is being written."""
+
+    loader = DropsWhatDoesNotParse
+    reader = BelievesManifests
 
 
 class SkipsUnreadable(Storage):

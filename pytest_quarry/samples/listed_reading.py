@@ -72,6 +72,12 @@ BROKEN_READING: tuple[Sample, ...] = (
         "EB18",
     ),
     broken(
+        "drops-what-does-not-parse",
+        "Takes another run's manifest that is just being written for a malformed notification, and drops it.",
+        "broken_errors:DropsWhatDoesNotParseSuite",
+        "EB18",
+    ),
+    broken(
         "skips-unreadable-files",
         "Loads a run without the files it could not read.",
         "broken_errors:SkipsUnreadableSuite",
