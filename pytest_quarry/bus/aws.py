@@ -22,7 +22,7 @@ from moto.sns.models import sns_backends
 from moto.sqs.exceptions import ReceiptHandleIsInvalid, SQSException
 from moto.sqs.models import sqs_backends
 
-from pytest_quarry.bus import names
+from pytest_quarry.bus import conditions, names
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 from pytest_quarry.bus.documented import as_documented
 from pytest_quarry.bus.event_source import MOST_OF_A_RECEIVE
@@ -64,7 +64,7 @@ class MockedAws:
         """Carry out one call at virtual time `now` (µs): what AWS would have answered, and how long that took (µs)."""
         from_sns = call.operation.startswith("sns.")
         with _at(now) as traveller, as_documented(self.queue, traveller, from_sns=from_sns) as waited:
-            answer = self._transactions.carry_out(call, now, by_moto)
+            answer = conditions.refused(call, now) or self._transactions.carry_out(call, now, by_moto)
         if _changes(call.operation, answer.body):
             self.version += 1
         return answer, round(sum(waited) * 1_000_000)
