@@ -285,6 +285,32 @@ def test_time_in_sql_is_virtual() -> None:
     assert told == [[*expected, "1970-01-01 00:00:00", "2020-01-01 00:00:00", "17", None]] * 2
 
 
+SUBSECONDS = """SELECT unixepoch('subsec') - 1770019202, datetime('subsecond'), strftime('%s', 'SUBSEC'), date('subsec', '+1 day'),
+julianday('subsec') > 2461073.8, unixepoch('2020-01-01 00:00:00.25', 'subsec')"""
+
+
+@pytest.mark.skipif(sqlite3.sqlite_version_info < (3, 42), reason="this SQLite knows no subsec")
+def test_subseconds_in_sql_are_virtual() -> None:
+    def work(world: World) -> None:
+        tell(world, connect(world.disk / "t.db").execute(SUBSECONDS).fetchone())
+
+    part, *others = see_sqlite(work).told[0]
+    assert 0 < part < 1
+    assert others == [f"2026-02-02 08:00:{2 + part:06.3f}", f"{1770019202 + part:.3f}", "2026-02-03", 1, 1577836800.25]
+
+
+@pytest.mark.skipif(sqlite3.sqlite_version_info < (3, 43), reason="this SQLite has no timediff")
+def test_differences_of_times_in_sql_are_virtual() -> None:
+    def work(world: World) -> None:
+        query = "SELECT timediff('now', '2026-02-01 08:00'), timediff('2026-02-03', 'subsec'), timediff('now', NULL)"
+        tell(world, connect(world.disk / "t.db").execute(query).fetchone())
+
+    since, until, none = see_sqlite(work).told[0]
+    assert since.startswith("+0000-00-01 00:00:02.")
+    assert until.startswith("+0000-00-00 15:59:57.")
+    assert none is None
+
+
 def test_default_current_timestamp_is_virtual() -> None:
     def work(world: World) -> None:
         import time

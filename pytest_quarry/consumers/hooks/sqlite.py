@@ -31,7 +31,10 @@ CLOCK_FUNCTIONS = {
     "julianday": ("julianday", -1),
     "unixepoch": ("unixepoch", -1),
     "strftime": ("strftime", -1),
+    **({"timediff": ("timediff", 2)} if sqlite3.sqlite_version_info >= (3, 43) else {}),
 }
+# Its time values that mean "now", each with the modifiers that it brings along.
+NOW: dict[str, tuple[str, ...]] = {"now": (), "subsec": ("subsec",), "subsecond": ("subsec",)}
 COMMENTS = re.compile(r"(?:\s+|--[^\n]*|/\*.*?\*/)*", re.DOTALL)
 STATEMENT = re.compile(
     r"\s*(?:(BEGIN|COMMIT|ROLLBACK|END|SAVEPOINT|RELEASE|PRAGMA|SELECT|VACUUM|WITH)\b"
@@ -160,16 +163,30 @@ class _Clock:
             connection.create_function(name, arguments, self._functions[function], deterministic=True)
 
     def _evaluate(self, function: str) -> Callable[..., Any]:
-        values_before_time = 1 if function == "strftime" else 0
+        at = 1 if function == "strftime" else 0
 
         def evaluate(*values: Any) -> Any:
             given = list(values)
-            if len(given) == values_before_time:
+            if len(given) == at:
                 given.append("now")
-            at = values_before_time
-            if isinstance(given[at], str) and given[at].lower() == "now":
-                given[at : at + 1] = [repr(self._clock()), "unixepoch"]
-            marks = ",".join("?" * len(given))
-            return self._scratch.execute(f"SELECT {function}({marks})", given).fetchone()[0]
+            means = _means_now(given[at])
+            if means is not None:
+                given[at : at + 1] = [repr(self._clock()), "unixepoch", *means]
+            return self._call(function, given)
 
-        return evaluate
+        def difference(*values: Any) -> Any:
+            return self._call(function, [each if _means_now(each) is None else self._moment() for each in values])
+
+        return difference if function == "timediff" else evaluate
+
+    def _moment(self) -> str:
+        """The time that it is, as one value."""
+        return str(self._call("strftime", ["%Y-%m-%d %H:%M:%f", repr(self._clock()), "unixepoch"]))
+
+    def _call(self, function: str, given: list[Any]) -> Any:
+        marks = ",".join("?" * len(given))
+        return self._scratch.execute(f"SELECT {function}({marks})", given).fetchone()[0]
+
+
+def _means_now(value: Any) -> tuple[str, ...] | None:
+    return NOW.get(value.lower()) if isinstance(value, str) else None
