@@ -234,13 +234,13 @@ def test_rows_that_wait_for_the_consumer_are_told_not_to(monkeypatch: pytest.Mon
 
 def test_rows_that_work_hard_before_they_raise_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where they import pandas, and a busy machine takes its time, before they find that the table is not there yet."""
-    monkeypatch.setattr(recorder, "MOST_WAITED", 0.1)
+    monkeypatch.setattr(recorder, "MOST_WAITED", 1.0)
 
     def start(world: World) -> Callable[[Any], None]:
         return lambda notification: (world.disk / "done").touch()
 
     def rows(world: World) -> Any:
-        until = time.thread_time() + 0.3
+        until = time.thread_time() + 1.3
         while time.thread_time() < until:
             pass
         if not (world.disk / "done").exists():
