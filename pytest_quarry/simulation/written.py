@@ -32,7 +32,7 @@ def _traits(plan: PlannedRun, schedule: Schedule, clock: int) -> Iterator[str]:
     if plan.parent_run_id is not None:
         yield f"a retry of {plan.parent_run_id}"
     if plan.plain_event_ids and len(schedule.runs) > 1:
-        yield "with event ids that other runs have too"
+        yield "with the others' event ids"
     if clock:
         yield f"by a clock {abs(clock)} s {'ahead' if clock > 0 else 'behind'}"
     if plan.stored_twice:

@@ -99,7 +99,7 @@ def test_a_write_tells_of_which_job_a_run_is_that_is_not_the_only_one_of_it() ->
         PlannedRun(run_id="run-C", items=1, job_id="job-2"),
     )
     entries = written(*(Write(run.run_id) for run in runs), runs=runs)
-    same = "with event ids that other runs have too"
+    same = "with the others' event ids"
     assert [entry.text.partition("; ")[2] for entry in entries] == [
         f"of job job-1; {same}",
         f"of job job-1, attempt 2; a retry of run-A; {same}",
