@@ -72,7 +72,9 @@ def _idle_poll(history: History) -> list[Entry]:
     polls = [list(history.entries[start:end]) for start, end in pairwise([*begins, len(history.entries)])]
     planned = sum(start < settling for start in begins)
     idle = [poll for poll in polls[planned - 1 :] if not any(entry.rows is not None for entry in poll)]
-    return idle[0] if idle else []
+    if idle or not any(entry.what == "hung" for entry in polls[-1]):
+        return idle[0] if idle else []
+    return polls[-1]  # one that did not come back has done more than enough
 
 
 def _exponent(costs: list[int]) -> float:
