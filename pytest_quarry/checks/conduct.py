@@ -185,7 +185,7 @@ class Conductor:
                 unjudged = verdict, schedule, history
             if history.unexplained and unexplained is None:
                 unexplained = (schedule, history)
-        if reason and not disturbed:
+        if reason and not (disturbed or check.own):  # a team's own check may be about good days
             raise NotApplicable(CALM)
         compared = check.compares(stage) if check.compares is not None and not reason else None
         if compared is not None:
