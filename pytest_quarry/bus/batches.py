@@ -1,4 +1,4 @@
-"""A batch of which SNS takes only a part: it answers with status 200, and lists the rest as failed.
+"""A batch of which AWS takes only a part: SNS, or DynamoDB, answers with status 200, and lists the rest.
 
 "you should check for batch errors even when the call returns an HTTP status code of 200" (SNS API Reference, PublishBatch)
 """
@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl, urlencode
 from xml.sax.saxutils import escape
 
+from pytest_quarry.bus import unprocessed
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 
 PUBLISH_BATCH = "sns.PublishBatch"
 # The query protocol numbers what is in a list from 1 (AWS Query: "MessageAttributes.entry.N.Name").
 BATCH = "PublishBatchRequestEntries.member."
 # What is not taken of a batch, by the name of the fault.
-ENTRIES = {"entries": slice(None), "first-entry": slice(1), "last-entry": slice(-1, None)}
+ENTRIES: dict[str, slice] = {"entries": slice(None), "first-entry": slice(1), "last-entry": slice(-1, None)}
+IN_PART = (PUBLISH_BATCH, *unprocessed.UNPROCESSED)
 FAILED = re.compile(rb"<Failed\s*/>|</Failed>")
 NOTHING_TAKEN = (
     b'<PublishBatchResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishBatchResult><Successful/><Failed/>'
@@ -25,12 +27,18 @@ NOTHING_TAKEN = (
 
 
 def in_part(what: str, call: AwsCall, apply: Callable[[AwsCall], AwsAnswer]) -> AwsAnswer:
-    """What comes back of a batch to a topic that takes it without these entries; of another call, what would have anyway."""
-    if call.operation != PUBLISH_BATCH:
-        return apply(call)
+    """What comes back of a batch that is taken without these entries; of another call, what would have anyway."""
+    if call.operation in unprocessed.UNPROCESSED:
+        return unprocessed.in_part(ENTRIES[what], call, apply)
+    if call.operation == PUBLISH_BATCH:
+        return _published(ENTRIES[what], call, apply)
+    return apply(call)
+
+
+def _published(which: slice, call: AwsCall, apply: Callable[[AwsCall], AwsAnswer]) -> AwsAnswer:
     fields = dict(parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True))
     entries = members(fields, BATCH)
-    refused = entries[ENTRIES[what]]
+    refused = entries[which]
     taken = [entry for entry in entries if entry not in refused]
     answer = AwsAnswer(200, (("Content-Type", "text/xml"),), NOTHING_TAKEN)
     if taken or not entries:

@@ -217,8 +217,9 @@ class Bus:
         """Let AWS calls fail below the client's retries: those whose `service.Operation resource` contains `at`.
 
         `error`: 503, 500, 404, throttle; timeout, reset (no effect); lost, dropped (an effect, no answer); cut, twice, slow;
-        of listings of S3: lag (without what is newer than this), pieces (two keys a page); of PublishBatch: entries,
-        first-entry, last-entry (not taken, and listed under Failed of an answer with status 200).
+        of listings of S3: lag (without what is newer than this), pieces (two keys a page); of SNS's PublishBatch
+        and of DynamoDB's BatchWriteItem and BatchGetItem: entries, first-entry, last-entry (not taken, and listed under Failed
+        or UnprocessedItems of an answer with status 200).
         `times` of them (0: until `heal`), after the first `skip`; only those whose URL or body contains `containing` and for
         which `when(call)` holds. Raises ValueError for another error.
         """

@@ -74,7 +74,8 @@ EVENT_BUS_CHECKS: tuple[Check, ...] = (
         severity="critical",
         kinds=BUS,
         schedules=failures.failure_is_retried,
-        fix="Let the error end the turn unacknowledged; do not catch it and go on.",
+        fix="Let the error end the turn unacknowledged; do not catch it and go on. An answer with status 200 can list what was not "
+        "taken of a batch (UnprocessedItems): send that again, or raise.",
     ),
     Check(
         id="EB07",

@@ -97,7 +97,7 @@ POLLER_CHECKS: tuple[Check, ...] = (
         severity="high",
         kinds=POLLER,
         schedules=poller.failing_run,
-        fix="Load each run by itself: note its failure, go on with the next, raise or report at the end; try again next time.",
+        fix="Load each run by itself: roll back what failed, note it, go on with the next, raise or report at the end; try again next time.",
     ),
     Check(
         id="PO09",

@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pytest_quarry.checks.failures import crossed, taken_in_part
 from pytest_quarry.checks.stage import MANY_ITEMS, Stage
 from pytest_quarry.simulation import explore
-from pytest_quarry.simulation.schedule import Deliver, Poll, Schedule, Write
+from pytest_quarry.simulation.schedule import Crash, Deliver, Poll, Schedule, Write
 
 MOST_AGAIN = 24  # second crashes
 MOST_OF_MANY = 12  # crashes of the run of many items
@@ -17,7 +18,7 @@ MOST_OF_MANY = 12  # crashes of the run of many items
 
 def everywhere(stage: Stage) -> Iterator[Schedule]:
     """One run, then two in turn, then two at once: each undisturbed, killed at each durable state, and torn; then killed again;
-    then a run of many items, killed where it goes another way than a small one."""
+    after a batch that was taken in part; then a run of many items, killed where it goes another way than a small one."""
     one = stage.loaded(stage.run("A"))
     more = stage.loaded(stage.run("A", items=12))
     two = stage.loaded(stage.run("A"), stage.run("B", items=1))
@@ -32,6 +33,7 @@ def everywhere(stage: Stage) -> Iterator[Schedule]:
     again = list(_again(stage))
     luck = random.Random(one.fingerprint)
     yield from again if len(again) <= MOST_AGAIN else luck.sample(again, MOST_AGAIN)
+    yield from _after_parts(stage)
     yield from _between_batches(stage, one)
 
 
@@ -50,6 +52,17 @@ def _again(stage: Stage) -> Iterator[Schedule]:
         for second in explore.crash_points(recovering, history):
             if second.steps[-1] != recovering.steps[-1]:
                 yield second
+
+
+def _after_parts(stage: Stage) -> Iterator[Schedule]:
+    """Of a batch DynamoDB takes only a part; killed where it would not have come without that."""
+    base = stage.loaded(stage.run("A", items=2))
+    for label, occurrence in crossed(stage.history(base)):
+        for fault in taken_in_part(label, occurrence):
+            in_part = replace(base, steps=(*base.steps[:-1], fault, base.steps[-1]))
+            for point in explore.crash_points(in_part, stage.history(in_part)):
+                if _crash(point) not in map(_crash, explore.crash_points(base, stage.history(base))):
+                    yield point
 
 
 def _between_batches(stage: Stage, small: Schedule) -> Iterator[Schedule]:
@@ -74,7 +87,11 @@ def _between_batches(stage: Stage, small: Schedule) -> Iterator[Schedule]:
 
 
 def _killed_at(point: Schedule) -> str:
-    return next(step.crash.label for step in point.steps if isinstance(step, (Deliver, Poll)) and step.crash)
+    return _crash(point).label
+
+
+def _crash(point: Schedule) -> Crash:
+    return next(step.crash for step in point.steps if isinstance(step, (Deliver, Poll)) and step.crash)
 
 
 def _together(stage: Stage) -> Schedule:

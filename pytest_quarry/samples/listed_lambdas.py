@@ -26,6 +26,11 @@ SOUND_LAMBDAS: tuple[Sample, ...] = (
     sound("lambda-output", "One object per run on S3, written whole.", "sound_lambdas:OutputObjectsSuite"),
     sound("lambda-writes-once", "One object per run, by a conditional put.", "sound_lambdas:WritesOnceSuite"),
     sound(
+        "lambda-writes-in-batches",
+        "Rows by boto3's batch writer, the mark last.",
+        "dynamo_batches:WritesInBatchesSuite",
+    ),
+    sound(
         "powertools-batch",
         "Powertools' batch processor over upserts.",
         "sound_powertools:BatchSuite",
@@ -155,6 +160,18 @@ BROKEN_LAMBDAS: tuple[Sample, ...] = (
         "Parses the whole batch before it loads any of it.",
         "broken_batches:ParsesFirstSuite",
         "EB11",
+    ),
+    broken(
+        "lambda-leaves-the-rest",
+        "Does not look at what DynamoDB did not take of a batch.",
+        "dynamo_batches:LeavesTheRestSuite",
+        "EB06 EB20",
+    ),
+    broken(
+        "lambda-marks-in-the-batch",
+        "Puts rows and mark in one batch, as if it were a transaction.",
+        "dynamo_batches:MarksInTheBatchSuite",
+        "EB04",
     ),
     broken(
         "lambda-first-record",

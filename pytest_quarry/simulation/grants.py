@@ -109,7 +109,7 @@ class Grants:
             self._failed_after(f"{boundary.label}: done, and its answer lost ({lost.how})")
             return Fail(self._world.now, f"aws-{lost.how}", boundary.label)
         if fault is not None and has_failed_entries(fault, call):
-            self._failed_after(f"{boundary.label}: AWS answers {answer.status}, with entries that failed")
+            self._failed_after(f"{boundary.label}: AWS answers {answer.status}, with entries that it did not take")
         return answer
 
     def _failed_after(self, words: str) -> None:

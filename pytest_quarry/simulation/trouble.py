@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 
-from pytest_quarry.bus.batches import ENTRIES, PUBLISH_BATCH
+from pytest_quarry.bus.batches import ENTRIES, IN_PART
 from pytest_quarry.bus.calls import AwsCall
 from pytest_quarry.bus.faults import NO_EFFECT, SLOW, SLOW_SECONDS, Fault, FaultPlan, matches
 from pytest_quarry.consumers.protocol import Blocked, Boundary, Sleep
@@ -105,5 +105,5 @@ def has_no_effect(fault: Fault) -> bool:
 
 
 def has_failed_entries(fault: Fault, call: AwsCall) -> bool:
-    """Whether the answer to a call that meets this fault says that entries of a batch failed."""
-    return fault.error in ENTRIES and call.operation == PUBLISH_BATCH
+    """Whether the answer to a call that meets this fault says that entries of a batch were not taken."""
+    return fault.error in ENTRIES and call.operation in IN_PART

@@ -194,7 +194,9 @@ class TestBreaks:
 
         history = play(work, Break("sns.", "last-entry"), Poll(), Heal())
         assert "boundary not taken: ['2']" in words(history, "crossed")
-        assert words(history, "failed") == ["sns.PublishBatch quarry-runs: AWS answers 200, with entries that failed"]
+        assert words(history, "failed") == [
+            "sns.PublishBatch quarry-runs: AWS answers 200, with entries that it did not take"
+        ]
 
     @pytest.mark.parametrize(
         ("error", "raised", "sent"),
