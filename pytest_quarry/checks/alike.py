@@ -1,4 +1,4 @@
-"""Runs that somebody may take for one another: what checks of both kinds of loaders write."""
+"""Runs that somebody may take for one another: what checks of all kinds of consumers write."""
 
 from __future__ import annotations
 

@@ -46,13 +46,14 @@ PUBLISHER_CHECKS: tuple[Check, ...] = (
         id="PB04",
         slug="retries",
         states="A run is announced at least once, or the failure to do so is loud.",
-        disturbance="throttles, refuses, breaks and loses the answers of publishes, takes a part of a batch: once, for a while, for good",
+        disturbance="throttles, refuses, breaks and loses the answers of publishes, takes a part of a batch: once, for a while, for good; "
+        "publishes runs whose ids look alike",
         oracles="N",
         severity="critical",
         kinds=PUBLISHER,
         schedules=publisher.retries,
         fix="Try again while it fails, also what the answer to a batch lists under Failed; in the end raise, or exit with a status "
-        "that is not 0, so that somebody hears of it.",
+        "that is not 0, so that somebody hears of it. A deduplication id, or a note of what was announced, needs the whole run id.",
     ),
     Check(
         id="PB05",

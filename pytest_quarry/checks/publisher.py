@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_quarry.bus.batches import ENTRIES, PUBLISH_BATCH
+from pytest_quarry.checks import alike
 from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation.schedule import Break, Heal, Publish, Schedule, Step, Wait, Write
@@ -82,7 +83,7 @@ def valid_json(stage: Stage) -> Iterator[Schedule]:
 def retries(stage: Stage) -> Iterator[Schedule]:
     """PB04: publishing fails once, for as long as botocore retries, for long and for good; then it is another run's turn.
 
-    Batches are taken in part.
+    Batches are taken in part; runs whose ids look alike are announced in turn.
     """
     run = stage.run("A")
     for error in FAILURES:
@@ -99,6 +100,8 @@ def retries(stage: Stage) -> Iterator[Schedule]:
     for error in failing_entries(stage):
         yield stage.schedule([run], _with_trouble(stage, Break(PUBLISH_BATCH, error, 1)))
         yield stage.schedule([run], _with_trouble(stage, Break(PUBLISH_BATCH, error, LONG)))
+    for pair in alike.pairs_of_runs(stage):
+        yield stage.loaded(*pair)
 
 
 def failing_entries(stage: Stage) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import datetime
 import json
 import logging
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -273,6 +274,20 @@ class FifoByDaySuite(PublisherSuite):
     """One deduplication id for all runs of a day."""
 
     publisher = FifoByDay
+    fifo = True
+
+
+class FifoByLetters(FifoPublisher):
+    """Leaves out of a run's id what it thinks a deduplication id must not have: run-1-0 is run-10 then."""
+
+    def subject(self, run: WrappedRun) -> str:
+        return re.sub(r"[^A-Za-z0-9]", "", run.run_id)
+
+
+class FifoByLettersSuite(PublisherSuite):
+    """One deduplication id for runs whose ids differ in a dash."""
+
+    publisher = FifoByLetters
     fifo = True
 
 

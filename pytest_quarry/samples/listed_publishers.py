@@ -92,6 +92,12 @@ BROKEN_PUBLISHERS: tuple[Sample, ...] = (
         "PB05 PB02 PB04",
     ),
     broken(
+        "publisher-fifo-by-letters",
+        "Deduplicates by the letters and digits of a run's id: the topic drops run-10 after run-1-0.",
+        "broken_publishers:FifoByLettersSuite",
+        "PB04",
+    ),
+    broken(
         "publisher-once-per-job",
         "Announces each job once, and its retry never.",
         "broken_publishers:OncePerJobSuite",
