@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 from pytest_quarry.bus.calls import AwsCall, describe
 from pytest_quarry.bus.delivery import failed_identifiers
 from pytest_quarry.bus.event_source import MOST_OF_A_RECEIVE, EventSource, Handler
-from pytest_quarry.bus.faults import ANSWER_LOST, LAG, NO_EFFECT, SLOW, SLOW_SECONDS, Fault, FaultPlan
+from pytest_quarry.bus.faults import (
+    ANSWER_LOST,
+    ANSWERS,
+    LAG,
+    NO_EFFECT,
+    SLOW,
+    SLOW_SECONDS,
+    Fault,
+    FaultPlan,
+    can_come_of,
+)
 from pytest_quarry.bus.topology import Topology
 from pytest_quarry.contract import lambda_record
 from pytest_quarry.contract.envelopes import message_attributes
@@ -221,10 +231,12 @@ class Bus:
         and of DynamoDB's BatchWriteItem and BatchGetItem: entries, first-entry, last-entry (not taken, and listed under Failed
         or UnprocessedItems of an answer with status 200).
         `times` of them (0: until `heal`), after the first `skip`; only those whose URL or body contains `containing` and for
-        which `when(call)` holds. Raises ValueError for another error.
+        which `when(call)` holds. Raises ValueError for another error, and for one that no such call can meet.
         """
         _at_least(times, 0, "times", whole=True)
         _at_least(skip, 0, "skip", whole=True)
+        if not can_come_of(error, str(at)):
+            raise ValueError(f"{error!r} never comes of {at!r}, only of {', '.join(ANSWERS[error])}")
         listed = self._place.mocked.all_keys() if error == LAG else frozenset[str]()
         fault = Fault(at=at, error=error, times=times, skip=skip, containing=containing, when=when, listed=listed)
         self._place.faults.begin(fault)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-from pytest_quarry.bus.batches import ENTRIES, in_part
+from pytest_quarry.bus.batches import ENTRIES, IN_PART, in_part
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 
 # The call has no effect: AWS refuses it, or nothing comes back.
@@ -24,11 +24,15 @@ NO_EFFECT = (*REFUSED, *UNANSWERED)
 ANSWER_LOST = ("lost", "dropped")
 # The answer comes, and is not what it would have been.
 LAG = "lag"
-CHANGED = ("cut", "twice", "pieces", LAG, *ENTRIES)
+PIECES = "pieces"
+CHANGED = ("cut", "twice", PIECES, LAG, *ENTRIES)
 SLOW = "slow"
 ERRORS = (*REFUSED, *UNANSWERED, *ANSWER_LOST, *CHANGED)
 
 SLOW_SECONDS = 45  # less than botocore waits for an answer
+# Answers that can only change so where they list something.
+ANSWERS = {**dict.fromkeys((LAG, PIECES), ("s3.ListObjects",)), **dict.fromkeys(ENTRIES, IN_PART)}
+SERVICE = re.compile(r"[a-z0-9]+\.[^*]*")
 PIECE = 2  # keys on a page of a listing that comes in pieces; S3 promises at most 1,000, and no least number
 CODES = {"503": ("503", "ServiceUnavailable"), "500": ("500", "InternalError"), "404": ("404", "NotFound")}
 S3_CODES = {"503": ("503", "SlowDown"), "404": ("404", "NoSuchKey"), "throttle": ("503", "SlowDown")}
@@ -126,7 +130,7 @@ def carry_out(fault: Fault | None, call: AwsCall, apply: Apply) -> AwsAnswer:
         return refusal(error, call)
     if error in UNANSWERED:
         raise Unanswered("reset" if error == "reset" else "timeout", applied=False)
-    if error == "pieces":
+    if error == PIECES:
         return apply(_in_pieces(call))
     if error in ENTRIES:
         return in_part(error, call, apply)
@@ -179,6 +183,15 @@ def _lagging(answer: AwsAnswer, listed: frozenset[str]) -> AwsAnswer:
 
 def _text(found: re.Match[bytes] | None) -> str:
     return html.unescape(found[1].decode()) if found else ""
+
+
+def can_come_of(error: str, at: str) -> bool:
+    """Whether a call of whose label `at` is a part can meet this fault; of a part that names no service, it may."""
+    named = SERVICE.match(at)
+    operations = ANSWERS.get(error, ())
+    return (
+        not named or not operations or any(named[0].startswith(one) or one.startswith(named[0]) for one in operations)
+    )
 
 
 def matches(pattern: str, label: str) -> bool:
