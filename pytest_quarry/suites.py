@@ -123,15 +123,11 @@ class Conformance:
     def consumer(self) -> Consumer:
         """This suite's hooks and declarations as a value. Raises ConsumerError naming what is wrong with them."""
         name = type(self).__name__
-        if type(self).start is Conformance.start and self.command is None:
+        if not self._declares("start") and self.command is None:
             raise ConsumerError(
                 f"{name} has no start(world). Add it: it returns the consumer, at the start and again after every crash."
             )
         _check_declarations(self, name)
-        changed = {
-            attribute for attribute in _RULES if getattr(type(self), attribute) != getattr(Conformance, attribute)
-        }
-        own_expected = type(self).expected is not Conformance.expected
         return Consumer(
             name=name,
             kind=self.kind,
@@ -140,10 +136,11 @@ class Conformance:
             prepare=self.prepare,
             item_data=self.item_data,
             item_key=self.item_key,
-            expected=self.expected if own_expected else None,
+            expected=self.expected if self._declares("expected") else None,
             sources=tuple(self.sources),
             categories=tuple(self.categories),
-            selective="sources" in changed or "categories" in changed,
+            only_sources=self._declares("sources"),
+            only_categories=self._declares("categories"),
             storage=self.storage,
             layout=self.layout,
             failed_runs=self.failed_runs,
@@ -158,8 +155,13 @@ class Conformance:
             ignored_servers=tuple(self.ignored_servers),
             ignores_server_clock=self.ignores_server_clock,
             wraps_run=self.wraps_run,
-            command=self.command if type(self).start is Conformance.start else None,
+            command=None if self._declares("start") else self.command,
         )
+
+    def _declares(self, attribute: str) -> bool:
+        """Whether this suite has an attribute of its own: in its class, in one that it is derived from, or set by a fixture."""
+        own = (vars(base) for base in type(self).__mro__ if base.__module__ != __name__)
+        return any(attribute in found for found in (vars(self), *own))
 
 
 def _misspelt(suite: type[Conformance]) -> Iterator[tuple[str, str]]:

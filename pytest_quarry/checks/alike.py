@@ -29,6 +29,21 @@ def pairs_of_runs(stage: Stage) -> Iterator[list[PlannedRun]]:
         yield [stage.run("", run_id=run_id, items=2, job_id="job-1", plain_event_ids=True) for run_id in pair]
 
 
+def siblings(name: str) -> tuple[str, ...]:
+    """Sources, or categories, that somebody may take for this one."""
+    return f"{name}2", f"{name} eu", f"x{name}", f"{name}%2F"
+
+
+def unwanted(stage: Stage) -> Iterator[PlannedRun]:
+    """Runs that the consumer must leave alone by what its suite declares."""
+    if stage.consumer.only_sources:
+        for source in siblings(stage.consumer.sources[0]):
+            yield stage.run("B", items=2, source=source)
+    if stage.consumer.only_categories:
+        for category in siblings(stage.consumer.categories[0]):
+            yield stage.run("B", items=2, category=category)
+
+
 def retried(stage: Stage) -> tuple[PlannedRun, PlannedRun, PlannedRun]:
     """Three runs of one job: a good one, one that failed, and its retry."""
     failed = stage.run("B", items=2, outcome=str(Outcome.SCRIPT_ERROR), job_id="job-1")

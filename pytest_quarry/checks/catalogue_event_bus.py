@@ -158,13 +158,14 @@ EVENT_BUS_CHECKS: tuple[Check, ...] = (
         id="EB14",
         slug="runs-stay-apart",
         states="Runs that look alike stay apart.",
-        disturbance="delivers pairs of runs with ids alike but for a part, equal event ids, one day, source and job",
-        oracles="LD",
+        disturbance="delivers pairs of runs with ids alike but for a part, equal event ids, one day, source and job; runs of sources and "
+        "categories like those that the suite declares",
+        oracles="LDP",
         severity="critical",
         kinds=BUS,
         schedules=event_bus.runs_apart,
         fix="Use the whole run_id as the idempotency key, compare it exactly, and key items by (run_id, event_id): "
-        "event ids are unique within their run only.",
+        "event ids are unique within their run only. Compare sources and categories as a whole, too.",
     ),
     Check(
         id="EB15",

@@ -82,11 +82,14 @@ def any_order(stage: Stage) -> Iterator[Schedule]:
 
 
 def runs_apart(stage: Stage) -> Iterator[Schedule]:
-    """EB14: runs whose ids look alike, with equal event ids, on one day, from one source and job."""
+    """EB14: runs whose ids look alike, with equal event ids, on one day, from one source and job; then runs of other sources and
+    categories, where the suite declares which it wants."""
     for runs in alike.pairs_of_runs(stage):
         for order in ((1, 2), (2, 1)):
             steps = [*stage.told(*runs), *(Deliver((number,)) for number in order), Deliver(order)]
             yield stage.schedule(runs, steps)
+    for run in alike.unwanted(stage):
+        yield stage.loaded(stage.run("A"), run)
 
 
 def envelopes(stage: Stage) -> Iterator[Schedule]:

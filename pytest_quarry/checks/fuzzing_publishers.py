@@ -142,6 +142,7 @@ def _run(draw: st.DrawFn, consumer: Consumer) -> PlannedRun:
         "category": draw(st.sampled_from(consumer.categories)),
     }
     if draw(ONE_IN_FOUR):
-        field = draw(st.sampled_from(["run_id", "job_id"] if consumer.selective else ["run_id", "job_id", *names]))
+        kept = {"source": consumer.only_sources, "category": consumer.only_categories}
+        field = draw(st.sampled_from([name for name in ("run_id", "job_id", *kept) if not kept.get(name)]))
         names[field] = f"{names.get(field, 'job')} {draw(st.sampled_from(SPECIAL))}"
     return PlannedRun(items=draw(st.sampled_from([1, 2, 3, 0])), **{**details, **names})

@@ -247,7 +247,7 @@ def _phantom(at: int, row: Row, sentence: str) -> Verdict:
 
 
 def _state(view: RunView) -> str:
-    return {
+    return view.unwanted or {
         "running": "still running",
         "uncommitted": "not committed",
         "failed": "a failed run",

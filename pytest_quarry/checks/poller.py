@@ -165,13 +165,14 @@ def listing_faults(stage: Stage) -> Iterator[Schedule]:
 
 
 def exact_keys(stage: Stage) -> Iterator[Schedule]:
-    """PO11: run ids, sources and files that look like others; foreign files and decoys."""
+    """PO11: run ids, sources and files that look like others, and categories where some are declared; foreign files and decoys."""
     for runs in alike.pairs_of_runs(stage):
         for order in (runs, runs[::-1]):
             yield stage.loaded(*order)
     source = stage.consumer.sources[0]
-    for other in (f"{source}2", f"{source} eu", f"x{source}", f"{source}%2F"):
-        yield stage.loaded(stage.run("A"), stage.run("B", items=2, source=other))
+    others = [stage.run("B", items=2, source=other) for other in alike.siblings(source)]
+    for run in dict.fromkeys([*others, *alike.unwanted(stage)]):
+        yield stage.loaded(stage.run("A"), run)
     good = stage.run("A")
     decoy = f"partitions/source={source}/category=products/day=2026-02-02/run_id=run-decoy/event_type=run_complete"
     foreign = ("notes.txt", f"datasets/quarry/partitions/source={source}/notes.txt", f"backup/{decoy}/data/data")

@@ -76,7 +76,8 @@ def valid_json(stage: Stage) -> Iterator[Schedule]:
     for special in SPECIAL:
         yield stage.loaded(stage.run("A", run_id=f"run {special}"))
     for special in SPECIAL:
-        others = {} if stage.consumer.selective else {"source": f"shop {special}", "category": f"products {special}"}
+        others = {} if stage.consumer.only_sources else {"source": f"shop {special}"}
+        others |= {} if stage.consumer.only_categories else {"category": f"products {special}"}
         yield stage.loaded(stage.run("A", job_id=f"job {special}", **others))
 
 

@@ -34,7 +34,8 @@ class Consumer:
     expected: Callable[[Any], Iterable[Any] | None] | None = None
     sources: tuple[str, ...] = ("shop", "shop-eu")
     categories: tuple[str, ...] = ("products", "default")
-    selective: bool = False  # wants the declared sources and categories only
+    only_sources: bool = False  # it wants the runs of these sources, and of no other
+    only_categories: bool = False
     storage: Literal["fs", "s3"] = "fs"
     layout: Literal["lode", "flat"] = "lode"
     failed_runs: Literal["skip", "load"] = "skip"

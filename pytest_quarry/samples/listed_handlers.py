@@ -47,6 +47,7 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
         "Claims a run by mkdir, takes over what is too old.",
         "sound_files:ClaimsWithAFolderSuite",
     ),
+    sound("one-source", "Wants the runs of one source.", "wanted_runs:OneSourceSuite"),
     sound("staged-folder", "A staging directory, renamed when it is whole.", "sound_files:StagedFolderSuite"),
     sound("ledger", "An append-only file that recovers before each load.", "sound_files:LedgerSuite"),
     sound("journal", "A journal that the next start finishes, in one transaction.", "journals:JournaledSuite"),
@@ -240,6 +241,18 @@ BROKEN_MATCHING: tuple[Sample, ...] = (
     broken("short-column", "Cuts run ids to 32 characters.", "broken_matching:ShortColumnSuite", "EB14"),
     broken("unescapes-ids", "Unescapes run ids, so that two are one.", "broken_matching:UnescapesSuite", "EB14"),
     broken("ids-without-dashes", "Takes the dashes out of ids.", "broken_matching:DashlessSuite", "EB14"),
+    broken(
+        "sources-of-one-name",
+        "Wants the source `shop` and takes `shop2` too.",
+        "wanted_runs:SourcesOfOneNameSuite",
+        "EB14",
+    ),
+    broken(
+        "every-category",
+        "Wants one category, and loads the runs of all.",
+        "wanted_runs:EveryCategorySuite",
+        "EB14",
+    ),
     broken("slug-names", "Names files so that two ids share one.", "broken_matching:SlugNamesSuite", "EB14"),
     broken(
         "one-set-of-events",

@@ -24,6 +24,7 @@ SOUND_POLLERS: tuple[Sample, ...] = (
     sound("poller-locked", "A lock, a log, a checkpoint by rename.", "sound_pollers:LockedSuite"),
     sound("poller-files", "One file per run, by rename.", "sound_pollers:FilePollerSuite"),
     sound("poller-few-at-a-time", "Loads five runs at each poll, at most.", "sound_pollers:FewAtATimeSuite"),
+    sound("poller-one-category", "Wants one category of all sources.", "wanted_runs:OneCategoryPollerSuite"),
     sound("poller-target", "The target is the checkpoint.", "sound_pollers:TargetPollerSuite"),
     sound(
         "poller-looks-back-and-catches-up",
@@ -124,6 +125,12 @@ BROKEN_READING: tuple[Sample, ...] = (
         "poller-source-by-prefix",
         "Wants the source `shop` and takes `shop2` too.",
         "broken_assumptions:SourceByPrefixSuite",
+        "PO11",
+    ),
+    broken(
+        "poller-categories-of-one-name",
+        "Wants the category `products` and takes `xproducts` too.",
+        "wanted_runs:CategoriesOfOneNamePollerSuite",
         "PO11",
     ),
     broken(

@@ -63,6 +63,7 @@ class RunView:
     state: str
     items: tuple[str, ...]
     readable: bool = True
+    unwanted: str = ""  # why the consumer does not want it, where the suite says so by a declaration
 
 
 def missing(view: RunView, rows: tuple[Row, ...]) -> list[str]:

@@ -138,7 +138,8 @@ def _view(run: StoredRun, consumer: Consumer) -> RunView:
             standing = "forbidden"
         else:
             items = expected
-    return RunView(run_id=run.run_id, standing=standing, state=run.state, items=items)
+    unwanted = _unwanted(run, consumer)
+    return RunView(run_id=run.run_id, standing=standing, state=run.state, items=items, unwanted=unwanted)
 
 
 def _expected(consumer: Consumer, expected: Callable[[Any], Any], run: StoredRun) -> tuple[str, ...] | None:
@@ -153,7 +154,7 @@ def _expected(consumer: Consumer, expected: Callable[[Any], Any], run: StoredRun
 
 
 def _standing(run: StoredRun, consumer: Consumer) -> Any:
-    if consumer.selective and (run.source not in consumer.sources or run.category not in consumer.categories):
+    if _unwanted(run, consumer):
         return "forbidden"
     if run.state == "finished":
         # A policy that failed at the very end: announced as such, and yet finished in storage. Both readings are right.
@@ -162,6 +163,15 @@ def _standing(run: StoredRun, consumer: Consumer) -> Any:
     if consumer.failed_runs == "load":
         return {"failed": "due", "crashed": "optional"}.get(run.state, "forbidden")
     return "forbidden"
+
+
+def _unwanted(run: StoredRun, consumer: Consumer) -> str:
+    """Of which declaration of the suite this run is not, in words; else nothing."""
+    if consumer.only_sources and run.source not in consumer.sources:
+        return f"of source {run.source!r}, and the suite declares sources = {consumer.sources}"
+    if consumer.only_categories and run.category not in consumer.categories:
+        return f"of category {run.category!r}, and the suite declares categories = {consumer.categories}"
+    return ""
 
 
 def _key(event: Any, consumer: Consumer) -> Any:

@@ -203,7 +203,7 @@ class TestViews:
     )
     def test_one_that_a_consumer_does_not_want(self, fields: dict[str, str], standing: str) -> None:
         run = replace(STORED, **fields)
-        assert view(run, loader(selective=True)).standing == standing
+        assert view(run, loader(only_sources=True, only_categories=True)).standing == standing
         assert view(run, loader()).standing == "due"
 
     def test_items_are_named_as_the_suite_names_them(self) -> None:
