@@ -25,6 +25,7 @@ from pytest_quarry.consumers.hooks import models, names
 
 STUCK = 60.0  # real seconds after which a zygote that does not answer counts as stopped, by the consumer for one
 MOST_ANEW = 5  # zygotes that were made in vain
+GROWTH = 1.25  # of the objects here, until a full collection is due: Python's own measure
 PLAIN = (str, bytes, int, float, bool, type(None))
 
 
@@ -120,6 +121,7 @@ class Zygote:
 Parent = Here | Zygote
 
 _alive: dict[int, Zygote] = {}  # by process id
+_held = 0  # objects, after the last full collection
 
 
 def _fork(home: Home, become: Callable[[], NoReturn], close: Iterable[int]) -> int:
@@ -128,8 +130,7 @@ def _fork(home: Home, become: Callable[[], NoReturn], close: Iterable[int]) -> i
     models.share()
     models.learn()
     close = [*close, *filter(None, [keeper.descriptor()])]
-    gc.collect(1)  # what was dropped lately; freezing would keep it, open connections included
-    gc.freeze()  # or the collector of either would touch, and so copy, every page that is shared
+    _freeze()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads, from Python 3.12 on
         pid = os.fork()
@@ -150,6 +151,21 @@ def _fork(home: Home, become: Callable[[], NoReturn], close: Iterable[int]) -> i
     with contextlib.suppress(OSError):
         os.setpgid(pid, pid)
     return pid
+
+
+def _freeze() -> None:
+    """Let go of what nothing refers to, and keep the collector from all the rest: it would touch, and so copy, each shared page.
+
+    Freezing sets back what Python counts to know when a full collection is due: it would never come, and every fork be larger.
+    """
+    global _held
+    gc.collect(1)  # what was dropped lately, open connections included
+    gc.freeze()
+    if gc.get_freeze_count() > _held * GROWTH:
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+        _held = gc.get_freeze_count()
 
 
 def _serve(home: Home, control: socket.socket) -> NoReturn:

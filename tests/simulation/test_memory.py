@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import pytest
 
@@ -29,3 +30,23 @@ def test_nothing_is_left_of_an_execution(name: str) -> None:
     objects_after_some()  # what is loaded and remembered once
     before = objects_after_some()
     assert objects_after_some() - before < EXECUTIONS
+
+
+class Ring:
+    """Something that only Python's collector lets go of."""
+
+    def __init__(self) -> None:
+        self.parts = [[self] for _ in range(200_000)]
+
+
+def test_what_was_let_go_is_gone_before_long() -> None:
+    """The processes of consumers are forks of the test's: what nobody needs any more would be in each of them."""
+    consumer = next(sample for sample in SAMPLES if sample.name == "one-transaction").suite()().consumer()
+    stage = Stage(consumer, 0, lambda schedule: simulate(schedule, consumer))
+    schedule = stage.loaded(stage.run("A"))
+    ring = Ring()
+    gc.collect()  # it is old now, as what a check keeps is at its end
+    gone = weakref.ref(ring)
+    del ring
+    simulate(schedule, consumer)
+    assert gone() is None
