@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from pytest_quarry.samples.handlers import INSERT, PLAIN_TABLES, Notification, OrderLoader, SqliteHandlerSuite, values
 from pytest_quarry.samples.reading import Storage
+from pytest_quarry.samples.workers import Worker, WorkerSuite
 
 INBOX_TABLE = (
     "CREATE TABLE inbox (run_id TEXT PRIMARY KEY, notification TEXT NOT NULL, loaded INTEGER NOT NULL DEFAULT 0);"
@@ -122,6 +123,51 @@ class InboxInATaskSuite(WorksItsInboxOffSuite):
     """An inbox that a task works off."""
 
     loader = InboxInATask
+
+
+class InboxAtTheStart(WorksItsInboxOff):
+    """Works the inbox off when it starts, and whenever it was told of a run."""
+
+    def begin(self) -> None:
+        self.work_off()
+
+    def handle(self, notification: Notification) -> None:
+        super().handle(notification)
+        self.work_off()
+
+
+class InboxAtTheStartSuite(WorksItsInboxOffSuite):
+    """An inbox that is worked off at the start and with each notification."""
+
+    loader = InboxAtTheStart
+
+
+class InboxOfAWorker(WorksItsInboxOff):
+    """Only writes down what it is told."""
+
+    def begin(self) -> None:
+        """Its worker works it off."""
+
+
+class InboxWorker(Worker):
+    """Works the inbox off in each turn; what it receives it writes down, and deletes."""
+
+    def __init__(self, loader: InboxOfAWorker, queue_url: str) -> None:
+        super().__init__(loader, queue_url)
+        self.inbox = loader
+
+    def run_once(self) -> None:
+        super().run_once()
+        self.inbox.work_off()
+
+
+class InboxWorkerSuite(WorkerSuite):
+    """A worker whose inbox is worked off in its turns, messages or none."""
+
+    worker = InboxWorker
+    loader = InboxOfAWorker
+    tables = WorksItsInboxOffSuite.tables
+    durable_inbox = True
 
 
 class EmptiesItsInboxFirst(WorksItsInboxOff):

@@ -73,6 +73,11 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
         "Acknowledges what it has written down; a thread loads it.",
         "inboxes:WorksItsInboxOffSuite",
     ),
+    sound(
+        "inbox-at-the-start",
+        "The same at its start, and with each notification.",
+        "inboxes:InboxAtTheStartSuite",
+    ),
     sound("inbox-in-a-task", "The same in a task that never ends.", "inboxes:InboxInATaskSuite"),
     sound("one-writer", "One thread writes for all, and logs it afterwards.", "inboxes:OneWriterSuite"),
     sound("leaves-alone", "Tries a run that failed no sooner than 45 s later.", "failing_disks:LeavesAloneSuite"),

@@ -18,6 +18,7 @@ SOUND_WORKERS: tuple[Sample, ...] = (
     sound("worker-fifo", "Behind a FIFO topic and queue.", "workers:FifoWorkerSuite"),
     sound("worker-filtered", "Behind a filter policy on the outcome.", "workers:FilteredWorkerSuite"),
     sound("worker-dynamo-marked", "Rows by their keys, then a mark in DynamoDB.", "workers:DynamoMarkedSuite"),
+    sound("worker-inbox", "Writes down what it receives, and loads it in its turns.", "inboxes:InboxWorkerSuite"),
     sound("worker-whole-batch", "One commit per batch, a savepoint per message.", "workers:WholeBatchSuite"),
     sound("worker-reconciles", "Looks into storage on idle turns.", "reconciling:IdleWorkerSuite"),
     sound("reconciles", "A handler that a timer lets look into storage.", "reconciling:ReconcilesSuite"),

@@ -153,7 +153,7 @@ class _Simulation:
             case Publish():
                 self._publish(step)
             case Restart():
-                self._restart()
+                self.restart()
             case Wait():
                 self.wait(step.seconds)
             case Break():
@@ -230,7 +230,7 @@ class _Simulation:
         """Let it look for runs nobody told it of: by its reconcile(), or at a start where it has none."""
         turn = Turn()
         if not self.drive.reconciles:
-            self._restart()
+            self.restart()
         if finish(self.drive.start(turn)) is None and self.drive.reconciles:
             self.recorder.record("polled", "reconciles")
             finish(self.drive.do(Call("reconcile"), turn))
@@ -313,12 +313,13 @@ class _Simulation:
             if isinstance(step, Break) and step not in self.trouble.met:
                 self.recorder.unreached.append(f"a boundary to break: {_broken(step)}")
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """End its process between two turns; the next turn starts it again."""
         finish(self.drive.end_between_turns())
 
     def _damage(self, step: Damage) -> None:
         """Damage a file, if that leaves the target whole: only what the consumer notes for itself is damaged."""
-        self._restart()
+        self.restart()
         path = self.world.path_of(step.file)
         before, content = self.recorder.read_or_none(), path.read_bytes() if path.is_file() else b""
         older = [version for version in self.versions.get(step.file, ()) if version != content]

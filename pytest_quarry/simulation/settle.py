@@ -39,6 +39,7 @@ class Unsettled(Protocol):
     def work(self) -> None: ...
     def reconcile(self) -> None: ...
     def attend(self) -> None: ...
+    def restart(self) -> None: ...
     def poll(self, crash: Crash | None) -> None: ...
     def wait(self, seconds: float) -> None: ...
 
@@ -73,7 +74,10 @@ def _redeliver(world: Unsettled) -> None:
 
 
 def _attend(world: Unsettled) -> None:
-    """Start a service again that was killed, as whoever runs it does, and give time to the threads and tasks that it has."""
+    """Start a service again that was killed, as whoever runs it does, and give time to the threads and tasks that it has.
+
+    Who says that it has an inbox may work that off in its turns, messages or none, or when it starts.
+    """
     if world.drive.takes == "lambda":
         return  # one that nobody invokes is not started, and stands still between its turns
     for seconds in PATIENCE[:MOST_WAITS]:
@@ -84,8 +88,20 @@ def _attend(world: Unsettled) -> None:
         elif world.drive.company:
             world.wait(seconds)
             world.attend()
+        elif world.consumer.durable_inbox:
+            world.wait(seconds)
+            _come_back(world)
         else:
             return
+
+
+def _come_back(world: Unsettled) -> None:
+    """Another turn of a worker, though there is nothing to receive; another start of a handler, which nobody tells of anything."""
+    if world.drive.takes == "queue":
+        world.work()
+    else:
+        world.restart()
+        world.attend()
 
 
 def _lacks(world: Unsettled) -> bool:
