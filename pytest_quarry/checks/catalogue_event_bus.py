@@ -198,7 +198,7 @@ EVENT_BUS_CHECKS: tuple[Check, ...] = (
         severity="high",
         kinds=BUS,
         schedules=event_bus.outcomes,
-        fix='Load when outcome == "success" and at no other value; deduplicate by run_id, not by job_id.',
+        fix='Load when outcome == "success" and at no other value, unless the suite declares failed_runs = "load"; deduplicate by run_id, not by job_id.',
     ),
     Check(
         id="EB18",

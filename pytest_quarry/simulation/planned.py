@@ -160,8 +160,9 @@ def _standing(run: StoredRun, consumer: Consumer) -> Any:
         # A policy that failed at the very end: announced as such, and yet finished in storage. Both readings are right.
         whole = run.complete_partitions and run.outcome != Outcome.POLICY_FAILURE
         return "due" if whole else "optional"
-    if consumer.failed_runs == "load":
-        return {"failed": "due", "crashed": "optional"}.get(run.state, "forbidden")
+    if consumer.failed_runs == "load" and run.state in ("failed", "crashed"):
+        # A run is over when its terminal event is committed: of one that has none, only Quarry's metrics tell.
+        return "due" if any(event.type == "run_error" for event in run.events) else "optional"
     return "forbidden"
 
 

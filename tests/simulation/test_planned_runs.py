@@ -168,6 +168,9 @@ STORED = StoredRun(
 )
 
 
+FAILED = (*STORED.events[:2], event(3, "run_error"))
+
+
 def view(run: StoredRun, consumer: Consumer) -> RunView:
     (found,) = views([run], consumer)
     return found
@@ -187,7 +190,8 @@ class TestViews:
             ({"outcome": "policy_failure"}, "optional", "optional"),
             ({"state": "running", "outcome": None}, "forbidden", "forbidden"),
             ({"state": "uncommitted", "outcome": None}, "forbidden", "forbidden"),
-            ({"state": "failed", "outcome": "script_error"}, "forbidden", "due"),
+            ({"state": "failed", "outcome": "script_error", "events": FAILED}, "forbidden", "due"),
+            ({"state": "failed", "outcome": "version_mismatch", "events": FAILED[:2]}, "forbidden", "optional"),
             ({"state": "crashed", "outcome": "executor_crash"}, "forbidden", "optional"),
         ],
     )
