@@ -275,7 +275,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for name in ("quarry_replay", "quarry_budget"):
         said = [
             words
-            for outcome in ("passed", "failed")
+            for outcome in ("passed", "failed", "xfailed")
             for report in terminalreporter.getreports(outcome)
             for key, words in report.user_properties
             if key == name

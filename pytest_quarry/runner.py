@@ -25,7 +25,7 @@ from pytest_quarry.marking import owner
 from pytest_quarry.real_time import Budget, guard_seconds
 from pytest_quarry.report import story, terminal
 from pytest_quarry.report.progress import Progress
-from pytest_quarry.report.stream import RECORD
+from pytest_quarry.report.stream import RECORD, not_refuted
 from pytest_quarry.report.width import width_of
 from pytest_quarry.simulation.play import Limits
 from pytest_quarry.simulation.schedule import Schedule, ScheduleError
@@ -169,7 +169,9 @@ def _conclude(suite: Conformance, node: Any, check: Check, result: Result) -> No
         node.user_properties.append(("quarry_budget", f"{check.title}: {result.reason}"))
     reason = suite.known_failures.get(check.id)
     if result.status == "passed":
-        if reason is not None:
+        if reason is not None and result.reason:
+            pytest.xfail(not_refuted(reason, result.reason))
+        elif reason is not None:
             pytest.fail(
                 f"{check.title} passed, but {type(suite).__name__}.known_failures expects it to fail ({reason}). Remove the "
                 "entry.",

@@ -78,7 +78,7 @@ def _what_conforms(settings: Settings, records: Sequence[Any]) -> Iterator[str]:
         found = [each for each in records if each["status"] == status]
         if found:
             yield f"{_ids(found)} {status}, below --fail-on {settings.fail_on}"
-    cut = [each for each in records if each["status"] == "passed" and each["reason"]]
+    cut = [each for each in records if each["cut_short"]]
     if cut:
         yield f"{_ids(cut)} cut short by the budget"
     late = [each for each in records if each["too_late"]]

@@ -82,6 +82,7 @@ class Results:
             return
         kept = {name: record.get(name) for name in KEPT}
         kept["unusable"] = record["status"] == "inconclusive" and record.get("failure") is None
+        kept["cut_short"] = any(name == "quarry_budget" for name, _ in report.user_properties)
         kept["too_late"] = record["status"] == "skipped" and str(record.get("reason")).startswith(TOO_LATE)
         with open(self._file, "a", encoding="utf-8") as file:
             file.write(json.dumps(kept) + "\n")

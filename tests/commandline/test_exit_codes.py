@@ -99,7 +99,8 @@ STATUSES = {
 def test_how_pytest_ended(
     status: int, found: tuple[str, ...], code: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rest = {"severity": "critical", "reason": "", "not_exercised": [], "unusable": False, "too_late": False}
+    rest = {"severity": "critical", "reason": "", "not_exercised": []}
+    rest |= dict.fromkeys(("unusable", "too_late", "cut_short"), False)
     records = tuple({"id": f"EB0{number}", "status": each, **rest} for number, each in enumerate(found, 3))
     assert conclude(Settings(), Ended(status=status, records=records)) == code
     assert last(capsys.readouterr().out) == f"quarry-conformance: {words}"
@@ -121,6 +122,28 @@ def test_a_known_failure(tmp_path: Path) -> None:
     assert (code, last(said)) == (0, "quarry-conformance: conforms: 1 known")
     assert "EB03  restart" in said
     assert "ticket 12" in said
+
+
+ENDS = """
+from pytest_quarry.real_time import Budget
+
+
+def next_share(budget):
+    looks = iter([False] * 3)
+    return lambda: next(looks, True)
+
+
+Budget.next_share = next_share
+"""
+
+
+def test_a_known_failure_that_the_budget_cut_short(tmp_path: Path) -> None:
+    """Whether it comes to fail depends on how fast the machine is: a gate must not."""
+    (tmp_path / "ends_early.py").write_text(ENDS)
+    known = ("--known-failure", "EB08", "ticket 12", TODAY)
+    code, said = check(tmp_path, *SOUND, "--only", "EB08", *known, pytest=("-p", "ends_early"))
+    assert (code, last(said)) == (0, "quarry-conformance: conforms: 1 known; EB08 cut short by the budget")
+    assert "ticket 12; the budget ended after 4 schedules, none of which failed" in said
 
 
 def test_a_known_failure_that_passes(tmp_path: Path) -> None:
