@@ -34,6 +34,7 @@ class TestRepaired(RepairedOrders):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code: 0 conforms, 1 violates, 2 usage, 3 inconclusive, 4 internal."""
+    _open_closed_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     at = given.index("--") if "--" in given else len(given)
     parser = _parser()
@@ -51,6 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `quarry-conformance list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CONFORMS
+
+
+def _open_closed_streams() -> None:
+    """A stream that is closed (`>&-`) leads nowhere, in pytest's process too; else the next file opened would take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, "w" if number else "r", encoding="utf-8")  # noqa: SIM115  # for as long as we live
+            os.dup2(stream.fileno(), number)
+            os.set_inheritable(number, True)
+            setattr(sys, name, stream)
 
 
 def _run_command(chosen: argparse.Namespace, options_given: list[str], for_pytest: list[str]) -> int:

@@ -206,6 +206,17 @@ def wait_for(file: Path, process: subprocess.Popen[str] | subprocess.Popen[bytes
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_no_exit_code(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "orders.py").write_text(ORDERS)
+    for consumer, code in ((SOUND, 0), (FORGETFUL, 1)):
+        words = [str(COMMAND), "check", *consumer, "--only", "EB03", "--", "-q"]
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {closed}', "sh", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (code, "")
+
+
 def test_the_settings_of_a_project(tmp_path: Path) -> None:
     (tmp_path / "quarry-conformance.toml").write_text(
         'handler = "orders:Forgetful"\n'
