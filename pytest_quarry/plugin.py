@@ -93,7 +93,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="KIND:FILE",
         help="write a report (repeatable): html:FILE, json:FILE, sarif:FILE, badge:FILE.svg or badge:FILE.json",
     )
-    parser.addini("quarry_guard", "real seconds after which a silent consumer counts as hung", default="10")
+    # pytest 9's own TOML table has numbers; older ones know no type for them, and no such table.
+    number: Any = "float" if pytest.version_tuple >= (9,) else "string"
+    parser.addini(
+        "quarry_guard", "real seconds after which a silent consumer counts as hung", type=number, default=10.0
+    )
     parser.addini("quarry_schedules", "where failing schedules are saved, from the root directory", default=".quarry")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+WANTED = "it must be a number of seconds above 0"
+
 
 class Budget:
     """`seconds` of real time for `items` checks, shared out among those still to come: what one leaves is for the others."""
@@ -36,8 +38,13 @@ class Budget:
 def guard_seconds(config: pytest.Config) -> float:
     """The option or the ini key as a number. Raises UsageError where it is none, or not above 0."""
     option: float | None = config.getoption("--quarry-guard")
-    name, value = ("--quarry-guard", option) if option is not None else ("quarry_guard", config.getini("quarry_guard"))
-    return _above_zero(name, value)
+    if option is not None:
+        return _above_zero("--quarry-guard", option)
+    try:
+        value: str | float = config.getini("quarry_guard")
+    except (TypeError, ValueError, pytest.UsageError) as error:  # as pytest has it, by its version
+        raise pytest.UsageError(f"quarry_guard is no number: {error}; {WANTED}") from None
+    return _above_zero("quarry_guard", value)
 
 
 def budget_seconds(config: pytest.Config) -> float | None:
@@ -52,5 +59,5 @@ def _above_zero(name: str, value: str | float) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise pytest.UsageError(f"{name} is {value!r}; it must be a number of seconds above 0")
+        raise pytest.UsageError(f"{name} is {value!r}; {WANTED}")
     return seconds

@@ -339,7 +339,7 @@ class TestRealTime:
         [
             (("--quarry-guard=0",), "--quarry-guard is 0.0; it must be a number of seconds above 0"),
             (("--quarry-guard=-1",), "--quarry-guard is -1.0; *"),
-            (("-o", "quarry_guard=abc"), "quarry_guard is 'abc'; it must be a number of seconds above 0"),
+            (("-o", "quarry_guard=abc"), "quarry_guard is *'abc'; it must be a number of seconds above 0"),
             (("--quarry-budget=0",), "--quarry-budget is 0.0; it must be a number of seconds above 0"),
             (("--quarry-budget=-1",), "--quarry-budget is -1.0; *"),
             (("--quarry-budget=nan",), "--quarry-budget is nan; *"),
@@ -349,3 +349,12 @@ class TestRealTime:
         result = pytester.runpytest(*options)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines([f"ERROR: {words}"])
+
+    @pytest.mark.skipif(pytest.version_tuple < (9,), reason="pytest has no native TOML table")
+    @pytest.mark.parametrize(("value", "code"), [("15", 5), ("0.5", 5), ("0", 4), ("true", 4), ('"abc"', 4)])
+    def test_a_bare_number_in_the_native_toml_table(self, pytester: pytest.Pytester, value: str, code: int) -> None:
+        pytester.makepyprojecttoml(f"[tool.pytest]\nquarry_guard = {value}\n")
+        result = pytester.runpytest("-q")
+        assert result.ret == code
+        if code == 4:
+            result.stderr.fnmatch_lines(["ERROR: quarry_guard is *; it must be a number of seconds above 0"])
