@@ -6,20 +6,21 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pytest_quarry.report.record import Record
+from pytest_quarry.report.session import file_of
 from pytest_quarry.report.shown import shown
 
 LEVELS = {"failed": "error", "inconclusive": "error", "known": "warning"}
 
 
-def write(reporter: Any, records: Sequence[Record]) -> None:
+def write(reporter: Any, records: Sequence[Record], below: str) -> None:
     """Write the commands that make GitHub annotate; each on a line of its own."""
-    for line in commands(records):
+    for line in commands(records, below):
         reporter.ensure_newline()
         reporter.line(line)
 
 
-def commands(records: Sequence[Record]) -> Iterator[str]:
-    """The workflow commands."""
+def commands(records: Sequence[Record], below: str = "") -> Iterator[str]:
+    """The workflow commands. `below`: where pytest's root folder is in the checkout."""
     for record in records:
         level = LEVELS.get(record.status)
         if level is None:
@@ -32,7 +33,7 @@ def commands(records: Sequence[Record]) -> Iterator[str]:
             lines.append(f"replay: {failure.replay}")
         words = "\n".join(shown(part) for line in lines for part in line.split("\n") if part)
         title = f"{record.title} ({record.severity}) {record.status}"
-        file = record.item.partition("::")[0]
+        file = file_of(record, below)
         yield f"::{level} file={_property(file)},title={_property(title)}::{_data(words)}"
 
 

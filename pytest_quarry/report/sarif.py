@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_quarry.checks.production import in_short
 from pytest_quarry.report.record import Record, plain
-from pytest_quarry.report.session import Session
+from pytest_quarry.report.session import Session, file_of
 from pytest_quarry.report.shown import shown, shown_lines
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -31,7 +31,9 @@ def document(session: Session) -> dict[str, Any]:
         "rules": [_rule(record) for record in rules.values()],
     }
     results = [
-        _result(record, places[record.id]) for record in session.records if record.status not in ("passed", "skipped")
+        _result(record, places[record.id], session.below)
+        for record in session.records
+        if record.status not in ("passed", "skipped")
     ]
     run = {
         "tool": {"driver": driver},
@@ -54,13 +56,13 @@ def _rule(record: Record) -> dict[str, Any]:
     }
 
 
-def _result(record: Record, rule: int) -> dict[str, Any]:
+def _result(record: Record, rule: int, below: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "ruleId": record.id,
         "ruleIndex": rule,
         "level": LEVELS[record.severity] if record.status == "failed" else "warning",
         "message": {"text": "\n".join(_words(record)) or record.states},
-        "locations": [_location(record)],
+        "locations": [_location(record, below)],
         "partialFingerprints": {"quarryCheckAndItem/v1": f"{record.id} {record.item}"},
         "properties": {"status": record.status, "severity": record.severity},
     }
@@ -79,10 +81,10 @@ def _words(record: Record) -> Iterator[str]:
         yield shown_lines(record.reason)
 
 
-def _location(record: Record) -> dict[str, Any]:
+def _location(record: Record, below: str) -> dict[str, Any]:
     from urllib.parse import quote
 
-    uri = quote(plain(record.item.partition("::")[0]), safe="/~+=@")
+    uri = quote(plain(file_of(record, below)), safe="/~+=@")
     return {
         "physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}},
         "logicalLocations": [{"fullyQualifiedName": record.item, "kind": "function"}],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import os
+import posixpath
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest_quarry
@@ -22,7 +24,8 @@ DISTURBING: tuple[Status, ...] = ("failed", "inconclusive")
 class Session:
     """The records of a session. `created` in UTC; `catalogue` is the version of the catalogue of checks.
 
-    `not_run` counts the checks of the profile that its consumers were not given at all: deselected, or not reached.
+    `not_run` counts the checks of the profile that its consumers were not given at all: deselected, or not reached. `below`: where
+    pytest's root folder is in GitHub's checkout.
     """
 
     records: tuple[Record, ...]
@@ -34,6 +37,7 @@ class Session:
     version: str = pytest_quarry.__version__
     created: str = ""
     not_run: int = 0
+    below: str = ""
 
     @property
     def counts(self) -> dict[Status, int]:
@@ -61,7 +65,21 @@ def session_of(config: pytest.Config, records: Sequence[Record]) -> Session:
         catalogue=CATALOGUE_VERSION,
         created=created(),
         not_run=not_run(records, options.quarry_profile),
+        below=below_checkout(config.rootpath),
     )
+
+
+def below_checkout(root: Path) -> str:
+    """Where pytest's root folder is in what GitHub has checked out; empty where that is not known, or does not hold it."""
+    checkout = os.environ.get("GITHUB_WORKSPACE")
+    if not checkout or not root.resolve().is_relative_to(Path(checkout).resolve()):
+        return ""
+    return root.resolve().relative_to(Path(checkout).resolve()).as_posix()
+
+
+def file_of(record: Record, below: str) -> str:
+    """The file that a record belongs to, as GitHub names it: from its checkout's folder."""
+    return posixpath.normpath(posixpath.join(below, record.item.partition("::")[0]))
 
 
 def not_run(records: Sequence[Record], profile: str) -> int:

@@ -182,7 +182,8 @@ class Stream:
             summary.write(terminalreporter, self.records)
             if summary.in_actions():
                 from pytest_quarry.report import github
+                from pytest_quarry.report.session import below_checkout
 
-                github.write(terminalreporter, self.records)
+                github.write(terminalreporter, self.records, below_checkout(self._config.rootpath))
         for words in self._unwritten:
             terminalreporter.line(words, red=True)

@@ -137,6 +137,22 @@ def test_annotations_in_actions_and_only_there(pytester: pytest.Pytester, monkey
     ]
 
 
+@pytest.mark.parametrize(
+    ("workspace", "file"), [("..", "{folder}/test_orders.py"), (".", "test_orders.py"), ("x", "test_orders.py")]
+)
+def test_files_are_named_from_where_github_has_checked_out(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workspace: str, file: str
+) -> None:
+    file = file.format(folder=pytester.path.name)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(pytester.path / workspace))
+    lines = run(pytester, [record("EB05", "failed")], "--quarry-report=sarif:r.sarif").outlines
+    (annotation,) = (line for line in lines if line.startswith("::"))
+    assert annotation.startswith(f"::error file={file},title=")
+    (result,) = json.loads((pytester.path / "r.sarif").read_text())["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == file
+
+
 class TestWhereReportsGo:
     def test_all_of_them_under_xdist(self, pytester: pytest.Pytester) -> None:
         wanted = [
