@@ -8,6 +8,7 @@ import weakref
 import pytest
 
 from pytest_quarry.checks.stage import Stage
+from pytest_quarry.consumers import zygote
 from pytest_quarry.samples import SAMPLES
 from pytest_quarry.simulation.run import simulate
 
@@ -35,16 +36,18 @@ def test_nothing_is_left_of_an_execution(name: str) -> None:
 class Ring:
     """Something that only Python's collector lets go of."""
 
-    def __init__(self) -> None:
-        self.parts = [[self] for _ in range(200_000)]
+    def __init__(self, size: int) -> None:
+        self.parts = [[self] for _ in range(size)]
 
 
-def test_what_was_let_go_is_gone_before_long() -> None:
+def test_what_was_let_go_is_gone_before_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """The processes of consumers are forks of the test's: what nobody needs any more would be in each of them."""
     consumer = next(sample for sample in SAMPLES if sample.name == "one-transaction").suite()().consumer()
     stage = Stage(consumer, 0, lambda schedule: simulate(schedule, consumer))
     schedule = stage.loaded(stage.run("A"))
-    ring = Ring()
+    there = len(gc.get_objects())
+    monkeypatch.setattr(zygote, "_held", there)
+    ring = Ring(there)
     gc.collect()  # it is old now, as what a check keeps is at its end
     gone = weakref.ref(ring)
     del ring
