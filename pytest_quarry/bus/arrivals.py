@@ -8,7 +8,7 @@ import re
 from urllib.parse import urlsplit
 
 from pytest_quarry.bus import names
-from pytest_quarry.bus.calls import AwsAnswer, AwsCall, resource
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall, answered_with, resource
 from pytest_quarry.bus.operations import Found, Request, Unknown, find
 
 # They belong to the connection, not to the call (RFC 9110, section 7.6.1), or name the address that was dialled.
@@ -100,9 +100,7 @@ def with_queues_at(url: str, call: AwsCall, answer: AwsAnswer) -> AwsAnswer:
     """The answer, with the URLs of queues at `url`: SDKs send what they do with a queue to its URL."""
     if call.operation not in QUEUE_URLS:
         return answer
-    body = QUEUE_URL.sub(url.encode(), answer.body)
-    headers = tuple(pair for pair in answer.headers if pair[0].lower() != "content-length")
-    return AwsAnswer(answer.status, headers, body)
+    return answered_with(answer, QUEUE_URL.sub(url.encode(), answer.body))
 
 
 def problem(words: str, headers: tuple[tuple[str, str], ...]) -> AwsAnswer:

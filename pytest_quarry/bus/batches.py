@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from xml.sax.saxutils import escape
 
 from pytest_quarry.bus import unprocessed
-from pytest_quarry.bus.calls import AwsAnswer, AwsCall
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall, answered_with, with_body
 
 PUBLISH_BATCH = "sns.PublishBatch"
 # The query protocol numbers what is in a list from 1 (AWS Query: "MessageAttributes.entry.N.Name").
@@ -61,8 +61,7 @@ def _with_entries(call: AwsCall, fields: Mapping[str, str], entries: Sequence[st
             for name, value in fields.items()
             if name.startswith(entry)
         ]
-    body = urlencode(kept).encode()
-    return call._replace(headers=(*_unmeasured(call.headers), ("Content-Length", str(len(body)))), body=body)
+    return with_body(call, urlencode(kept).encode())
 
 
 def _listing(answer: AwsAnswer, failed: Sequence[str]) -> AwsAnswer:
@@ -73,8 +72,4 @@ def _listing(answer: AwsAnswer, failed: Sequence[str]) -> AwsAnswer:
     def with_them(found: re.Match[bytes]) -> bytes:
         return listed + b"</Failed>" if found[0] == b"</Failed>" else b"<Failed>" + listed + b"</Failed>"
 
-    return AwsAnswer(answer.status, _unmeasured(answer.headers), FAILED.sub(with_them, answer.body))
-
-
-def _unmeasured(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    return tuple(pair for pair in headers if pair[0].lower() != "content-length")
+    return answered_with(answer, FAILED.sub(with_them, answer.body))

@@ -13,9 +13,9 @@ from pytest_quarry.bus.delivery import failed_identifiers
 from pytest_quarry.bus.event_source import MOST_OF_A_RECEIVE, EventSource, Handler
 from pytest_quarry.bus.faults import (
     ANSWER_LOST,
-    ANSWERS,
     LAG,
     NO_EFFECT,
+    ONLY_OF,
     SLOW,
     SLOW_SECONDS,
     Fault,
@@ -236,7 +236,7 @@ class Bus:
         _at_least(times, 0, "times", whole=True)
         _at_least(skip, 0, "skip", whole=True)
         if not can_come_of(error, str(at)):
-            raise ValueError(f"{error!r} never comes of {at!r}, only of {', '.join(ANSWERS[error])}")
+            raise ValueError(f"{error!r} never comes of {at!r}, only of {', '.join(ONLY_OF[error])}")
         listed = self._place.mocked.all_keys() if error == LAG else frozenset[str]()
         fault = Fault(at=at, error=error, times=times, skip=skip, containing=containing, when=when, listed=listed)
         self._place.faults.begin(fault)

@@ -38,6 +38,24 @@ class AwsAnswer(NamedTuple):
     body: bytes
 
 
+# Headers that say of a body what is not so of another.
+MEASURES = ("content-length", "x-amz-crc32")
+
+
+def with_body(call: AwsCall, body: bytes) -> AwsCall:
+    """The call with another body, its length told."""
+    return call._replace(headers=(*_unmeasured(call.headers), ("Content-Length", str(len(body)))), body=body)
+
+
+def answered_with(answer: AwsAnswer, body: bytes) -> AwsAnswer:
+    """The answer with another body."""
+    return answer._replace(headers=_unmeasured(answer.headers), body=body)
+
+
+def _unmeasured(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(pair for pair in headers if pair[0].lower() not in MEASURES)
+
+
 def describe(call: AwsCall) -> str:
     """`sqs.SendMessage orders`: the operation and what it works on, without its data."""
     service = call.operation.split(".", 1)[0]

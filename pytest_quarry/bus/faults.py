@@ -30,8 +30,8 @@ SLOW = "slow"
 ERRORS = (*REFUSED, *UNANSWERED, *ANSWER_LOST, *CHANGED)
 
 SLOW_SECONDS = 45  # less than botocore waits for an answer
-# Answers that can only change so where they list something.
-ANSWERS = {**dict.fromkeys((LAG, PIECES), ("s3.ListObjects",)), **dict.fromkeys(ENTRIES, IN_PART)}
+# Calls of which alone a fault can come: their answers list something.
+ONLY_OF = {**dict.fromkeys((LAG, PIECES), ("s3.ListObjects",)), **dict.fromkeys(ENTRIES, IN_PART)}
 SERVICE = re.compile(r"[a-z0-9]+\.[^*]*")
 PIECE = 2  # keys on a page of a listing that comes in pieces; S3 promises at most 1,000, and no least number
 CODES = {"503": ("503", "ServiceUnavailable"), "500": ("500", "InternalError"), "404": ("404", "NotFound")}
@@ -188,7 +188,7 @@ def _text(found: re.Match[bytes] | None) -> str:
 def can_come_of(error: str, at: str) -> bool:
     """Whether a call of whose label `at` is a part can meet this fault; of a part that names no service, it may."""
     named = SERVICE.match(at)
-    operations = ANSWERS.get(error, ())
+    operations = ONLY_OF.get(error, ())
     return (
         not named or not operations or any(named[0].startswith(one) or one.startswith(named[0]) for one in operations)
     )

@@ -11,35 +11,34 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pytest_quarry.bus.calls import AwsAnswer, AwsCall
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall, answered_with, with_body
 
 WRITE_BATCH, READ_BATCH = "dynamodb.BatchWriteItem", "dynamodb.BatchGetItem"
 # Under which name an answer lists what is left of a batch, and what an answer without more is.
 UNPROCESSED = {WRITE_BATCH: "UnprocessedItems", READ_BATCH: "UnprocessedKeys"}
 NOTHING_DONE: dict[str, dict[str, Any]] = {WRITE_BATCH: {}, READ_BATCH: {"Responses": {}}}
 JSON = ("Content-Type", "application/x-amz-json-1.0")
-# What is said of a body that is another now.
-MEASURES = ("content-length", "x-amz-crc32")
 
 
 def in_part(which: slice, call: AwsCall, apply: Callable[[AwsCall], AwsAnswer]) -> AwsAnswer:
     """What comes back of a batch that is carried out without these of its entries."""
-    asked = json.loads(call.body)
-    tables: dict[str, Any] = asked["RequestItems"]
-    entries = [(table, at) for table, wanted in tables.items() for at in range(len(_listed(wanted)))]
+    try:
+        asked = json.loads(call.body)
+        tables: dict[str, Any] = asked["RequestItems"]
+        entries = [(table, at) for table, wanted in tables.items() for at in range(len(_listed(wanted)))]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return apply(call)  # which is no batch: AWS says what is wrong with it
     left = entries[which]
     done = [entry for entry in entries if entry not in left]
     answer = AwsAnswer(200, (JSON,), json.dumps(NOTHING_DONE[call.operation]).encode())
     if done or not entries:
         body = json.dumps({**asked, "RequestItems": _only(tables, done)}).encode()
-        measured = ("Content-Length", str(len(body)))
-        answer = apply(call._replace(headers=(*_unmeasured(call.headers), measured), body=body))
+        answer = apply(with_body(call, body))
     if answer.status != 200:
         return answer
     told = json.loads(answer.body)
     left_over = {**told.get(UNPROCESSED[call.operation], {}), **_only(tables, left)}
-    body = json.dumps({**told, UNPROCESSED[call.operation]: left_over}).encode()
-    return AwsAnswer(answer.status, _unmeasured(answer.headers), body)
+    return answered_with(answer, json.dumps({**told, UNPROCESSED[call.operation]: left_over}).encode())
 
 
 def _listed(wanted: Any) -> list[Any]:
@@ -57,7 +56,3 @@ def _only(tables: dict[str, Any], entries: Iterable[tuple[str, int]]) -> dict[st
         table: {**tables[table], "Keys": those} if isinstance(tables[table], dict) else those
         for table, those in kept.items()
     }
-
-
-def _unmeasured(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    return tuple(pair for pair in headers if pair[0].lower() not in MEASURES)

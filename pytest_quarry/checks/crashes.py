@@ -57,12 +57,13 @@ def _again(stage: Stage) -> Iterator[Schedule]:
 def _after_parts(stage: Stage) -> Iterator[Schedule]:
     """Of a batch DynamoDB takes only a part; killed where it would not have come without that."""
     base = stage.loaded(stage.run("A", items=2))
-    for label, occurrence in crossed(stage.history(base)):
+    history = stage.history(base)
+    known = {_crash(point) for point in explore.crash_points(base, history)}
+    for label, occurrence in crossed(history):
         for fault in taken_in_part(label, occurrence):
             in_part = replace(base, steps=(*base.steps[:-1], fault, base.steps[-1]))
-            for point in explore.crash_points(in_part, stage.history(in_part)):
-                if _crash(point) not in map(_crash, explore.crash_points(base, stage.history(base))):
-                    yield point
+            points = explore.crash_points(in_part, stage.history(in_part))
+            yield from (point for point in points if _crash(point) not in known)
 
 
 def _between_batches(stage: Stage, small: Schedule) -> Iterator[Schedule]:

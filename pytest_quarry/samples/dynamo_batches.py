@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import boto3
@@ -29,13 +30,10 @@ def row(item: Item) -> dict[str, str]:
 class WritesInBatches(KeyedRows):
     """Puts the rows by boto3's batch writer, which sends again what DynamoDB leaves; then marks the run."""
 
-    def load(self, run_id: str, notification: Notification) -> None:
-        if self.is_marked(run_id):
-            return
+    def put_all(self, items: Iterable[Item]) -> None:
         with table("orders").batch_writer() as batch:
-            for item in self.items(notification):
+            for item in items:
                 batch.put_item(Item=row(item))
-        self.mark(run_id)
 
 
 class WritesInBatchesSuite(DynamoRowsSuite):
@@ -47,13 +45,10 @@ class WritesInBatchesSuite(DynamoRowsSuite):
 class LeavesTheRest(KeyedRows):
     """Puts the rows in batches by hand, as many as DynamoDB takes at once, and does not look at what it did not take."""
 
-    def load(self, run_id: str, notification: Notification) -> None:
-        if self.is_marked(run_id):
-            return
-        puts = [{"PutRequest": {"Item": as_attributes(row(item))}} for item in self.items(notification)]
+    def put_all(self, items: Iterable[Item]) -> None:
+        puts = [{"PutRequest": {"Item": as_attributes(row(item))}} for item in items]
         for first in range(0, len(puts), MOST_WRITES):
             dynamo().batch_write_item(RequestItems={"orders": puts[first : first + MOST_WRITES]})
-        self.mark(run_id)
 
 
 class LeavesTheRestSuite(DynamoRowsSuite):

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
@@ -90,9 +90,13 @@ class KeyedRows(RunLoader):
     def load(self, run_id: str, notification: Notification) -> None:
         if self.is_marked(run_id):
             return
-        for item in self.items(notification):
-            self.put_once(item)
+        self.put_all(self.items(notification))
         self.mark(run_id)
+
+    def put_all(self, items: Iterable[Item]) -> None:
+        """Put the rows of a run."""
+        for item in items:
+            self.put_once(item)
 
     def put_once(self, item: Item) -> None:
         """Put a row that is not there yet."""

@@ -9,6 +9,8 @@ import boto3
 import pytest
 
 from pytest_quarry.bus.bus import Bus
+from pytest_quarry.bus.calls import AwsAnswer, AwsCall
+from pytest_quarry.bus.unprocessed import in_part
 from pytest_quarry.simulation.aws_of_test import aws_of_test
 from pytest_quarry.storage import VirtualClock
 
@@ -102,6 +104,15 @@ def test_a_batch_that_is_refused_as_a_whole_is(bus: Bus) -> None:
     dynamodb = boto3.client("dynamodb")
     with pytest.raises(dynamodb.exceptions.ResourceNotFoundException):
         dynamodb.batch_write_item(RequestItems={"other": [put("a"), put("b")]})
+
+
+@pytest.mark.parametrize("body", [b"{", b"7", b"{}", b'{"RequestItems": [1]}', b'{"RequestItems": {"as": 7}}'])
+def test_what_is_no_batch_is_for_aws_to_refuse(body: bytes) -> None:
+    refused = AwsAnswer(400, (), b"{}")
+    call = AwsCall("dynamodb.BatchWriteItem", "POST", "https://dynamodb.us-east-1.amazonaws.com/", (), body)
+    asked: list[AwsCall] = []
+    assert in_part(slice(1), call, lambda each: asked.append(each) or refused) == refused  # type: ignore[func-returns-value]
+    assert asked == [call]
 
 
 @pytest.mark.parametrize("error", ["entries", "first-entry", "last-entry"])
