@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
 
 AT_WORK = (b"R", b"D")  # running or ready to run, waiting for a disk
+ENDED = (b"Z", b"X", b"")  # waiting to be reaped, and gone
 UTIME, STIME = 11, 12  # of what follows the name in a stat, counted from 0: proc(5)
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -18,6 +19,11 @@ TICKS = os.sysconf("SC_CLK_TCK")
 def children_at_work() -> bool:
     """Whether a child process, or one of its own, is at work."""
     return any(_is_at_work(f"/proc/{pid}/stat") for pid in descendants("self"))
+
+
+def children_alive() -> bool:
+    """Whether a child process, or one of its own, has not ended."""
+    return any(_state(f"/proc/{pid}/stat") not in ENDED for pid in descendants("self"))
 
 
 def threads_at_work(but: Collection[int] = ()) -> bool:
@@ -60,11 +66,13 @@ def threads_of_libraries() -> list[str]:
     return sorted(set(found))
 
 
-def group_at_work(pid: int) -> bool:
-    """Whether a thread of another process, or of one that it started, is at work."""
+def group_at_work(pid: int, but: Set[int] = frozenset()) -> bool:
+    """Whether a thread of another process, or of one that it started, is at work; processes that have some threads are left out."""
     for each in (pid, *descendants(pid)):
         with contextlib.suppress(OSError):
-            if any(_is_at_work(f"/proc/{each}/task/{tid}/stat") for tid in os.listdir(f"/proc/{each}/task")):
+            tids = os.listdir(f"/proc/{each}/task")
+            left_out = bool(but) and not but.isdisjoint(map(int, tids))
+            if not left_out and any(_is_at_work(f"/proc/{each}/task/{tid}/stat") for tid in tids):
                 return True
     return False
 
@@ -93,8 +101,12 @@ def descendants(pid: int | str) -> Iterator[int]:
 
 
 def _is_at_work(stat: str) -> bool:
+    return _state(stat) in AT_WORK
+
+
+def _state(stat: str) -> bytes:
     found = _read(stat).rpartition(b")")[2].split()
-    return bool(found) and found[0] in AT_WORK
+    return found[0] if found else b""
 
 
 def _read(path: str) -> bytes:

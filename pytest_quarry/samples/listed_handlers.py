@@ -31,6 +31,11 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
         "sound_handlers:ReadsInProcessesSuite",
     ),
     sound(
+        "waits-for-its-program",
+        "A program puts the files together, looked for every second; one transaction writes.",
+        "sound_handlers:WaitsForItsProgramSuite",
+    ),
+    sound(
         "refuses-while-open",
         "A circuit breaker that raises while it is open.",
         "breakers:RefusesWhileOpenSuite",

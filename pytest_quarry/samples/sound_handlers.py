@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import multiprocessing
 import sqlite3
+import subprocess
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
@@ -207,6 +210,29 @@ class ReadsInProcessesSuite(SqliteHandlerSuite):
     """Processes that read, one that writes."""
 
     loader = ReadsInProcesses
+
+
+class WaitsForItsProgram(OneTransaction):
+    """A program puts the files of a run together; meanwhile the handler looks each second whether it is done."""
+
+    def items(self, notification: Notification) -> list[Item]:
+        files = self.storage.item_files(self.storage.announced(notification["storage_path"]))
+        with tempfile.TemporaryFile() as together:
+            words = ["cat", *(str(self.storage.root / file) for file in files)]
+            program = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=together)
+            while program.poll() is None:
+                time.sleep(1)
+            if program.returncode:
+                raise OSError(f"cat ended with status {program.returncode}")
+            together.seek(0)
+            events = {record["event_id"]: record for record in map(json.loads, together)}
+        return [as_item(record) for record in events.values()]
+
+
+class WaitsForItsProgramSuite(SqliteHandlerSuite):
+    """A program that reads, looked for every second."""
+
+    loader = WaitsForItsProgram
 
 
 class AsyncLoader:

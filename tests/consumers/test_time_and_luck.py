@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -768,3 +769,41 @@ def test_trio() -> None:
     seen = see(lambda world: tell(world, took(lambda: trio.run(work, world))))
     assert [label for label in seen.boundaries if label != "sleep"][:2] == ["open in a thread", "open slept"]
     assert seen.told == [320]
+
+
+SLOW_TO_START = "import decimal, email.message, json, sqlite3"
+
+
+def look(there: Callable[[], object], seconds: float) -> None:
+    while not there():
+        sleep(seconds)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 1, 30])
+def test_who_looks_for_the_end_of_its_program(seconds: float) -> None:
+    """A program takes real time, and a sleep none: it would sleep hundreds of times meanwhile, each time another number of them."""
+
+    def work(world: World) -> None:
+        child = subprocess.Popen([sys.executable, "-c", SLOW_TO_START])
+        assert took(lambda: look(lambda: child.poll() is not None, seconds)) == 0
+
+    see(work)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 1, 30])
+def test_who_looks_for_what_its_program_makes(seconds: float) -> None:
+    def work(world: World) -> None:
+        made = Path(tempfile.mkdtemp(), "made")
+        with subprocess.Popen([sys.executable, "-c", f"{SLOW_TO_START}\nopen({str(made)!r}, 'x').close()"]):
+            assert took(lambda: look(made.exists, seconds)) == round(seconds)
+
+    see(work)
+
+
+def test_a_program_that_rests_holds_up_nobody() -> None:
+    def work(world: World) -> None:
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+            ends = monotonic() + 50
+            assert took(lambda: look(lambda: child.poll() is not None or monotonic() >= ends, 10)) == 50
+
+    see(work)

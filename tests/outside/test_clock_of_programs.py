@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 
 import pytest
 from programs import bash, first_turn, play, python, texts
@@ -51,6 +52,11 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> str:
 def once(code: str) -> str:
     """Python code that does something in the first turn only, for what takes real time."""
     return f"import os\nif os.path.exists('once'): raise SystemExit\nopen('once', 'w').close()\n{code}"
+
+
+def once_in_bash(code: str) -> str:
+    """The same in bash."""
+    return f"[ -e once ] && exit; : > once; {code}"
 
 
 class TestOfTheWorld:
@@ -177,6 +183,27 @@ print(round(time.time() - until, 1))
         history = play(python(code))
         assert set(history.output.split()) == {"0.0"}
         assert first_turn(history) == ["sleep"]
+
+    @pytest.mark.parametrize("seconds", [0.1, 1, 30])
+    def test_who_looks_for_a_program_that_it_started_finds_the_same_each_time(self, seconds: float) -> None:
+        """A program takes real time, and a sleep none: it would sleep another number of times each time."""
+        slow = f"{sys.executable} -c 'import decimal, email.message, json, sqlite3'"
+        job = f"{slow} & while kill -0 $! 2> /dev/null; do sleep {seconds}; done"
+        assert first_turn(play(bash(once_in_bash(job)))) == ["open once", "sleep"]
+
+    def test_of_several_programs_are_at_one_time(self) -> None:
+        job = "sleep 5 & sleep 2; date +%s; wait; date +%s"
+        history = play(bash(once_in_bash(f"date +%s; {job}")))
+        first, second, third = map(int, history.output.split())
+        assert (second - first, third - second) == (2, 3)
+        assert first_turn(history) == ["open once", "sleep", "sleep"]
+
+    def test_nobody_waits_for_a_sleeper_that_was_killed(self) -> None:
+        job = "sleep 5000 & sleep 2; kill $!; date +%s"
+        history = play(bash(once_in_bash(f"date +%s; {job}; sleep 1")))
+        before, after = map(int, history.output.split())
+        assert after - before == 2
+        assert first_turn(history) == ["open once", "sleep", "sleep"]
 
 
 class TestLuck:

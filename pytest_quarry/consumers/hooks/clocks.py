@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pytest_quarry.consumers.arriving import is_waiting
-from pytest_quarry.consumers.at_work import children_at_work
+from pytest_quarry.consumers.at_work import children_alive, children_at_work
 from pytest_quarry.consumers.hooks import servers
 from pytest_quarry.consumers.hooks.aio import answers
 from pytest_quarry.consumers.hooks.virtual_clock import VirtualClock
@@ -26,6 +26,7 @@ from pytest_quarry.consumers.protocol import A_DAY, Boundary, Sleep
 
 GRACE = 0.01  # real seconds a wait gives the consumer's other threads before virtual time passes
 QUIET = 3  # graces in a row in which they got nowhere: one may be a busy machine's
+CALM = 30  # looks in a row, a tenth of a grace apart, at which no child process was at work
 MOST_GRACES = 200  # while those threads get somewhere
 MOST_ANSWERS = 1000  # graces for the world's endpoint, which answers in real time
 
@@ -40,6 +41,7 @@ def install(link: Link, clock: VirtualClock) -> dict[int, Any]:
             return
         if seconds < 0:
             raise ValueError("sleep length must be non-negative")
+        let_children_work(link)
         if link.on_main and others_are_due(link, AT_ONCE):
             let_work(link, AT_ONCE)
         call = Sleep(float(seconds), patient=True, unanswered=servers.unanswered())
@@ -52,7 +54,7 @@ def install(link: Link, clock: VirtualClock) -> dict[int, Any]:
         "perf_counter": clock.monotonic,
         "perf_counter_ns": clock.monotonic_ns,
     }
-    _spare_subprocess()
+    _spare_subprocess(link)
     replacements: dict[int, Any] = {}
     for name, replacement in originals.items():
         replacements[id(getattr(time, name))] = replacement
@@ -84,11 +86,20 @@ def _install_trio(link: Link, sleep: Callable[[float], None]) -> None:
     manager.get_events = link.yielding(get_events)
 
 
-def _spare_subprocess() -> None:
-    """Waiting for another program takes real time: `subprocess` keeps the real clock."""
+def _spare_subprocess(link: Link) -> None:
+    """Waiting for another program takes real time: `subprocess` keeps the real clock, and who looks for its end finds it at work no more."""
     subprocess = sys.modules.get("subprocess")
-    if subprocess is not None:
-        subprocess.time = types.SimpleNamespace(sleep=time.sleep, monotonic=time.monotonic, time=time.time)  # type: ignore[attr-defined]
+    if subprocess is None:
+        return
+    subprocess.time = types.SimpleNamespace(sleep=time.sleep, monotonic=time.monotonic, time=time.time)  # type: ignore[attr-defined]
+    real_poll = subprocess.Popen.poll
+
+    def poll(self: Any) -> Any:
+        if self.returncode is None and not link.inside:
+            let_children_work(link)
+        return real_poll(self)
+
+    subprocess.Popen.poll = poll
 
 
 def _install_waits(link: Link, sleep: Callable[[float], None]) -> None:
@@ -318,6 +329,16 @@ def let_work(link: Link, until: float = FOR_EVER) -> None:
     with link.yields(until):
         for _ in while_others_work(link, lingers=True):
             pause()
+
+
+def let_children_work(link: Link) -> None:
+    """Let child processes get on in real time as long as one is at work: who looks, and sleeps, and looks again would not find the same
+    each time, and would have slept for years before a slow one ends."""
+    with link.aside():
+        calm = 0
+        while calm < CALM and children_alive():
+            calm = 0 if children_at_work() or is_waiting(answers.place) else calm + 1
+            _real_sleep(GRACE / 10)
 
 
 def pause() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import queue
 import signal
 from collections import deque
 from pathlib import Path
@@ -26,6 +25,7 @@ from pytest_quarry.consumers.kernel.syscalls import Seen
 from pytest_quarry.consumers.outside import surroundings, verdicts
 from pytest_quarry.consumers.outside.address import Address
 from pytest_quarry.consumers.outside.clock import WITHOUT, ProgramClock
+from pytest_quarry.consumers.outside.events import Events
 from pytest_quarry.consumers.outside.given import Given
 from pytest_quarry.consumers.outside.group import MOST_FILE, Group
 from pytest_quarry.consumers.outside.shim import Shim
@@ -53,7 +53,7 @@ class CommandProcess:
         self._world = home.world
         self._kind: CommandKind = command.kind or kind_for(home.consumer.kind)
         self._guard = command.timeout or guard_seconds
-        self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._events = Events()
         self._said: deque[Any] = deque()
         self._address: Address | None = None
         self._group: Group | None = None
@@ -119,15 +119,14 @@ class CommandProcess:
         looks = float(math.ceil(patience / slice_seconds))
         while True:
             self._check_for_floods()
-            try:
-                event = self._events.get(timeout=slice_seconds)
-            except queue.Empty:
+            event = self._events.next(slice_seconds, self._group.pid if self._group is not None else 0, self._world.now)
+            if event is None:
                 looks -= self._group.share(slice_seconds) if self._group is not None else 1
                 if looks <= 0 and self._ending:
                     return Returned(None)
                 if looks <= 0:
                     at_work = self._group is not None and self._group.at_work
-                    raise Hung.unseen(self._guard, self.stack(), at_work=at_work) from None
+                    raise Hung.unseen(self._guard, self.stack(), at_work=at_work)
                 continue
             if isinstance(event, (Request, Deed)):
                 self._waiting = event
@@ -242,7 +241,7 @@ class CommandProcess:
 
     def _start(self, call: Call | None) -> None:
         world, command = self._world, self._command
-        self._events = queue.SimpleQueue()  # whoever spoke before is gone
+        self._events = Events()  # whoever spoke before is gone
         if self._address is None:
             self._address = Address(world.aws, self._heard)
         places = surroundings.values(world, self._address.endpoint)
