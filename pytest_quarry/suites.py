@@ -86,6 +86,10 @@ class Conformance:
         """The keys of a run's items, if it is eligible; None where it is not. For consumers that filter or transform."""
         return [self.item_key(event) for event in run.items]
 
+    def replaces(self, run: Any, other: Any) -> bool:
+        """Whether the target holds `run` in the place of `other`, once both are loaded: where the newest run of a kind counts."""
+        return False
+
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         for attribute, meant in _misspelt(cls) if cls.__module__ != __name__ else ():
@@ -137,6 +141,7 @@ class Conformance:
             item_data=self.item_data,
             item_key=self.item_key,
             expected=self.expected if self._declares("expected") else None,
+            replaces=self.replaces if self._declares("replaces") else None,
             sources=tuple(self.sources),
             categories=tuple(self.categories),
             only_sources=self._declares("sources"),

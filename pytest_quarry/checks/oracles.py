@@ -10,12 +10,11 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
-from pytest_quarry.checks import doubts, publishing_oracles
+from pytest_quarry.checks import losses, publishing_oracles
 from pytest_quarry.checks.check import CheckRaised
 from pytest_quarry.checks.verdict import Verdict
-from pytest_quarry.simulation.history import Entry, History, Row, RunView, missing
+from pytest_quarry.simulation.history import History, Row, RunView, missing
 
-ENDS_A_TURN = ("killed", "acknowledged", "returned", "raised", "ended", "hung")
 Oracle = Callable[[History, bool], Iterator[Verdict]]
 
 
@@ -66,7 +65,7 @@ def _lost(history: History, view: RunView, lost: list[str]) -> Verdict:
     found = len(view.items) - len(lost)
     what = "was lost" if not found else "was loaded only in part"
     rows = f"{_count(len(view.items), 'row')} expected, {found or 'none'} found"
-    why, entries = _why_lost(history, view)
+    why, entries = losses.why(history, view)
     return Verdict(
         status="violated",
         oracle="L",
@@ -78,76 +77,9 @@ def _lost(history: History, view: RunView, lost: list[str]) -> Verdict:
     )
 
 
-def _why_lost(history: History, view: RunView) -> tuple[str, tuple[int, ...]]:
-    killed = [at for at, entry in enumerate(history.entries) if entry.what == "killed"]
-    told = [at for at, entry in enumerate(history.entries) if _about(entry, "acknowledged", view, history)]
-    dead = [at for at, entry in enumerate(history.entries) if _about(entry, "dead-lettered", view, history)]
-    raised = [at for at, entry in enumerate(history.entries) if entry.what == "raised"]
-    damaged = [at for at, entry in enumerate(history.entries) if entry.what == "damaged"]
-    hung = [at for at, entry in enumerate(history.entries) if entry.what == "hung"]
-    if damaged and not hung:
-        return "After the damage at step {0} the consumer neither recovered nor said so at every turn.", (damaged[-1],)
-    if hung:
-        return doubts.not_back(history.entries[hung[-1]]), (hung[-1],)
-    there, gone = _taken_out(history, view)
-    if gone is not None:
-        how = _taken_out_by(history.entries[there], history.entries[gone], history.entries[gone + 1 :])
-        return f"It was in the target at step {{0}}; step {{1}} took it out again{how}.", (there, gone)
-    if dead:
-        return "Every delivery failed, so at step {0} the message went to the dead-letter queue.", (dead[-1],)
-    if killed and told and told[-1] < killed[-1]:
-        return "Step {0} said that it was done; the kill at step {1} showed that it was not.", (told[-1], killed[-1])
-    if killed and told:
-        words = (
-            "What was durable at the kill at step {0} made the consumer believe that the work was done: at step {1} it "
-            "acknowledged without loading the rest."
-        )
-        return words, (killed[-1], told[-1])
-    if killed:
-        words = (
-            "What was durable at the kill at step {0} made the consumer believe that the work was done; nothing later made "
-            "it look again."
-        )
-        return words, (killed[-1],)
-    if told:
-        return "At step {0} the consumer said that it was done, and nobody will tell it again.", (told[-1],)
-    if raised:
-        return "It raised at step {0}, and never made up for it.", (raised[-1],)
-    return "The consumer had every turn it was owed, and never loaded it.", ()
-
-
-def _taken_out(history: History, view: RunView) -> tuple[int, int | None]:
-    """Where the whole run was in the target for the last time, and where some of it no longer was; None: nowhere."""
-    there, gone = 0, None
-    whole = False
-    for at, entry in enumerate(history.entries):
-        if entry.rows is None:
-            continue
-        was, whole = whole, not missing(view, entry.rows)
-        if whole:
-            there, gone = at, None
-        elif was:
-            gone = at
-    return there, gone
-
-
-def _taken_out_by(there: Entry, gone: Entry, later: Iterable[Entry]) -> str:
-    if gone.what == "killed":
-        return ", as it was not synced"
-    ends = (entry.what for entry in later if entry.worker == gone.worker and entry.what in ENDS_A_TURN)
-    if next(ends, "") == "killed":
-        return ", and was killed before it was there again"
-    if there.worker != gone.worker:
-        return f": worker {gone.worker} wrote what it had made of an older state"
-    return ", and nothing put it back"
-
-
-def _about(entry: Entry, what: str, view: RunView, history: History) -> bool:
-    return entry.what == what and any(history.notified.get(number) == view.run_id for number in entry.messages)
-
-
 def no_duplicate(history: History, told_only: bool) -> Iterator[Verdict]:
-    """D: no row is in the target twice."""
+    """D: no row is in the target twice, and no run beside the one that takes its place."""
+    yield from _beside_its_successor(history)
     counts = Counter(history.rows)
     for view in history.views.values():
         extra = sum(count - 1 for row, count in counts.items() if row.run_id == view.run_id)
@@ -173,6 +105,23 @@ def no_duplicate(history: History, told_only: bool) -> Iterator[Verdict]:
             here=entries[-1] if entries else None,
             run_id=view.run_id,
         )
+
+
+def _beside_its_successor(history: History) -> Iterator[Verdict]:
+    there = {row.run_id for row in history.rows}
+    pairs = [(view.run_id, other) for view in history.views.values() for other in view.replaced_by]
+    for one, other in pairs:
+        if one in there and other in there:
+            grew = sorted({_growths(history, one)[-1], _growths(history, other)[-1]})
+            yield Verdict(
+                status="violated",
+                oracle="D",
+                sentence=f"{one} is in the target beside {other}, which takes its place.",
+                why="Both came at step {0}." if len(grew) == 1 else "One came at step {0}, the other at step {1}.",
+                entries=tuple(grew),
+                here=grew[-1],
+                run_id=one,
+            )
 
 
 def _growths(history: History, run_id: str) -> list[int]:

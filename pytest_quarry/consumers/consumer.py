@@ -32,6 +32,7 @@ class Consumer:
     item_data: Callable[[int], Mapping[str, Any]] = lambda n: {"sku": f"sku-{n}", "price": n}
     item_key: Callable[[Any], Any] = lambda event: event.event_id
     expected: Callable[[Any], Iterable[Any] | None] | None = None
+    replaces: Callable[[Any, Any], Any] | None = None  # whether the target holds one run in the place of another
     sources: tuple[str, ...] = ("shop", "shop-eu")
     categories: tuple[str, ...] = ("products", "default")
     only_sources: bool = False  # it wants the runs of these sources, and of no other

@@ -53,6 +53,7 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
         "sound_files:ClaimsWithAFolderSuite",
     ),
     sound("one-source", "Wants the runs of one source.", "wanted_runs:OneSourceSuite"),
+    sound("newest-run", "Keeps the newest run of each source and category.", "newest_runs:NewestRunSuite"),
     sound("staged-folder", "A staging directory, renamed when it is whole.", "sound_files:StagedFolderSuite"),
     sound("ledger", "An append-only file that recovers before each load.", "sound_files:LedgerSuite"),
     sound("journal", "A journal that the next start finishes, in one transaction.", "journals:JournaledSuite"),
@@ -251,6 +252,18 @@ BROKEN_MATCHING: tuple[Sample, ...] = (
     broken("short-column", "Cuts run ids to 32 characters.", "broken_matching:ShortColumnSuite", "EB14"),
     broken("unescapes-ids", "Unescapes run ids, so that two are one.", "broken_matching:UnescapesSuite", "EB14"),
     broken("ids-without-dashes", "Takes the dashes out of ids.", "broken_matching:DashlessSuite", "EB14"),
+    broken(
+        "last-run",
+        "The run that is announced last takes the place of the one before, also of a newer one.",
+        "newest_runs:LastRunSuite",
+        "EB13",
+    ),
+    broken(
+        "adds-the-newest",
+        "Loads the newest run, and leaves the rows of those before it.",
+        "newest_runs:AddsTheNewestSuite",
+        "EB13",
+    ),
     broken(
         "sources-of-one-name",
         "Wants the source `shop` and takes `shop2` too.",

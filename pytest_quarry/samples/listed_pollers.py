@@ -25,6 +25,11 @@ SOUND_POLLERS: tuple[Sample, ...] = (
     sound("poller-files", "One file per run, by rename.", "sound_pollers:FilePollerSuite"),
     sound("poller-few-at-a-time", "Loads five runs at each poll, at most.", "sound_pollers:FewAtATimeSuite"),
     sound("poller-one-category", "Wants one category of all sources.", "wanted_runs:OneCategoryPollerSuite"),
+    sound(
+        "poller-newest-run",
+        "Looks for the newest run of each source and category.",
+        "newest_runs:NewestRunPollerSuite",
+    ),
     sound("poller-target", "The target is the checkpoint.", "sound_pollers:TargetPollerSuite"),
     sound(
         "poller-looks-back-and-catches-up",

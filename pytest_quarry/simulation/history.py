@@ -54,8 +54,8 @@ class Row:
 class RunView:
     """What a correct reader sees of one run at one moment, and so what a consumer may or must load.
 
-    `due`: finished and eligible. `optional`: committed, but not in every partition yet. `forbidden`: running,
-    uncommitted, failed (where failed runs are skipped) or not eligible.
+    `due`: finished and eligible. `optional`: committed, but not in every partition yet; or another run takes its place.
+    `forbidden`: running, uncommitted, failed (where failed runs are skipped) or not eligible.
     """
 
     run_id: str
@@ -63,6 +63,7 @@ class RunView:
     state: str
     items: tuple[str, ...]
     readable: bool = True
+    replaced_by: tuple[str, ...] = ()  # the runs that take its place in the target, where the suite says so
     unwanted: str = ""  # why the consumer does not want it, where the suite says so by a declaration
 
 

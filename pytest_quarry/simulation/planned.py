@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -119,17 +119,8 @@ def _renamed(event: Event) -> Event:
     return replace(event, event_id=f"ev-{event.seq:04d}")
 
 
-def views(stored: Iterable[StoredRun], consumer: Consumer) -> tuple[RunView, ...]:
-    """What a correct reader sees now, and what this consumer may and must load of it."""
-    return tuple(_view(run, consumer) for run in stored)
-
-
-def unless_broken(view: RunView, broken: tuple[str, ...]) -> RunView:
-    """A run whose files cannot be read for ever need not be loaded."""
-    return replace(view, standing="optional", readable=False) if any(view.run_id in at for at in broken) else view
-
-
-def _view(run: StoredRun, consumer: Consumer) -> RunView:
+def view(run: StoredRun, consumer: Consumer) -> RunView:
+    """What a correct reader sees of a run now, and what this consumer may and must load of it."""
     standing = _standing(run, consumer)
     items: tuple[str, ...] = tuple(str(_key(event, consumer)) for event in run.items)
     if consumer.expected is not None and standing != "forbidden":
@@ -140,6 +131,11 @@ def _view(run: StoredRun, consumer: Consumer) -> RunView:
             items = expected
     unwanted = _unwanted(run, consumer)
     return RunView(run_id=run.run_id, standing=standing, state=run.state, items=items, unwanted=unwanted)
+
+
+def unless_broken(view: RunView, broken: tuple[str, ...]) -> RunView:
+    """A run whose files cannot be read for ever need not be loaded."""
+    return replace(view, standing="optional", readable=False) if any(view.run_id in at for at in broken) else view
 
 
 def _expected(consumer: Consumer, expected: Callable[[Any], Any], run: StoredRun) -> tuple[str, ...] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pytest_quarry.bus import faults
 from pytest_quarry.bus.delivery import Mailbox
@@ -17,11 +16,12 @@ from pytest_quarry.consumers.zygote import Here
 from pytest_quarry.simulation import afterwards, damage, drive, overlap, places, planned, settle, written
 from pytest_quarry.simulation.deliveries import Ack, Deliveries
 from pytest_quarry.simulation.drive import Drive
-from pytest_quarry.simulation.history import History, RunView
+from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.overlap import Lane
 from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.publishing import Publishing
 from pytest_quarry.simulation.recorder import Recorder
+from pytest_quarry.simulation.run_views import RunViews
 from pytest_quarry.simulation.schedule import (
     Break,
     Crash,
@@ -43,10 +43,6 @@ from pytest_quarry.simulation.trouble import Trouble
 from pytest_quarry.simulation.turn import Going, Turn, finish
 from pytest_quarry.simulation.world import World
 from pytest_quarry.storage import Stop
-
-MOST_SEEN = 1000
-
-_seen: dict[Any, tuple[RunView, ...]] = {}
 
 
 def simulate(schedule: Schedule, consumer: Consumer, play: Play | None = None, *, peek: bool = False) -> History:
@@ -88,7 +84,8 @@ class _Simulation:
     def __post_init__(self) -> None:
         self.mailbox = Mailbox(self.world.topology.max_receives)
         self.trouble = Trouble(self.world.faults)
-        self.views: dict[str, RunView] = {}
+        self._run_views = RunViews(self.world, self.schedule, self.consumer)
+        self.views = self._run_views.now
         self.begun: dict[str, int] = {}
         self.written: list[Write | Litter] = []
         self.trees: dict[int, frozenset[str]] = {}
@@ -185,9 +182,7 @@ class _Simulation:
         self.world.advance(1)
         self.written.append(step)
         self.recorder.storage_written()
-        seen = self._views(step.run)
-        new = tuple(view for view in seen if self.views.get(view.run_id) != view)
-        self.views.update((view.run_id, view) for view in new)
+        new = self._run_views.wrote(step.run, list(self.begun), self.written)
         told = written.told(step, self.schedule, self.begun[step.run], self.views)
         self.recorder.record("wrote", told, runs=new)
         self._note_tree()
@@ -195,23 +190,6 @@ class _Simulation:
     def _note_tree(self) -> None:
         if self.play.trees:
             self.trees[len(self.recorder.entries) - 1] = self.world.storage_keys()
-
-    def _views(self, name: str) -> tuple[RunView, ...]:
-        """What a correct reader sees once a run was written on: the same for every schedule that writes the same.
-
-        It reads all at first, since the suite may have runs there before, and where others put files between the runs.
-        """
-        broken = tuple(step.at for step in self.schedule.steps if isinstance(step, Break) and step.lasting)
-        alone = bool(self.views) and not any(isinstance(step, Litter) for step in self.written)
-        names = [name] if alone else list(self.begun)
-        steps = tuple(step for step in self.written if not alone or (isinstance(step, Write) and step.run == name))
-        key = (self.consumer, alone, tuple(self.schedule.run(each) for each in names), steps, broken)
-        if key not in _seen:
-            if len(_seen) > MOST_SEEN:
-                _seen.clear()
-            views = planned.views(self.world.stored_of(name) if alone else self.world.stored, self.consumer)
-            _seen[key] = tuple(planned.unless_broken(view, broken) for view in views)
-        return _seen[key]
 
     def deliver(self, numbers: tuple[int, ...], crash: Crash | None, ack: Ack = "kept") -> None:
         """Give the consumer these messages."""

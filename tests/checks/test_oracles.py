@@ -14,9 +14,13 @@ ITEMS = ("i1", "i2", "i3")
 
 
 def view(
-    standing: Any = "due", state: str = "finished", run_id: str = "run-A", items: tuple[str, ...] = ITEMS
+    standing: Any = "due",
+    state: str = "finished",
+    run_id: str = "run-A",
+    items: tuple[str, ...] = ITEMS,
+    replaced_by: tuple[str, ...] = (),
 ) -> RunView:
-    return RunView(run_id=run_id, standing=standing, state=state, items=items)
+    return RunView(run_id=run_id, standing=standing, state=state, items=items, replaced_by=replaced_by)
 
 
 def rows(*items: str | None, run_id: str = "run-A") -> tuple[Row, ...]:
@@ -43,6 +47,36 @@ def violated(found: History, oracle: str, *, told_only: bool = True) -> Verdict:
 
 
 WROTE = entry("wrote", runs=(view(),))
+
+
+class TestOneRunInThePlaceOfAnother:
+    WROTE = entry("wrote", runs=(view("optional", replaced_by=("run-B", "run-C")), view(run_id="run-C")))
+    BOTH = rows(*ITEMS) + rows(*ITEMS, run_id="run-C")
+
+    def test_the_newer_one_alone(self) -> None:
+        found = history(self.WROTE, held=rows(*ITEMS, run_id="run-C"))
+        assert [verdict(found, oracle, told_only=False) for oracle in "LDP"] == [None, None, None]
+
+    def test_the_older_one_alone(self) -> None:
+        assert violated(history(self.WROTE, held=rows(*ITEMS)), "L", told_only=False).sentence == (
+            "run-C was lost: 3 rows expected, none found."
+        )
+
+    def test_both(self) -> None:
+        entries = entry("crossed", rows=rows(*ITEMS)), entry("crossed", rows=self.BOTH)
+        got = violated(history(self.WROTE, *entries, held=self.BOTH), "D")
+        assert got.sentence == "run-A is in the target beside run-C, which takes its place."
+        assert (got.why, got.entries, got.here) == ("One came at step {0}, the other at step {1}.", (1, 2), 2)
+
+    def test_both_at_one_time(self) -> None:
+        got = violated(history(self.WROTE, entry("crossed", rows=self.BOTH), held=self.BOTH), "D")
+        assert (got.why, got.entries, got.here) == ("Both came at step {0}.", (1,), 1)
+
+    def test_a_part_of_the_older_one(self) -> None:
+        found = history(self.WROTE, held=rows("i1") + rows(*ITEMS, run_id="run-C"))
+        assert (
+            violated(found, "L", told_only=False).sentence == "run-A was loaded only in part: 3 rows expected, 1 found."
+        )
 
 
 class TestNoLoss:
@@ -102,6 +136,29 @@ class TestNoLoss:
         assert (got.entries, got.here) == ((1, 3), 3)
         assert got.why == (
             "It was in the target at step {0}; step {1} took it out again: worker 1 wrote what it had made of an older state."
+        )
+
+    def test_asks_whether_the_run_that_came_instead_is_to_take_its_place(self) -> None:
+        entries = [
+            WROTE,
+            entry("crossed", rows=rows(*ITEMS)),
+            entry("crossed", rows=()),
+            entry("crossed", rows=rows("i1", run_id="run-B")),
+        ]
+        assert violated(history(*entries), "L").why == (
+            "It was in the target at step {0}; step {1} took it out again, and nothing put it back. If run-B is to take its place, "
+            "the suite must say so: replaces(run, other)."
+        )
+        assert violated(history(*entries[:-1]), "L").why.endswith(", and nothing put it back.")
+        said = entry("wrote", runs=(view("optional", run_id="run-C", replaced_by=("run-D",)),))
+        assert violated(history(*entries, said), "L").why.endswith(", and nothing put it back.")
+
+    def test_says_that_an_older_run_took_its_place(self) -> None:
+        older = view("optional", run_id="run-B", replaced_by=("run-A",))
+        entries = [entry("wrote", runs=(view(), older)), entry("crossed", rows=rows(*ITEMS))]
+        got = violated(history(*entries, entry("crossed", rows=rows("i1", run_id="run-B"))), "L")
+        assert got.why == (
+            "It was in the target at step {0}; step {1} took it out again: run-B, which is the older one, took its place."
         )
 
     def test_says_that_who_took_it_out_was_killed_before_it_was_there_again(self) -> None:

@@ -100,6 +100,10 @@ HOOKS = {
         "def expected(self, run): return 5",
         "TestExpectedIsNumber.expected(run) raised TypeError: 'int' object is not iterable*",
     ),
+    "TestReplacesTakesOne": (
+        "def replaces(self, run): return False",
+        "TestReplacesTakesOne.replaces(run, other) raised TypeError: *",
+    ),
     "TestRowsAreNone": (
         "def rows(self, world): pass",
         "TestRowsAreNone.rows(world) returned NoneType, which is not a list of rows. Return every row of the target*",

@@ -13,8 +13,9 @@ from loaders import loader
 
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.contract import Artifact, Outcome, Policy, Run, number_events
+from pytest_quarry.simulation import planned
 from pytest_quarry.simulation.history import RunView
-from pytest_quarry.simulation.planned import build, unless_broken, views
+from pytest_quarry.simulation.planned import build, unless_broken
 from pytest_quarry.simulation.schedule import PlannedRun
 from pytest_quarry.storage import StoredEvent, StoredRun
 
@@ -172,8 +173,7 @@ FAILED = (*STORED.events[:2], event(3, "run_error"))
 
 
 def view(run: StoredRun, consumer: Consumer) -> RunView:
-    (found,) = views([run], consumer)
-    return found
+    return planned.view(run, consumer)
 
 
 class TestViews:
@@ -244,7 +244,7 @@ class TestViews:
             raise KeyError("sku")
 
         with pytest.raises(ConsumerError, match=f"^{re.escape(words)}$"):
-            views([STORED], loader(**{hook: raises}))
+            view(STORED, loader(**{hook: raises}))
 
     def test_a_run_whose_files_cannot_be_read_need_not_be_loaded(self) -> None:
         found = view(STORED, loader())
