@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import threading
 from collections.abc import Collection, Iterable, Iterator, Set
 
-AT_WORK = (b"R", b"D")  # running or ready to run, waiting for a disk
+AT_WORK = (b"R", b"D", b"t")  # running or ready to run; waiting for a disk; held for a moment while it starts a program
 ENDED = (b"Z", b"X", b"")  # waiting to be reaped, and gone
+# nanosleep and clock_nanosleep, by the kernel's numbers
+NAPS = {"x86_64": (b"35", b"230"), "aarch64": (b"101", b"115")}.get(platform.machine(), ())
 UTIME, STIME = 11, 12  # of what follows the name in a stat, counted from 0: proc(5)
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -24,6 +27,11 @@ def children_at_work() -> bool:
 def children_alive() -> bool:
     """Whether a child process, or one of its own, has not ended."""
     return any(_state(f"/proc/{pid}/stat") not in ENDED for pid in descendants("self"))
+
+
+def children_nap() -> bool:
+    """Whether a child process, or one of its own, sleeps for a time."""
+    return any(_read(f"/proc/{pid}/syscall").partition(b" ")[0] in NAPS for pid in descendants("self"))
 
 
 def threads_at_work(but: Collection[int] = ()) -> bool:
@@ -75,6 +83,16 @@ def group_at_work(pid: int, but: Set[int] = frozenset()) -> bool:
             if not left_out and any(_is_at_work(f"/proc/{each}/task/{tid}/stat") for tid in tids):
                 return True
     return False
+
+
+def has_children(pid: int) -> bool:
+    """Whether another process has started one that it has not seen the end of."""
+    return any(True for _ in descendants(pid))
+
+
+def has_ended(pid: int) -> bool:
+    """Whether another process is over, though its parent may not know yet."""
+    return _state(f"/proc/{pid}/stat") in ENDED
 
 
 def group_computed(pid: int) -> float:

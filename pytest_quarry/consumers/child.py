@@ -295,7 +295,7 @@ def _quits_debugger(error: Exception) -> bool:
 
 
 def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
-    threads = threading.active_count()
+    threads, link.naps = threading.active_count(), 0
     arriving.set_returning(answers.place, False)
     try:
         value = consumer.do(command)

@@ -17,6 +17,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from pytest_quarry.consumers.company import Company, first
 from pytest_quarry.consumers.kernel import memory
 from pytest_quarry.consumers.kernel.connections import Connections
 from pytest_quarry.consumers.kernel.deed import Deed
@@ -92,6 +93,8 @@ class Unhooked:
         for descriptor in _taken(connection):
             self._listener.take(descriptor)
         self._listener.works()
+        self._waiting: list[Deed] = []
+        self._processes = Company(pid, lambda: self._listener.busy)
 
     def fileno(self) -> int:
         """Readable when there is a deed."""
@@ -119,13 +122,24 @@ class Unhooked:
         return any(announces(each, deed) for each in granted)
 
     def next(self) -> Deed | None:
-        """The deed that has waited longest, if there is one."""
-        try:
-            deed = self._deeds.get_nowait()
-        except queue.Empty:
+        """The deed that has waited longest, if there is one; of several processes the one whose turn it is, once all rest."""
+        several = self._processes.several
+        if several:
+            self._processes.come_to_rest(self._come())
+        waiting = self._come()
+        if not waiting:
             return None
+        deed = first(waiting) if several else waiting[0]
+        waiting.remove(deed)
         os.read(self._ready, 1)  # written right after the deed was put there
         return deed
+
+    def _come(self) -> list[Deed]:
+        """Those that wait."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._waiting.append(self._deeds.get_nowait())
+        return self._waiting
 
     def grant(self, boundary: Boundary) -> None:
         """A hook announced this, and may do it now; for files that are its `own` the team answers from then on."""

@@ -35,6 +35,7 @@ import trio
 from first_turn import Work, see, tell
 
 from pytest_quarry.consumers import link
+from pytest_quarry.consumers.hooks import clocks
 from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Restart, Schedule, Write
 from pytest_quarry.simulation.world import EPOCH, SECOND, World
 
@@ -807,3 +808,36 @@ def test_a_program_that_rests_holds_up_nobody() -> None:
             assert took(lambda: look(lambda: child.poll() is not None or monotonic() >= ends, 10)) == 50
 
     see(work)
+
+
+@pytest.mark.parametrize("words", ["while :; do :; done", "sleep 30"])
+def test_who_kills_a_program_does_not_wait_for_it(words: str) -> None:
+    def work(world: World) -> None:
+        child = subprocess.Popen(["sh", "-c", words])
+        child.terminate()
+        assert child.wait() == -signal.SIGTERM
+        with pytest.raises(subprocess.TimeoutExpired):
+            subprocess.run(["sh", "-c", words], timeout=0.1, check=False)
+
+    see(work)
+
+
+def test_who_looks_for_a_program_that_naps() -> None:
+    def work(world: World) -> None:
+        child = subprocess.Popen(["sh", "-c", "sleep 0.3; :; sleep 0.3; :"])
+        assert took(lambda: look(lambda: child.poll() is not None, 1)) == 0
+        with subprocess.Popen(["sh", "-c", f"sleep 0.3; : > {world.disk}/made"]):
+            assert took(lambda: look((world.disk / "made").exists, 7)) == 7
+
+    see(work)
+
+
+def test_a_program_that_naps_all_the_time_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clocks, "MOST_NAPS", 300)
+
+    def work(world: World) -> None:
+        with subprocess.Popen(["sh", "-c", "while :; do sleep 0.5; done"]) as child:
+            assert took(lambda: [sleep(10) for _ in range(10)]) == 100
+            child.kill()
+
+    see(work, again=False)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
+import multiprocessing
 import os
 import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -300,3 +304,40 @@ def test_metadata_that_changes_unseen_makes_the_check_look_closer() -> None:
         ctypes.CDLL(None).chmod(os.fsencode(world.disk / "a"), 0o600)
 
     assert see(work).history.unexplained == ("disk/a",)
+
+
+def put(world: World, name: str) -> None:
+    """A program that writes a file beside, and renames it into place."""
+    subprocess.run(
+        ["sh", "-c", f"echo x > {name}.part; mv {name}.part {name}; echo {name} >> log"], cwd=world.disk, check=True
+    )
+
+
+def in_children(world: World) -> None:
+    words = "echo x > {0}.part; mv {0}.part {0}"
+    children = [subprocess.Popen(["sh", "-c", words.format(name)], cwd=world.disk) for name in "abcd"]
+    assert [child.wait() for child in children] == [0, 0, 0, 0]
+
+
+def in_a_pool_of_processes(world: World) -> None:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
+        list(pool.map(functools.partial(write_beside, world.disk), "abcdef"))
+
+
+def write_beside(folder: Path, name: str) -> None:
+    part = folder / f"{name}.part"
+    part.write_text("x")
+    part.rename(folder / name)
+
+
+def in_a_pool_of_threads(world: World) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(functools.partial(put, world), "abcd"))
+
+
+@pytest.mark.parametrize("work", [in_children, in_a_pool_of_processes, in_a_pool_of_threads])
+def test_processes_side_by_side(work: Work) -> None:
+    """In the same order each time, `closer` sees to that; and what one did is not taken for another's."""
+    seen = closer(work)
+    assert seen.history.unexplained == ()
+    assert {name for name in seen.files if name != "log"} >= set("abcd")

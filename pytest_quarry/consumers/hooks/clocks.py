@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pytest_quarry.consumers.arriving import is_waiting
-from pytest_quarry.consumers.at_work import children_alive, children_at_work
+from pytest_quarry.consumers.at_work import children_alive, children_at_work, children_nap
 from pytest_quarry.consumers.hooks import servers
 from pytest_quarry.consumers.hooks.aio import answers
 from pytest_quarry.consumers.hooks.virtual_clock import VirtualClock
@@ -27,6 +27,9 @@ from pytest_quarry.consumers.protocol import A_DAY, Boundary, Sleep
 GRACE = 0.01  # real seconds a wait gives the consumer's other threads before virtual time passes
 QUIET = 3  # graces in a row in which they got nowhere: one may be a busy machine's
 CALM = 30  # looks in a row, a tenth of a grace apart, at which no child process was at work
+MOST_NAPS = (
+    3_000  # looks, a tenth of a grace apart, at which a child process was taking a nap, in the life of a consumer
+)
 MOST_GRACES = 200  # while those threads get somewhere
 MOST_ANSWERS = 1000  # graces for the world's endpoint, which answers in real time
 
@@ -95,7 +98,9 @@ def _spare_subprocess(link: Link) -> None:
     real_poll = subprocess.Popen.poll
 
     def poll(self: Any) -> Any:
-        if self.returncode is None and not link.inside:
+        # Before a signal is sent `subprocess` looks itself: who kills a program does not wait for it.
+        looks_itself = sys._getframe(1).f_globals is vars(subprocess)
+        if self.returncode is None and not link.inside and not looks_itself:
             let_children_work(link)
         return real_poll(self)
 
@@ -333,11 +338,13 @@ def let_work(link: Link, until: float = FOR_EVER) -> None:
 
 def let_children_work(link: Link) -> None:
     """Let child processes get on in real time as long as one is at work: who looks, and sleeps, and looks again would not find the same
-    each time, and would have slept for years before a slow one ends."""
+    each time, and would have slept for years before a slow one ends. The naps of a child are work, but for one that naps all the time."""
     with link.aside():
         calm = 0
         while calm < CALM and children_alive():
-            calm = 0 if children_at_work() or is_waiting(answers.place) else calm + 1
+            naps = link.naps < MOST_NAPS and children_nap()
+            link.naps += naps
+            calm = 0 if naps or children_at_work() or is_waiting(answers.place) else calm + 1
             _real_sleep(GRACE / 10)
 
 

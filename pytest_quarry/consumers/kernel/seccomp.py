@@ -259,6 +259,7 @@ class Listener:
         self._hear = hear
         self._fd = -1
         self._heard = threading.Event()
+        self._hearing = False
         self._lock = threading.Lock()
         self._mine, theirs = socket.socketpair()
         self._theirs = lifted(theirs)
@@ -299,9 +300,21 @@ class Listener:
             ready = dict(poll.poll())
             if self._wake in ready or not ready.get(self._fd, 0) & select.POLLIN:
                 return  # closed, or no process is left
+            self._hearing = True
             called = received(self._fd)
             if called is not None:
                 self._hear(called)
+            self._hearing = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call has come of which nobody has heard yet."""
+        poll = select.poll()
+        with self._lock:
+            if self._fd >= 0:
+                poll.register(self._fd, select.POLLIN)
+            came = poll.poll(0)
+        return self._hearing or any(events & select.POLLIN for _, events in came)
 
     def waits(self, called: Called) -> bool:
         """Whether the caller still waits for its answer."""
@@ -360,6 +373,13 @@ class Listener:
             if self._fd >= 0:
                 os.close(self._fd)
             self._fd = -1
+
+
+def rename(old: str, new: str, flags: int) -> None:
+    """What renameat2(2) does with paths that are absolute. Raises OSError."""
+    assert MACHINE is not None
+    if LIBC.syscall(MACHINE.calls["renameat2"], 0, os.fsencode(old), 0, os.fsencode(new), flags) < 0:
+        raise OSError(ctypes.get_errno(), "renameat2")
 
 
 def descriptor_of(process: int, descriptor: int) -> int:

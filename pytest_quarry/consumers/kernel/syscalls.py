@@ -20,7 +20,7 @@ from pytest_quarry.consumers.kernel.connections import Connections, cut
 from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate, opened, reopened
 from pytest_quarry.consumers.kernel.made_up import EXCLUSIVE, MadeUp
-from pytest_quarry.consumers.kernel.seccomp import WRITING, Called, Listener
+from pytest_quarry.consumers.kernel.seccomp import WRITING, Called, Listener, rename
 from pytest_quarry.consumers.link import path_now, shown
 from pytest_quarry.consumers.protocol import TO_SERVER, Blocked, Boundary, Fail, Sleep
 from pytest_quarry.consumers.synced import SYNCED, SYNCED_ONCE, Nameless
@@ -227,10 +227,10 @@ class Seen:
         flags = called.arguments[4] if called.name in ("renameat2", "linkat") else 0
 
         def act(_: int | None) -> int | None:
-            if flags:  # a link to what is open has such: nobody else may follow its path in /proc
-                return None
             if verb == "rename":
-                os.rename(*paths)
+                rename(paths[0], paths[1], flags)
+            elif flags:  # to what is open: nobody else may follow its path in /proc
+                return None
             else:
                 os.link(*paths, follow_symlinks=False)
             return 0

@@ -1,7 +1,7 @@
-"""What comes from a program, in its order: requests, system calls, its end. Who sleeps waits until nobody else is at work.
+"""What comes from a program: requests, system calls, its end; of several of its processes in a fixed order.
 
-For programs take real time, and a sleep none: who starts another, looks for its end, and sleeps, and looks again, would find it
-after another number of sleeps each time.
+Who sleeps waits until nobody else is at work: programs take real time, and a sleep none, and so who starts another, looks for its end,
+and sleeps, and looks again, would find it after another number of sleeps each time.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import queue
 from typing import Any
 
-from pytest_quarry.consumers.at_work import group_at_work
+from pytest_quarry.consumers import company
+from pytest_quarry.consumers.arriving import Request
+from pytest_quarry.consumers.company import Company
 from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.link import SECOND
 from pytest_quarry.consumers.protocol import Sleep
 
-LOOK_EVERY = 0.001  # real seconds between looks at who is at work, where somebody sleeps …
+LOOK_EVERY = 0.001  # real seconds between looks at who is at work, where all that wait sleep …
 CALM = 30  # … of so many, one after another, must find nobody
 
 
@@ -23,41 +25,61 @@ class Events:
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._waiting: list[Deed | Request] = []
         self._asleep: list[
             tuple[int, Deed]
         ] = []  # the virtual time (µs) at which each wakes, in the order of their coming
-        self._calm = 0
+        self._calm = self._looks = 0
 
     def put(self, event: Any) -> None:
         """Tell of an event, from whatever thread."""
         self._queue.put(event)
 
-    def next(self, seconds: float, group: int, now: int) -> Any:
-        """What comes within so many real seconds, or None. `group`: the first process of those that may be at work."""
+    def next(self, seconds: float, processes: Company | None, now: int) -> Any:
+        """What comes within so many real seconds, or None."""
         left = seconds
         while left > 0:
-            wait = LOOK_EVERY if self._asleep else left
+            wait = company.LOOK_EVERY if self._waiting else LOOK_EVERY if self._asleep else left
             try:
                 event = self._queue.get(timeout=wait)
             except queue.Empty:
                 left -= wait
-                event = self._who_wakes(group, now) if self._asleep else None
+                event = None if processes is None else self._whose_turn(processes, now)
             else:
-                if isinstance(event, Deed) and isinstance(event.boundary.call, Sleep):
-                    self._asleep.append((now + round(event.boundary.call.seconds * SECOND), event))
-                    self._calm = 0
-                    continue
+                self._calm = self._looks = 0
+                event = self._unless_it_waits(event, processes, now)
             if event is not None:
+                self._calm = self._looks = 0  # it is at work from now on
                 return event
         return None
 
-    def _who_wakes(self, group: int, now: int) -> Deed | None:
-        """Who wakes first, as if all slept at one time, if others have rested for long enough."""
-        self._asleep = [(wakes, deed) for wakes, deed in self._asleep if deed.listener.waits(deed.called)]
-        sleeping = frozenset(deed.called.tid for _, deed in self._asleep)
-        self._calm = 0 if group_at_work(group, but=sleeping) else self._calm + 1
-        if self._calm < CALM or not self._asleep:
+    def _unless_it_waits(self, event: Any, processes: Company | None, now: int) -> Any:
+        """The event, unless others may have to go before it."""
+        if isinstance(event, Deed) and isinstance(event.boundary.call, Sleep):
+            self._asleep.append((now + round(event.boundary.call.seconds * SECOND), event))
             return None
+        if isinstance(event, (Deed, Request)) and processes is not None and (self._waiting or processes.several):
+            self._waiting.append(event)
+            return None
+        return event
+
+    def _whose_turn(self, processes: Company, now: int) -> Deed | Request | None:
+        """Who goes on, if somebody waits and others have rested for long enough; who sleeps does when nobody else waits."""
+        if not (self._waiting or self._asleep):
+            return None
+        self._asleep = [(wakes, deed) for wakes, deed in self._asleep if deed.listener.waits(deed.called)]
+        at_work = processes.at_work([*self._waiting, *(deed for _, deed in self._asleep)])
+        self._calm, self._looks = 0 if at_work else self._calm + 1, self._looks + 1
+        if not self._queue.empty():
+            return None  # somebody has come meanwhile
+        if self._waiting and (self._calm >= company.CALM or self._looks >= company.MOST_LOOKS):
+            chosen = company.first(self._waiting)
+            self._waiting.remove(chosen)
+            return chosen
+        return self._who_wakes(now) if self._asleep and not self._waiting and self._calm >= CALM else None
+
+    def _who_wakes(self, now: int) -> Deed:
+        """Who wakes first, as if all slept at one time."""
         first = min(self._asleep, key=lambda one: one[0])
         self._asleep.remove(first)
         wakes, deed = first

@@ -16,6 +16,7 @@ from typing import Any
 from pytest_quarry.consumers.arriving import Request
 from pytest_quarry.consumers.child import Birth, Home
 from pytest_quarry.consumers.command import Command, CommandKind, fill
+from pytest_quarry.consumers.company import Company
 from pytest_quarry.consumers.consumer import ConsumerError
 from pytest_quarry.consumers.kernel.connections import hang_up
 from pytest_quarry.consumers.kernel.deed import Deed
@@ -57,6 +58,7 @@ class CommandProcess:
         self._said: deque[Any] = deque()
         self._address: Address | None = None
         self._group: Group | None = None
+        self._processes: Company | None = None
         self._listener: Listener | None = None
         self._seen: Seen | None = None
         self._given: Given | None = None
@@ -119,7 +121,7 @@ class CommandProcess:
         looks = float(math.ceil(patience / slice_seconds))
         while True:
             self._check_for_floods()
-            event = self._events.next(slice_seconds, self._group.pid if self._group is not None else 0, self._world.now)
+            event = self._events.next(slice_seconds, self._processes, self._world.now)
             if event is None:
                 looks -= self._group.share(slice_seconds) if self._group is not None else 1
                 if looks <= 0 and self._ending:
@@ -285,6 +287,7 @@ class CommandProcess:
                 ended=lambda status: events.put(_Exited(status)),
                 descriptors=self._shim.theirs if self._shim is not None else (),
             )
+            self._processes = Company(self._group.pid, self._is_about_to_be_heard)
         finally:
             self.blind = not listener.works()
             if self._shim is not None:
@@ -294,6 +297,11 @@ class CommandProcess:
         """Another seed for each turn of each process: the same one twice would give the same ids twice."""
         self._turns += 1
         return self._birth.seed * 1_009 + self._turns
+
+    def _is_about_to_be_heard(self) -> bool:
+        return (self._listener is not None and self._listener.busy) or (
+            self._address is not None and self._address.busy
+        )
 
     def _heard(self, request: Request) -> None:
         self._events.put(request)
@@ -321,7 +329,7 @@ class CommandProcess:
         held = []
         if self._seen is not None and self._group is not None and self._seen.connections.places:
             held = self._seen.connections.hold(self._group.processes())
-        group, self._group = self._group, None
+        group, self._group, self._processes = self._group, None, None
         listener, self._listener = self._listener, None
         left = 0
         if group is not None:
