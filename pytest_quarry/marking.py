@@ -41,6 +41,13 @@ def override(item: pytest.Item) -> str:
     return f"{item.cls.__name__}.{item.originalname}" if any(is_one) and not is_one[0] else ""  # type: ignore[attr-defined]
 
 
+def is_as_made(item: Any) -> bool:
+    """Whether an item runs a check's method as the suites have it: no other that overrides, wraps, or calls it."""
+    name = item.originalname
+    home = next(base for base in item.cls.__mro__ if name in vars(base))
+    return home.__module__ == "pytest_quarry.suites" or hasattr(vars(home)[name], "quarry_made")
+
+
 def fuzz(item: pytest.Item) -> Callable[..., None] | None:
     """The `test_fuzz` made for a suite that an item is, or overrides."""
     return next((method for method in _methods(item) if hasattr(method, "quarry_made")), None)

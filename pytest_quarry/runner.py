@@ -17,10 +17,9 @@ from pytest_quarry import shards
 from pytest_quarry.checks.check import Check
 from pytest_quarry.checks.concurrency import in_turn
 from pytest_quarry.checks.conduct import Conductor, Result
-from pytest_quarry.checks.stage import Kept
-from pytest_quarry.checks.turns import Turns
 from pytest_quarry.consumers import inline
 from pytest_quarry.consumers.consumer import ConsumerError
+from pytest_quarry.kept import kept
 from pytest_quarry.marking import owner
 from pytest_quarry.real_time import Budget, guard_seconds
 from pytest_quarry.report import story, terminal
@@ -116,20 +115,8 @@ def conductor(suite: Conformance, config: Any, progress: Progress | None = None)
         is_over=is_over,
         is_too_late=is_too_late,
         watch=watch,
-        kept=_kept(suite, config),
+        kept=kept(suite, config),
     )
-
-
-def _kept(suite: Conformance, config: Any) -> Kept:
-    """What the items of this class before this one have executed, under the same parameters: their checks share it."""
-    whose = type(suite), shards.parameters(getattr(suite, "_quarry_node", None))
-    if getattr(config, "_quarry_kept", (None, None))[0] != whose:
-        folder = shards.folder(config)
-        name = f"{owner(suite._quarry_node)}[{whose[1]}]"
-        kept = Kept(folder=folder, whose=name, turns=Turns(folder)) if folder else Kept()
-        config._quarry_kept = whose, kept  # of one class at a time: memory must not grow
-    found: Kept = config._quarry_kept[1]
-    return found
 
 
 def _check_clock(name: str) -> None:
