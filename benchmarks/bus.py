@@ -34,7 +34,7 @@ def fresh_world() -> Ratio:
 
     def ours() -> None:
         world = World(places.base())
-        MockedAws(seed=0, now=EPOCH)
+        MockedAws(seed=0, now=EPOCH).close()
         world.close()
 
     return Ratio("a fresh world with topology, in milliseconds", _median(ours, 60), 1.0, "opened and closed")

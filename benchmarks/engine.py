@@ -36,7 +36,7 @@ def fresh_world() -> Ratio:
 
     def ours() -> None:
         World(places.base())
-        MockedAws(seed=0, now=EPOCH)
+        MockedAws(seed=0, now=EPOCH).close()
 
     def theirs() -> None:
         with moto.mock_aws():

@@ -14,15 +14,13 @@ from typing import Any
 import moto.sns.models
 import moto.sqs.models
 import time_machine
-from moto.core.base_backend import BackendDict
-from moto.core.model_instances import reset_model_data
 from moto.moto_api._internal import mock_random
 from moto.s3.models import s3_backends
 from moto.sns.models import sns_backends
 from moto.sqs.exceptions import ReceiptHandleIsInvalid, SQSException
 from moto.sqs.models import sqs_backends
 
-from pytest_quarry.bus import conditions, names
+from pytest_quarry.bus import aside, conditions, names
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
 from pytest_quarry.bus.documented import as_documented
 from pytest_quarry.bus.event_source import MOST_OF_A_RECEIVE
@@ -45,20 +43,25 @@ _sqs_models.camelcase_to_underscores = functools.cache(_sqs_models.camelcase_to_
 class MockedAws:
     """One world's AWS. `version` grows with every call that may have changed something.
 
-    With `reset` it holds nothing but its topology.
+    It holds nothing but its topology; or, where it `joins`, what moto holds already too. Until it is closed: then moto holds
+    what it held, and what was put beside the topology of one that joined.
     """
 
-    def __init__(self, *, seed: int, now: int, topology: Topology | None = None, reset: bool = True) -> None:
+    def __init__(self, *, seed: int, now: int, topology: Topology | None = None, joins: bool = False) -> None:
         topology = chosen(topology)
         self.version = 0
-        if reset:
-            BackendDict.reset()
-            reset_model_data()  # for its dashboard moto holds on to all it ever made
-        mock_random.seed(seed)
         with _at(now):
+            self._put_back: aside.PutBack | None = aside.namesakes(topology) if joins else aside.everything()
+            mock_random.seed(seed)
             _make_topology(topology)
         self.queue = Queue(topology)
         self._transactions = Transactions()
+
+    def close(self) -> None:
+        """It is there no more."""
+        put_back, self._put_back = self._put_back, None
+        if put_back is not None:
+            put_back()
 
     def apply(self, call: AwsCall, now: int) -> tuple[AwsAnswer, int]:
         """Carry out one call at virtual time `now` (µs): what AWS would have answered, and how long that took (µs)."""

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 class AwsOfTest:
     """Mocked AWS on a test's virtual clock; all boto3 clients of the process reach it, and nothing else.
 
-    Without `reset` it joins what a mock of the test itself holds already.
+    It joins what a mock of the test itself holds already, and leaves it as it was.
     """
 
     bucket = names.BUCKET
 
-    def __init__(self, clock: VirtualClock, *, seed: int, topology: Topology | None, reset: bool) -> None:
+    def __init__(self, clock: VirtualClock, *, seed: int, topology: Topology | None) -> None:
         self.clock, self.faults, self.topology = clock, FaultPlan(), chosen(topology)
         self._calling = threading.RLock()
-        self.mocked = MockedAws(seed=seed, now=self.now, topology=self.topology, reset=reset)
+        self.mocked = MockedAws(seed=seed, now=self.now, topology=self.topology, joins=True)
 
     @cached_property
     def bus(self) -> Bus:
@@ -82,21 +82,19 @@ def _seen_by_client(lost: Unanswered, call: AwsCall) -> Exception:
 @contextlib.contextmanager
 def aws_of_test(clock: VirtualClock, *, seed: int = 0, topology: Topology | None = None) -> Iterator[AwsOfTest]:
     """Mocked AWS for as long as a test runs."""
-    with mocked() as joins:
-        aws = AwsOfTest(clock, seed=seed, topology=topology, reset=not joins)
-        with routed(aws.call, aws.advance):
+    with mocked():
+        aws = AwsOfTest(clock, seed=seed, topology=topology)
+        with contextlib.closing(aws.mocked), routed(aws.call, aws.advance):
             yield aws
 
 
 @contextlib.contextmanager
-def mocked() -> Iterator[bool]:
-    """moto is on, so that no mock of the test itself empties it when it begins; whether the test has begun one before."""
+def mocked() -> Iterator[None]:
+    """moto is on, so that no mock of the test itself empties it when it begins."""
     from moto import mock_aws
-    from moto.core.models import MockAWS
 
-    joins = MockAWS._nested_count > 0
     with mock_aws():
-        yield joins
+        yield
 
 
 @contextlib.contextmanager

@@ -313,5 +313,7 @@ class World:
         server, self._server, self._served = self._server, None, None
         if server is not None:
             server.close()
+        if self._aws is not None:
+            self._aws.close()
         keeper.remove_tree(self.root)
         keeper.remove_tree(self.outputs)

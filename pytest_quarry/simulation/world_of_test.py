@@ -20,8 +20,8 @@ from pytest_quarry.storage.clock import moment
 class WorldOfTest(World):
     """A world without a schedule: the test moves it, and its clients' calls meet the faults of `bus`."""
 
-    def __init__(self, base: Path, *, joins: bool, **details: Any) -> None:
-        self._calling, self._joins = threading.RLock(), joins
+    def __init__(self, base: Path, **details: Any) -> None:
+        self._calling = threading.RLock()
         super().__init__(base, **details)
 
     @cached_property
@@ -47,7 +47,7 @@ class WorldOfTest(World):
 
     def _open_aws(self) -> MockedAws:
         if self._aws is None:
-            self._aws = MockedAws(seed=self.seed, now=self.now, topology=self.topology, reset=not self._joins)
+            self._aws = MockedAws(seed=self.seed, now=self.now, topology=self.topology, joins=True)
         return self._aws
 
 
@@ -81,10 +81,10 @@ class _ClockOfWorld(VirtualClock):
 def world_of_test(base: Path, **details: Any) -> Iterator[WorldOfTest]:
     """A world below `base` for as long as a test runs; afterwards nothing is left of it.
 
-    Its AWS joins what a mock of the test itself holds already.
+    Its AWS joins what a mock of the test itself holds already, and leaves it as it was.
     """
-    with mocked() as joins:
-        world = WorldOfTest(base, joins=joins, **details)
+    with mocked():
+        world = WorldOfTest(base, **details)
         try:
             with routed(world.call, world.advance):
                 yield world

@@ -36,6 +36,7 @@ def sns(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, list[Published]]
     aws.route(transport)
     yield boto3.session.Session().client("sns"), found
     aws.route(None)
+    mocked.close()
 
 
 def test_a_message_and_its_attributes(sns: tuple[Any, list[Published]]) -> None:

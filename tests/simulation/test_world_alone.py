@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.error
 import urllib.request
@@ -10,8 +11,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 from loaders import loader
+from moto import mock_aws
+from moto.s3.models import FakeKey
 
 from pytest_quarry.bus import names
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
@@ -150,6 +154,7 @@ def test_objects_in_s3_are_as_old_as_the_writers_clock_says(tmp_path: Path) -> N
     url = f"https://{names.BUCKET}.s3.amazonaws.com/?list-type=2"
     answer = world.aws(AwsCall("s3.ListObjectsV2", "GET", url, (), b""))
     assert b"<LastModified>2026-02-02T08:01:00" in answer.body
+    world.close()
 
 
 def test_a_message_arrives(world: World) -> None:
@@ -230,7 +235,8 @@ def test_what_is_slow_over_http_lets_others_receive(world: World) -> None:
 
 def test_what_aws_makes_up_is_seeded(tmp_path: Path) -> None:
     def made_up(seed: int) -> str:
-        answer = World(tmp_path, seed=seed).aws(sqs("SendMessage", MessageBody="a"))
+        with contextlib.closing(World(tmp_path, seed=seed)) as world:
+            answer = world.aws(sqs("SendMessage", MessageBody="a"))
         identifier: str = json.loads(answer.body)["MessageId"]
         return identifier
 
@@ -261,3 +267,21 @@ def test_in_a_consumers_process_it_is_reached_through_the_link(world: World) -> 
 def test_a_place_that_a_team_names_is_nothing_where_nobody_is(world: World) -> None:
     world.boundary("here")
     assert world.now == EPOCH
+
+
+def test_what_moto_held_is_back_when_a_world_closes(tmp_path: Path) -> None:
+    """Under a mock of the team's, of a session's scope, say."""
+    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    with mock_aws():
+        s3: Any = boto3.client("s3", region_name="us-east-1", **keys)  # type: ignore[call-overload]
+        s3.create_bucket(Bucket="lake")
+        s3.put_object(Bucket="lake", Key="a", Body=b"mine")
+        for name in "ab":
+            world = World(tmp_path / name, storage="s3")
+            assert len(world.mocked.all_keys()) == 0
+            world.litter("left", b"over")
+            world.close()
+            world.close()
+            assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["lake"]
+            assert s3.get_object(Bucket="lake", Key="a")["Body"].read() == b"mine"
+            assert [key.name for key in FakeKey.instances_tracked] == ["a"]  # type: ignore[attr-defined]
