@@ -29,6 +29,7 @@ from pytest_quarry.report.width import width_of
 from pytest_quarry.simulation.play import Limits
 from pytest_quarry.simulation.schedule import Schedule, ScheduleError
 from pytest_quarry.storage.clock import is_frozen
+from pytest_quarry.storage.places import has_fake_disk
 
 if TYPE_CHECKING:
     from pytest_quarry.suites import Conformance
@@ -103,7 +104,7 @@ def note(result: Result, node: Any, suite: Conformance, told: story.Told | None 
 
 def conductor(suite: Conformance, config: Any, progress: Progress | None = None) -> Conductor:
     """What conducts the checks of a suite, within the session's budget."""
-    _check_clock(type(suite).__name__)
+    _check_surroundings(type(suite).__name__)
     limits = Limits(seconds=guard_seconds(config))
     budget: Budget = config._quarry_budget
     is_too_late, is_over = budget.is_used_up, budget.next_share()
@@ -119,8 +120,13 @@ def conductor(suite: Conformance, config: Any, progress: Progress | None = None)
     )
 
 
-def _check_clock(name: str) -> None:
-    """Refuse a clock that somebody else moves: freezegun and the world would both set the consumer's."""
+def _check_surroundings(name: str) -> None:
+    """Refuse a clock that somebody else moves, and a disk that is none: the consumer has its world's."""
+    if has_fake_disk():
+        raise ConsumerError(
+            f"{name} runs while pyfakefs's file system is active. A consumer's files are on its world's disk, world.disk, which is a "
+            "real one: leave the fixture fs, an autouse fixture's perhaps, out of this suite."
+        )
     if is_frozen():
         raise ConsumerError(
             f"{name} runs while freezegun's freeze_time is active. A consumer's clock is its world's: leave freeze_time, an "

@@ -16,7 +16,15 @@ from pytest_quarry.storage.clock import VirtualClock
 from pytest_quarry.storage.story import Storage
 
 PlaceOfWorld = Literal["fs", "s3"]
-__all__ = ["PLACES", "on_the_real_disk", "storage_of_test", "wanted_layout", "wanted_place", "wanted_place_of_world"]
+__all__ = [
+    "PLACES",
+    "has_fake_disk",
+    "on_the_real_disk",
+    "storage_of_test",
+    "wanted_layout",
+    "wanted_place",
+    "wanted_place_of_world",
+]
 
 PLACES = ("fs", "fakefs", "s3", "memory")
 PLACES_OF_WORLDS: tuple[PlaceOfWorld, ...] = ("fs", "s3")
@@ -105,8 +113,7 @@ def _fake_file_system(request: pytest.FixtureRequest) -> None:
 @contextmanager
 def on_the_real_disk() -> Iterator[None]:
     """What is imported meanwhile reads its files from the disk, also where a test has pyfakefs's file system already."""
-    module = sys.modules.get("pyfakefs.fake_filesystem_unittest")
-    patcher: Any = None if module is None else module.Patcher.PATCHER
+    patcher = _patcher()
     if patcher is None:
         yield
         return
@@ -115,3 +122,15 @@ def on_the_real_disk() -> Iterator[None]:
         yield
     finally:
         patcher.resume()
+
+
+def has_fake_disk() -> bool:
+    """Whether this process has pyfakefs's file system in the place of the disk."""
+    patcher = _patcher()
+    return patcher is not None and not getattr(patcher, "_paused", False)
+
+
+def _patcher() -> Any:
+    """What has put pyfakefs's file system in the place of the disk; None where nobody has."""
+    module = sys.modules.get("pyfakefs.fake_filesystem_unittest")
+    return None if module is None else module.Patcher.PATCHER

@@ -435,6 +435,26 @@ def test_a_clock_that_freezegun_holds_is_refused(pytester: pytest.Pytester) -> N
     )
 
 
+FAKE = """    @pytest.fixture(autouse=True)
+    def faked(self, fs):
+        {ready}
+"""
+
+
+@pytest.mark.parametrize(("ready", "refused"), [("", True), ("fs.pause()", False)])
+def test_the_disk_of_pyfakefs_is_refused(pytester: pytest.Pytester, ready: str, refused: bool) -> None:
+    pytest.importorskip("pyfakefs")
+    source = f"import pytest\n{SOUND}\n{FAKE.format(ready=ready or 'pass')}"
+    pytester.makepyfile(test_orders=source)
+    result = pytester.runpytest_subprocess("-p", "no:randomly", "-p", "pyfakefs.pytest_plugin", "-k", "redelivery")
+    result.assert_outcomes(failed=int(refused), passed=int(not refused))
+    if refused:
+        result.stdout.fnmatch_lines(
+            ["TestOrders runs while pyfakefs's file system is active. A consumer's files are on its world's disk*"]
+        )
+    assert "Traceback" not in result.stdout.str()
+
+
 def test_a_consumer_that_is_not_deterministic_is_no_proof(pytester: pytest.Pytester) -> None:
     source = SOUND.replace(
         "        run_id = notification",
