@@ -18,7 +18,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from pytest_quarry.bus import arrivals
+from pytest_quarry.bus import arrivals, own_sockets
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
 from pytest_quarry.bus.endpoint import OPEN_PORTS, Endpoint
 from pytest_quarry.bus.faults import Apply, FaultPlan, Unanswered, carry_out
@@ -60,11 +60,11 @@ class EndpointServer:
         self._lock = threading.Lock()
         self._busy = 0
         self._connections: dict[socket.socket, threading.Thread] = {}
-        self._listener = socket.create_server((HOST, 0), backlog=128)
+        self._listener = own_sockets.listening(HOST, 128)
         self.port = self._listener.getsockname()[1]
         OPEN_PORTS.add(self.port)
         self.endpoint = Endpoint(f"http://{HOST}:{self.port}")
-        self._wake, self._woken = socket.socketpair()
+        self._wake, self._woken = own_sockets.pair()
         self._thread = threading.Thread(target=self._accept, name="quarry endpoint", daemon=True)
         _servers.add(self)
         self._thread.start()
@@ -115,7 +115,7 @@ class EndpointServer:
                 if any(key.fileobj is self._woken for key, _ in selector.select()):
                     return
                 with self.busy(), contextlib.suppress(OSError):  # the client went away before it was accepted
-                    self._serve(*self._listener.accept())
+                    self._serve(*own_sockets.accepted(self._listener))
 
     def _serve(self, connection: socket.socket, peer: Peer) -> None:
         connection.setblocking(True)

@@ -13,6 +13,7 @@ import signal
 import socket
 from typing import Any, NoReturn
 
+from pytest_quarry.bus import own_sockets
 from pytest_quarry.consumers import child
 from pytest_quarry.consumers.child import Birth, Home
 
@@ -30,7 +31,7 @@ class Played(BaseException):
 def swap(home: Home, birth: Birth) -> socket.socket:
     """Fork; returns in the new process, the world's, with its end of the link. In this process it raises Played."""
     global _telling
-    mine, theirs = socket.socketpair()
+    mine, theirs = own_sockets.pair()
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:

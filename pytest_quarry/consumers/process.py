@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pytest_quarry.bus import own_sockets
 from pytest_quarry.consumers import child, inline, keeper, protocol
 from pytest_quarry.consumers.arriving import Arriving, Request, have_open
 from pytest_quarry.consumers.at_work import descendants, group_at_work, group_computed
@@ -104,7 +105,7 @@ class ConsumerProcess:
         if birth.inline:
             names.holders()
             return inline.swap(self._parent.home, birth)
-        mine, theirs = socket.socketpair()
+        mine, theirs = own_sockets.pair()
         strangers = [mine.fileno(), *(process._socket.fileno() for process in _alive)]
         try:
             self.pid = self._parent.bear(birth, theirs, strangers)

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
+from pytest_quarry.bus import own_sockets
 from pytest_quarry.consumers import child, keeper, protocol
 from pytest_quarry.consumers.child import Birth, Home
 from pytest_quarry.consumers.hooks import models, names
@@ -109,7 +110,7 @@ class Zygote:
             keeper.forget_group(pid)
 
     def _begin(self, strangers: Iterable[int]) -> None:
-        self._control, theirs = socket.socketpair()
+        self._control, theirs = own_sockets.pair()
         self._control.settimeout(STUCK)
         with theirs:
             others = (*strangers, *(zygote._control.fileno() for zygote in _alive.values()), self._control.fileno())
@@ -189,7 +190,7 @@ def _bear(hooks: child.Hooks, birth: Birth, control: socket.socket) -> int:
     if pid == 0:
         os.setpgid(0, 0)
         control.close()
-        child.run(hooks, birth, socket.socket(fileno=descriptor))
+        child.run(hooks, birth, own_sockets.of(descriptor))
     with contextlib.suppress(OSError):
         os.setpgid(pid, pid)
     os.close(descriptor)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from pytest_quarry.bus import endpoint
+from pytest_quarry.bus import endpoint, own_sockets
 from pytest_quarry.consumers.protocol import ANSWER
 
 # In the kernel's struct tcp_info (linux/tcp.h): how long ago data was sent, and received, in milliseconds.
@@ -136,7 +136,7 @@ def _to_server(descriptor: int) -> Iterator[socket.socket | None]:
     if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
         yield None
         return
-    with socket.socket(fileno=os.dup(descriptor)) as connection:
+    with own_sockets.of(os.dup(descriptor)) as connection:
         streams = connection.type == socket.SOCK_STREAM
         if connection.family == socket.AF_UNIX:
             leads_out = bool(connection.getpeername())

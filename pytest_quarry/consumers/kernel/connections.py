@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from pytest_quarry.bus import endpoint
+from pytest_quarry.bus import endpoint, own_sockets
 from pytest_quarry.consumers.kernel import memory
 from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate
 from pytest_quarry.consumers.kernel.said import Conversation
@@ -98,7 +98,7 @@ class Connections:
 def _ours(process: int, descriptor: int) -> socket.socket | None:
     try:
         with duplicate(process, descriptor) as found:
-            return socket.socket(fileno=os.dup(found))
+            return own_sockets.of(os.dup(found))
     except (OSError, Unreachable):
         return None
 
@@ -121,13 +121,13 @@ def cut(listener: Listener, called: Called) -> None:
     """The connection over which a call would send breaks, in both directions."""
     try:
         with duplicate(called.tid, called.arguments[0]) as found, contextlib.suppress(OSError):
-            connection = socket.socket(fileno=found)
+            connection = own_sockets.of(found)
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             finally:
                 connection.detach()
     except Unreachable:  # in its place, one of which the other end is closed
-        ours, theirs = socket.socketpair()
+        ours, theirs = own_sockets.pair()
         theirs.close()
         with ours:
             listener.replace(called, memory.signed(called.arguments[0]), ours.fileno())
@@ -137,7 +137,7 @@ def _is_stream(tid: int, descriptor: int) -> bool | None:
     """Whether bytes go over it, and no datagrams; None where the kernel does not let us look."""
     try:
         with duplicate(tid, descriptor) as found:
-            connection = socket.socket(fileno=found)
+            connection = own_sockets.of(found)
             kind = connection.type
             connection.detach()
             return kind == socket.SOCK_STREAM

@@ -21,6 +21,8 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pytest_quarry.bus import own_sockets
+
 PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG = 38, 1  # linux/prctl.h
 SET_MODE_FILTER, NEW_LISTENER, WAIT_KILLABLE = 1, 1 << 3, 1 << 5  # linux/seccomp.h; the last since Linux 5.19
 ALL_THREADS = 1 | 1 << 4  # … TSYNC and TSYNC_ESRCH, with a listener since Linux 5.7
@@ -206,7 +208,7 @@ def lifted(connection: socket.socket) -> socket.socket:
     except OSError:  # so many may not be open
         return connection
     connection.close()
-    return socket.socket(fileno=high)
+    return own_sockets.of(high)
 
 
 class Filter:
@@ -261,7 +263,7 @@ class Listener:
         self._heard = threading.Event()
         self._hearing = False
         self._lock = threading.Lock()
-        self._mine, theirs = socket.socketpair()
+        self._mine, theirs = own_sockets.pair()
         self._theirs = lifted(theirs)
         self._wake, self._woken = os.pipe2(os.O_CLOEXEC)
         self._filter = Filter(reads=reads, link=self._theirs.fileno())
