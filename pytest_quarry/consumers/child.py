@@ -29,6 +29,7 @@ import pytest
 
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
 from pytest_quarry.consumers import arriving, frames, unhooked, works
+from pytest_quarry.consumers.at_work import children_alive
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import (
     alarms,
@@ -313,7 +314,8 @@ def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
     begun = threading.active_count() > threads
     # Of those that were there before, who only sleeps sleeps on: a heartbeat is no work that the turn has left to it.
     link.leaves_sleepers = not begun
-    busy = consumer.tasks or (clocks.others_work(link) if begun else clocks.others_are_due(link, link.now))
+    left = not link.inline and children_alive()
+    busy = left or consumer.tasks or (clocks.others_work(link) if begun else clocks.others_are_due(link, link.now))
     unheld = unhooked.blind and servers.may_have_been_reached()
     return Returned(_plain(value), busy, unheld, _has_company(consumer))
 
@@ -324,8 +326,9 @@ def _has_company(consumer: StartedConsumer) -> bool:
 
 
 def _linger(consumer: StartedConsumer, link: Link) -> Any:
-    """The turn is over, and what it left to threads and tasks goes on."""
+    """The turn is over, and what it left to threads, tasks and other processes goes on."""
     arriving.set_returning(answers.place, False)
+    clocks.let_children_work(link)
     clocks.let_work(link, link.now if link.leaves_sleepers else FOR_EVER)
     with contextlib.suppress(Exception):
         consumer.finish_tasks(link)

@@ -89,6 +89,8 @@ class ConsumerProcess:
         self._slowest = 0.0  # real seconds that it took since then
         self._silent = 0.0  # real seconds of this turn in which it only waited
         self._announced: Boundary | None = None
+        self._lingers = False  # its turn is over, and what it left to others goes on
+        self._said: Any = None  # the message that is read, while others of its processes go first
         self._unhooked: Unhooked | None = None
         self._door: Door | None = None
         self._connections: Connections | None = None  # as either of them sees them
@@ -129,12 +131,12 @@ class ConsumerProcess:
         slice_seconds = min(every, self._guard)
         looks, idle = math.ceil(self._guard / slice_seconds), 0
         while True:
-            came = self._poll.poll(slice_seconds * 1000)
+            came = self._poll.poll(slice_seconds * 1000 if self._said is None else 0)
             if came and self._door is not None and self._door.answers(came):
                 continue
             if self._printed() > FLOOD_BYTES:
                 raise Hung(f"it wrote more than {FLOOD_BYTES >> 20} MiB to its output", self._where_it_stands())
-            if came:
+            if came or self._said is not None:
                 self._slowest = max(self._slowest, time.monotonic() - self._asked)
                 break
             looks -= 1
@@ -150,11 +152,11 @@ class ConsumerProcess:
                 raise Hung(words, self._where_it_stands())
         self._held = self._request() if self.arriving.expected else None
         if self._held is None and self._unhooked is not None:
-            self._held = self._unhooked.next()
+            self._held = self._unhooked.next(goes_first=self._has_done)
         if self._held is not None:
             return self._made_up.hidden(self._held.boundary.as_seen())
         try:
-            message = protocol.receive(self._socket)
+            message, self._said = self._said or protocol.receive(self._socket), None
         except (EOFError, OSError):
             self._await_its_end()
             return Ended(self._reap())
@@ -165,6 +167,13 @@ class ConsumerProcess:
             return message._replace(busy=True)  # what it left to others is not done
         return message
 
+    def _has_done(self) -> bool:
+        """Whether its turn is over: what it left to other processes comes after that."""
+        if self._said is None and self._speaks(self._poll.poll(0)):
+            with contextlib.suppress(EOFError, OSError):  # it is gone, and will be found to be
+                self._said = protocol.receive(self._socket)
+        return not (self._lingers or self._said is None or isinstance(self._said, Boundary))
+
     def _request(self) -> Request | None:
         """What it asks for over HTTP, unless it speaks: what is left to other threads goes on when the main thread waits for them, or
         after its turn."""
@@ -173,7 +182,7 @@ class ConsumerProcess:
 
     def _speaks(self, came: list[tuple[int, int]]) -> bool:
         """Whether a message came over its link."""
-        return any(descriptor == self._socket.fileno() for descriptor, _ in came)
+        return self._said is not None or any(descriptor == self._socket.fileno() for descriptor, _ in came)
 
     def _gets_on(self) -> bool:
         """Whether it is at work, or was, when it is let through the door."""
@@ -186,7 +195,7 @@ class ConsumerProcess:
         """Send one message; a child that is gone is noticed at the next `receive`."""
         self._asked = time.monotonic()
         if isinstance(message, Call):
-            self._silent = 0.0
+            self._silent, self._lingers = 0.0, message.verb == "linger"
         if self._held is not None:
             held, self._held = self._held, None
             held.answer(message)

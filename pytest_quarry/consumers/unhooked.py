@@ -121,11 +121,16 @@ class Unhooked:
             return any(set(deed.paths) <= {*each.paths, *map(os.path.dirname, each.paths)} for each in granted)
         return any(announces(each, deed) for each in granted)
 
-    def next(self) -> Deed | None:
-        """The deed that has waited longest, if there is one; of several processes the one whose turn it is, once all rest."""
+    def next(self, *, goes_first: Callable[[], bool]) -> Deed | None:
+        """The deed that has waited longest, if there is one; of several processes the one whose turn it is, once all rest.
+
+        None where the consumer itself `goes_first` then.
+        """
         several = self._processes.several
         if several:
             self._processes.come_to_rest(self._come())
+            if goes_first():
+                return None
         waiting = self._come()
         if not waiting:
             return None

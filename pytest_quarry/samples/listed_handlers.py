@@ -225,6 +225,13 @@ BROKEN_HANDLERS: tuple[Sample, ...] = (
         programs="gzip",
     ),
     broken(
+        "zipped-in-the-background",
+        "Returns while a program that it has started still loads.",
+        "zipped:ZippedInTheBackgroundSuite",
+        "EB04",
+        programs="gzip",
+    ),
+    broken(
         "service-posts",
         "Posts rows to a service over HTTP, then the mark.",
         "services:PostsRowsSuite",
