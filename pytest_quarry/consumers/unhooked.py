@@ -17,7 +17,6 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from pytest_quarry.consumers.company import Company, first
 from pytest_quarry.consumers.kernel import memory
 from pytest_quarry.consumers.kernel.connections import Connections
 from pytest_quarry.consumers.kernel.deed import Deed
@@ -35,6 +34,7 @@ from pytest_quarry.consumers.kernel.seccomp import (
 )
 from pytest_quarry.consumers.kernel.syscalls import Seen
 from pytest_quarry.consumers.protocol import Boundary
+from pytest_quarry.consumers.side_by_side import Processes, first
 
 POSSIBLE = MACHINE is not None
 UNHELD = (
@@ -94,7 +94,7 @@ class Unhooked:
             self._listener.take(descriptor)
         self._listener.works()
         self._waiting: list[Deed] = []
-        self._processes = Company(pid, lambda: self._listener.busy)
+        self._processes = Processes(pid, lambda: self._listener.busy)
 
     def fileno(self) -> int:
         """Readable when there is a deed."""
@@ -132,10 +132,12 @@ class Unhooked:
             if goes_first():
                 return None
         waiting = self._come()
-        if not waiting:
-            return None
-        deed = first(waiting) if several else waiting[0]
-        waiting.remove(deed)
+        for gone in [deed for deed in waiting if not deed.waits]:
+            self._take(gone)
+        return self._take(first(waiting) if several else waiting[0]) if waiting else None
+
+    def _take(self, deed: Deed) -> Deed:
+        self._waiting.remove(deed)
         os.read(self._ready, 1)  # written right after the deed was put there
         return deed
 

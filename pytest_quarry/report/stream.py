@@ -20,7 +20,7 @@ RECORD = "_quarry_record"  # of an item: what its run noted
 def attach(item: pytest.Item, check_id: str, call: pytest.CallInfo[Any], report: pytest.TestReport) -> None:
     """Give a report its record, once it is known how the item ended; and JUnit's properties."""
     if report.when == "setup":
-        found = _properties(check_id)
+        found = [each for each in _properties(check_id) if each not in item.user_properties]  # it may be run again
         item.user_properties += found
         report.user_properties += found
     if report.when == "call" or (report.when == "setup" and not report.passed):

@@ -7,7 +7,7 @@ import time
 import pytest
 from programs import bash, first_turn, play
 
-from pytest_quarry.consumers import company
+from pytest_quarry.consumers import side_by_side
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.schedule import Crash, Poll
 
@@ -57,6 +57,11 @@ def test_a_pool_of_processes() -> None:
     twice("seq 6 | xargs -P 3 -I{} sh -c 'echo {} > {}.part; mv {}.part {}'")
 
 
+def test_what_a_job_wanted_that_was_killed_is_not_done() -> None:
+    turn = first_turn(twice("( echo x > a; sleep 1 ) & kill -9 $!; wait; : > b"))
+    assert turn == ["open once", "open b"]
+
+
 def test_a_heartbeat_beats_while_the_program_sleeps() -> None:
     turn = first_turn(twice("( while :; do sleep 5; echo beat >> beats; done ) & sleep 12; kill $!"))
     beat = ["sleep", "open beats", "write beats"]
@@ -64,7 +69,7 @@ def test_a_heartbeat_beats_while_the_program_sleeps() -> None:
 
 
 def test_one_that_never_rests_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(company, "MOST_LOOKS", 50)
+    monkeypatch.setattr(side_by_side, "MOST_LOOKS", 50)
     began = time.monotonic()
     history = play(bash(in_one_turn("( while :; do :; done ) & echo a > a; mv a b; kill $!")))
     assert first_turn(history) == ["open once", "open a", "write a", "rename a → b"]

@@ -270,6 +270,27 @@ def test_junit(pytester: pytest.Pytester) -> None:
     assert "run-A was loaded twice" in failures["test_crash_duplicates_nothing"][0]
 
 
+@pytest.mark.usefixtures("broken")
+def test_one_that_is_run_again_says_once_which_check_it_is(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from _pytest.runner import runtestprotocol
+
+        def pytest_runtest_protocol(item, nextitem):
+            for _ in range(2):
+                reports = runtestprotocol(item, log=False, nextitem=nextitem)
+            for report in reports:
+                item.ihook.pytest_runtest_logreport(report=report)
+            return True
+        """
+    )
+    pytester.runpytest(*QUIET, "--junitxml=junit.xml", "-k", "restart")
+    (case,) = ElementTree.parse(pytester.path / "junit.xml").getroot().findall(".//testcase")
+    told = [each.get("name") for each in case.findall("properties/property")]
+    assert sorted(told) == sorted(set(told))
+    assert "quarry_check" in told
+
+
 def test_the_list_of_checks(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("--quarry-list")
     assert result.ret == 0

@@ -22,6 +22,11 @@ class Deed:
     again: Callable[[], Boundary | None] = lambda: None  # it could not be done yet: what it waits for
     breaks: Callable[[], None] = lambda: None  # what else comes of it where it fails
 
+    @property
+    def waits(self) -> bool:
+        """Whether the caller still waits: a signal may have interrupted it, or ended it."""
+        return self.listener.waits(self.called)
+
     def answer(self, message: Any) -> Boundary | None:
         """Do as the world says. What comes back is the next thing it waits for, if it has to wait."""
         if isinstance(message, Fail):
@@ -29,8 +34,8 @@ class Deed:
             number = message.message.split(" ", 1)[0]
             self.listener.answer(self.called, error=int(number) if number.isdigit() else errno.EIO)
             return None
-        if not self.listener.waits(self.called):
-            return None  # a signal interrupted it, or it is gone: what is not wanted any more is not done
+        if not self.waits:
+            return None  # what is not wanted any more is not done
         try:
             value = self.act(message.keep if isinstance(message, Tear) else None)
         except BlockingIOError:

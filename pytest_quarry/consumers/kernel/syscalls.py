@@ -319,7 +319,7 @@ GIVEN = -1  # what `act` returns when the caller has been answered already
 class _Opening(Deed):
     def answer(self, message: Any) -> Boundary | None:
         """As any deed; the file that was opened has been handed over by then."""
-        if isinstance(message, Fail) or not self.listener.waits(self.called):
+        if isinstance(message, Fail) or not self.waits:
             return super().answer(message)
         try:
             if self.act(None) is None:

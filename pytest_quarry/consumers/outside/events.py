@@ -9,12 +9,12 @@ from __future__ import annotations
 import queue
 from typing import Any
 
-from pytest_quarry.consumers import company
+from pytest_quarry.consumers import side_by_side
 from pytest_quarry.consumers.arriving import Request
-from pytest_quarry.consumers.company import Company
 from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.link import SECOND
 from pytest_quarry.consumers.protocol import Sleep
+from pytest_quarry.consumers.side_by_side import Processes
 
 LOOK_EVERY = 0.001  # real seconds between looks at who is at work, where all that wait sleep …
 CALM = 30  # … of so many, one after another, must find nobody
@@ -35,11 +35,11 @@ class Events:
         """Tell of an event, from whatever thread."""
         self._queue.put(event)
 
-    def next(self, seconds: float, processes: Company | None, now: int) -> Any:
+    def next(self, seconds: float, processes: Processes | None, now: int) -> Any:
         """What comes within so many real seconds, or None."""
         left = seconds
         while left > 0:
-            wait = company.LOOK_EVERY if self._waiting else LOOK_EVERY if self._asleep else left
+            wait = side_by_side.LOOK_EVERY if self._waiting else LOOK_EVERY if self._asleep else left
             try:
                 event = self._queue.get(timeout=wait)
             except queue.Empty:
@@ -53,7 +53,7 @@ class Events:
                 return event
         return None
 
-    def _unless_it_waits(self, event: Any, processes: Company | None, now: int) -> Any:
+    def _unless_it_waits(self, event: Any, processes: Processes | None, now: int) -> Any:
         """The event, unless others may have to go before it."""
         if isinstance(event, Deed) and isinstance(event.boundary.call, Sleep):
             self._asleep.append((now + round(event.boundary.call.seconds * SECOND), event))
@@ -63,17 +63,18 @@ class Events:
             return None
         return event
 
-    def _whose_turn(self, processes: Company, now: int) -> Deed | Request | None:
+    def _whose_turn(self, processes: Processes, now: int) -> Deed | Request | None:
         """Who goes on, if somebody waits and others have rested for long enough; who sleeps does when nobody else waits."""
         if not (self._waiting or self._asleep):
             return None
-        self._asleep = [(wakes, deed) for wakes, deed in self._asleep if deed.listener.waits(deed.called)]
+        self._waiting = [one for one in self._waiting if not isinstance(one, Deed) or one.waits]
+        self._asleep = [(wakes, deed) for wakes, deed in self._asleep if deed.waits]
         at_work = processes.at_work([*self._waiting, *(deed for _, deed in self._asleep)])
         self._calm, self._looks = 0 if at_work else self._calm + 1, self._looks + 1
         if not self._queue.empty():
             return None  # somebody has come meanwhile
-        if self._waiting and (self._calm >= company.CALM or self._looks >= company.MOST_LOOKS):
-            chosen = company.first(self._waiting)
+        if self._waiting and (self._calm >= side_by_side.CALM or self._looks >= side_by_side.MOST_LOOKS):
+            chosen = side_by_side.first(self._waiting)
             self._waiting.remove(chosen)
             return chosen
         return self._who_wakes(now) if self._asleep and not self._waiting and self._calm >= CALM else None

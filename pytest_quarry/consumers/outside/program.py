@@ -16,7 +16,6 @@ from typing import Any
 from pytest_quarry.consumers.arriving import Request
 from pytest_quarry.consumers.child import Birth, Home
 from pytest_quarry.consumers.command import Command, CommandKind, fill
-from pytest_quarry.consumers.company import Company
 from pytest_quarry.consumers.consumer import ConsumerError
 from pytest_quarry.consumers.kernel.connections import hang_up
 from pytest_quarry.consumers.kernel.deed import Deed
@@ -32,6 +31,7 @@ from pytest_quarry.consumers.outside.group import MOST_FILE, Group
 from pytest_quarry.consumers.outside.shim import Shim
 from pytest_quarry.consumers.process import FLOOD_BYTES, LOOK_EVERY, Hung
 from pytest_quarry.consumers.protocol import Boundary, Call, Peek, Raised, Returned, Started, Tear, Torn, Unusable
+from pytest_quarry.consumers.side_by_side import Processes
 
 TAKES: dict[CommandKind, str] = {"poller": "nothing", "worker": "queue", "publisher": "run", "lambda": "lambda"}
 MOST_WRITTEN = MOST_FILE  # by all that it runs in one turn
@@ -58,7 +58,7 @@ class CommandProcess:
         self._said: deque[Any] = deque()
         self._address: Address | None = None
         self._group: Group | None = None
-        self._processes: Company | None = None
+        self._processes: Processes | None = None
         self._listener: Listener | None = None
         self._seen: Seen | None = None
         self._given: Given | None = None
@@ -287,7 +287,7 @@ class CommandProcess:
                 ended=lambda status: events.put(_Exited(status)),
                 descriptors=self._shim.theirs if self._shim is not None else (),
             )
-            self._processes = Company(self._group.pid, self._is_about_to_be_heard)
+            self._processes = Processes(self._group.pid, self._is_about_to_be_heard)
         finally:
             self.blind = not listener.works()
             if self._shim is not None:

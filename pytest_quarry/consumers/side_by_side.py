@@ -19,7 +19,7 @@ CALM = 3  # … of so many, one after another, must find nobody at work
 MOST_LOOKS = 2_000  # after which who never rests is waited for no more
 
 
-class Company:
+class Processes:
     """One process and all that it has started. `is_busy`: whether one of them is about to be heard of."""
 
     def __init__(self, pid: int, is_busy: Callable[[], bool]) -> None:
