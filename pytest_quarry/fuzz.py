@@ -5,6 +5,7 @@ Under pytest-xdist each suite has as many fuzz items, shards, as there are worke
 
 from __future__ import annotations
 
+import functools
 import unittest
 from collections.abc import Callable
 from dataclasses import replace
@@ -180,6 +181,23 @@ def begin(item: pytest.Function) -> None:
     suite: Any = item.instance
     if not marking.override(item):
         _fuzzer(suite).begin()
+
+
+def around(item: pytest.Function) -> Callable[..., None]:
+    """The item's method, with that before it and after: pytest leaves calling it to unittest, where its class is a TestCase."""
+    method = item.obj
+
+    @functools.wraps(method)
+    def test(*arguments: Any, **keywords: Any) -> None:
+        try:
+            begin(item)
+            method(*arguments, **keywords)
+        except Enough:
+            return
+        finally:
+            end(item)
+
+    return test
 
 
 def end(item: pytest.Function) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,12 @@ def is_as_made(item: Any) -> bool:
 def fuzz(item: pytest.Item) -> Callable[..., None] | None:
     """The `test_fuzz` made for a suite that an item is, or overrides."""
     return next((method for method in _methods(item) if hasattr(method, "quarry_made")), None)
+
+
+def is_of_unittest(item: pytest.Function) -> bool:
+    """Whether unittest calls an item's method: its class is a TestCase."""
+    unittest: Any = sys.modules.get("unittest")
+    return unittest is not None and item.cls is not None and issubclass(item.cls, unittest.TestCase)
 
 
 def _methods(item: Any) -> list[Any]:

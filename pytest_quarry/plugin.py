@@ -208,6 +208,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
         fuzz.end(pyfuncitem)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    if isinstance(item, pytest.Function) and marking.is_of_unittest(item) and marking.fuzz(item) is not None:
+        from pytest_quarry import fuzz
+
+        item.obj = fuzz.around(item)
+
+
 @pytest.hookimpl(trylast=True)  # when what -k and -m leave out is left out: xdist's workers share out the rest
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     from pytest_quarry.real_time import Budget, budget_seconds

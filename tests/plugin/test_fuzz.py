@@ -77,6 +77,26 @@ def test_a_failure_is_found_made_small_saved_and_played_first(pytester: pytest.P
     assert schedules(fixed) == 1
 
 
+def test_a_suite_that_is_a_test_case_too(pytester: pytest.Pytester) -> None:
+    worse, sound = (
+        "import unittest\n" + source.replace("(EventBusConformance)", "(EventBusConformance, unittest.TestCase)")
+        for source in (WORSE, SOUND)
+    )
+    configure(pytester, worse, "max_examples=100, database=None")
+    first = pytester.runpytest(*QUIET, "--quarry-seed=1")
+    first.assert_outcomes(failed=1, deselected=first.parseoutcomes()["deselected"])
+    (file,) = saved(pytester)
+    again = pytester.runpytest(*QUIET, "--quarry-seed=2")
+    assert (schedules(again), saved(pytester)) == (1, [file])
+    replayed = pytester.runpytest(*QUIET, f"--quarry-replay=.quarry/{file}")
+    replayed.stdout.fnmatch_lines([f"*.quarry/{file}: still failing"])
+    configure(pytester, sound, "max_examples=3, database=None")
+    fixed = pytester.runpytest(*QUIET, f"--quarry-replay=.quarry/{file}")
+    fixed.assert_outcomes(passed=1, deselected=fixed.parseoutcomes()["deselected"])
+    fixed.stdout.fnmatch_lines([f"*.quarry/{file}: fixed, *"])
+    assert schedules(pytester.runpytest(*QUIET)) == 3
+
+
 @either
 def test_what_a_mended_consumer_no_longer_comes_to_is_passed_over(pytester: pytest.Pytester, override: str) -> None:
     configure(pytester, WORSE + override, "max_examples=100, database=None")
