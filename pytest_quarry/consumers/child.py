@@ -328,7 +328,7 @@ def _has_company(consumer: StartedConsumer) -> bool:
 def _linger(consumer: StartedConsumer, link: Link) -> Any:
     """The turn is over, and what it left to threads, tasks and other processes goes on."""
     arriving.set_returning(answers.place, False)
-    clocks.let_children_work(link)
+    clocks.let_children_work(link, left=True)
     clocks.let_work(link, link.now if link.leaves_sleepers else FOR_EVER)
     with contextlib.suppress(Exception):
         consumer.finish_tasks(link)

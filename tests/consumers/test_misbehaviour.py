@@ -25,6 +25,7 @@ from first_turn import SCHEDULE, Seen, Work, consumer, leftovers, natively, see,
 
 from pytest_quarry.consumers import process
 from pytest_quarry.consumers.consumer import ConsumerError
+from pytest_quarry.consumers.hooks import clocks
 from pytest_quarry.simulation.play import Limits, Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.world import World
@@ -668,3 +669,17 @@ def test_its_cpu_time_is_limited() -> None:
     """Where a parent's death sends no signal, a busy loop ends all the same."""
     (limit,) = see(lambda world: tell(world, resource.getrlimit(resource.RLIMIT_CPU)[0])).told
     assert 10 < limit <= 100
+
+
+def test_nobody_waits_for_ever_for_a_program_that_an_event_loop_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clocks, "MOST_LEFT", 100)
+    monkeypatch.setattr(clocks, "MOST_GRACES", 20)
+
+    async def main() -> None:
+        child = await asyncio.create_subprocess_exec("sh", "-c", "while :; do :; done")
+        assert child.returncode is None
+
+    def work(world: World) -> None:
+        asyncio.run(main())
+
+    see(work)

@@ -27,9 +27,8 @@ from pytest_quarry.consumers.protocol import A_DAY, Boundary, Sleep
 GRACE = 0.01  # real seconds a wait gives the consumer's other threads before virtual time passes
 QUIET = 3  # graces in a row in which they got nowhere: one may be a busy machine's
 CALM = 30  # looks in a row, a tenth of a grace apart, at which no child process was at work
-MOST_NAPS = (
-    3_000  # looks, a tenth of a grace apart, at which a child process was taking a nap, in the life of a consumer
-)
+MOST_NAPS = 3_000  # such looks, in one turn, at which a child process was taking a nap
+MOST_LEFT = 1_000  # such looks, after a turn, for what it left to child processes
 MOST_GRACES = 200  # while those threads get somewhere
 MOST_ANSWERS = 1000  # graces for the world's endpoint, which answers in real time
 
@@ -98,8 +97,8 @@ def _spare_subprocess(link: Link) -> None:
     real_poll = subprocess.Popen.poll
 
     def poll(self: Any) -> Any:
-        # Before a signal is sent `subprocess` looks itself: who kills a program does not wait for it.
-        looks_itself = sys._getframe(1).f_globals is vars(subprocess)
+        # Before they send a signal these look too: who kills a program does not wait for it.
+        looks_itself = sys._getframe(1).f_globals.get("__name__") in ("subprocess", "asyncio.base_subprocess")
         if self.returncode is None and not link.inside and not looks_itself:
             let_children_work(link)
         return real_poll(self)
@@ -293,6 +292,7 @@ def _while_got_on(link: Link, lingers: bool) -> Iterator[None]:
         with link.aside():
             if children_at_work():
                 quiet = 0
+                graces += lingers  # after a turn, nobody waits for ever for who works on and on
                 continue
             computes = link.computed() - computed >= GRACE / 5 or link.others_at_work()
             got_on = (
@@ -336,13 +336,17 @@ def let_work(link: Link, until: float = FOR_EVER) -> None:
             pause()
 
 
-def let_children_work(link: Link) -> None:
+def let_children_work(link: Link, *, left: bool = False) -> None:
     """Let child processes get on in real time as long as one is at work: who looks, and sleeps, and looks again would not find the same
-    each time, and would have slept for years before a slow one ends. The naps of a child are work, but for one that naps all the time."""
+    each time, and would have slept for years before a slow one ends. The naps of a child are work, but for one that naps all the time.
+
+    `left`: after the turn that left them their work; then nobody waits for naps, nor for who works on and on.
+    """
     with link.aside():
-        calm = 0
-        while calm < CALM and children_alive():
-            naps = link.naps < MOST_NAPS and children_nap()
+        calm = looks = 0
+        while calm < CALM and children_alive() and not (left and looks == MOST_LEFT):
+            looks += 1
+            naps = not left and link.naps < MOST_NAPS and children_nap()
             link.naps += naps
             calm = 0 if naps or children_at_work() or is_waiting(answers.place) else calm + 1
             _real_sleep(GRACE / 10)
