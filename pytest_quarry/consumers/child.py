@@ -82,6 +82,7 @@ class Birth:
     world_seed: int
     incarnation: int
     reads: bool
+    guard: float  # real seconds after which it counts as hung
     endpoint: Any = None  # of the world, where it is served
     inline: bool = False  # the test's own process is the consumer
     closer: bool = False  # what it does to files without Python is seen too
@@ -104,6 +105,7 @@ class Hooks:
         answers.place = birth.place
         self.clock.begin(birth.now)
         self.randomness.begin(birth.seed, birth.incarnation, Path(birth.stack).parent)
+        self.link.guard = birth.guard
         self.home.world._enter_child(self.link, birth.now, birth.world_seed, birth.endpoint)
         os.register_at_fork(after_in_child=lambda: _grandchild(self.link))
         self.link.on_time = self._move

@@ -364,6 +364,7 @@ class Drive:
             world_seed=world.seed,
             incarnation=incarnation,
             reads=self._play.reads,
+            guard=self._play.limits.seconds,
             endpoint=world.served,
             inline=self._play.inline == incarnation,
             closer=self._play.closer,

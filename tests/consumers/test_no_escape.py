@@ -306,8 +306,10 @@ def test_a_mock_of_the_test_itself_steps_aside() -> None:
         boto3.client("sqs").send_message(QueueUrl=world.queue_url, MessageBody="x")
 
     with moto.mock_aws():
+        queues = boto3.client("sqs", region_name="us-east-1")
+        mine = queues.create_queue(QueueName="mine")["QueueUrl"]
         assert see(work).boundaries == ["sqs.SendMessage quarry-runs-consumer"]
-        assert boto3.client("sqs", region_name="us-east-1").list_queues().get("QueueUrls") is not None
+        assert queues.list_queues()["QueueUrls"] == [mine]
 
 
 def test_aiobotocore_is_told_where_to_go(world: World) -> None:

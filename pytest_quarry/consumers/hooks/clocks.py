@@ -28,7 +28,7 @@ GRACE = 0.01  # real seconds a wait gives the consumer's other threads before vi
 QUIET = 3  # graces in a row in which they got nowhere: one may be a busy machine's
 CALM = 30  # looks in a row, a tenth of a grace apart, at which no child process was at work
 MOST_NAPS = 3_000  # such looks, in one turn, at which a child process was taking a nap
-MOST_LEFT = 1_000  # such looks, after a turn, for what it left to child processes
+MOST_LEFT = 100  # such looks, for each second of the guard, after a turn for what it left to child processes
 MOST_GRACES = 200  # while those threads get somewhere
 MOST_ANSWERS = 1000  # graces for the world's endpoint, which answers in real time
 
@@ -285,14 +285,13 @@ def while_others_work(link: Link, *, lingers: bool = False) -> Iterator[None]:
 
 
 def _while_got_on(link: Link, lingers: bool) -> Iterator[None]:
-    quiet = graces = 0
+    quiet = graces = children = 0
     while graces < MOST_GRACES:
         boundaries, computed = link.boundaries, link.computed()
         yield
         with link.aside():
-            if children_at_work():
-                quiet = 0
-                graces += lingers  # after a turn, nobody waits for ever for who works on and on
+            if children_at_work() and not (lingers and children > link.guard * MOST_LEFT / 10):
+                quiet, children = 0, children + 1
                 continue
             computes = link.computed() - computed >= GRACE / 5 or link.others_at_work()
             got_on = (
@@ -344,7 +343,7 @@ def let_children_work(link: Link, *, left: bool = False) -> None:
     """
     with link.aside():
         calm = looks = 0
-        while calm < CALM and children_alive() and not (left and looks == MOST_LEFT):
+        while calm < CALM and children_alive() and not (left and looks > link.guard * MOST_LEFT):
             looks += 1
             naps = not left and link.naps < MOST_NAPS and children_nap()
             link.naps += naps
