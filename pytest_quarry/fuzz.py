@@ -5,9 +5,9 @@ Under pytest-xdist each suite has as many fuzz items, shards, as there are worke
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -170,8 +170,8 @@ def as_configured(suite: type, config: pytest.Config) -> None:
     made.test_fuzz = fuzz_item(examples)  # type: ignore[attr-defined]
 
 
-def begin(item: pytest.Function) -> None:
-    """Called by pytest's hook before the item: seeds it where a seed was asked for, and plays what failed before.
+def _begin(item: pytest.Function) -> None:
+    """Before the item: seeds it where a seed was asked for, and plays what failed before.
 
     This is left to the item where it is overridden.
     """
@@ -183,25 +183,20 @@ def begin(item: pytest.Function) -> None:
         _fuzzer(suite).begin()
 
 
-def around(item: pytest.Function) -> Callable[..., None]:
-    """The item's method, with that before it and after: pytest leaves calling it to unittest, where its class is a TestCase."""
-    method = item.obj
-
-    @functools.wraps(method)
-    def test(*arguments: Any, **keywords: Any) -> None:
-        try:
-            begin(item)
-            method(*arguments, **keywords)
-        except Enough:
-            return
-        finally:
-            end(item)
-
-    return test
+@contextlib.contextmanager
+def around(item: pytest.Function) -> Iterator[None]:
+    """What comes before the item and after it; what ends it early is no failure. As a decorator too: of a TestCase's method, which
+    unittest calls, and not pytest's hook."""
+    try:
+        _begin(item)
+        yield
+    except Enough:
+        pass
+    finally:
+        _end(item)
 
 
-def end(item: pytest.Function) -> None:
-    """Called by pytest's hook after the item."""
+def _end(item: pytest.Function) -> None:
     fuzzer: Fuzzer | None = vars(item).pop("_quarry_fuzzer", None)  # the item may be run again
     if fuzzer is not None:
         fuzzer.close()

@@ -199,13 +199,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
         return (yield)
     from pytest_quarry import fuzz
 
-    try:
-        fuzz.begin(pyfuncitem)
-        return (yield)
-    except fuzz.Enough:
-        return True
-    finally:
-        fuzz.end(pyfuncitem)
+    with fuzz.around(pyfuncitem):
+        yield
+    return True
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -213,7 +209,7 @@ def pytest_runtest_call(item: pytest.Item) -> None:
     if isinstance(item, pytest.Function) and marking.is_of_unittest(item) and marking.fuzz(item) is not None:
         from pytest_quarry import fuzz
 
-        item.obj = fuzz.around(item)
+        item.obj = fuzz.around(item)(item.obj)
 
 
 @pytest.hookimpl(trylast=True)  # when what -k and -m leave out is left out: xdist's workers share out the rest

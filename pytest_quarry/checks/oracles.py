@@ -112,14 +112,14 @@ def _beside_its_successor(history: History) -> Iterator[Verdict]:
     pairs = [(view.run_id, other) for view in history.views.values() for other in view.replaced_by]
     for one, other in pairs:
         if one in there and other in there:
-            grew = sorted({_growths(history, one)[-1], _growths(history, other)[-1]})
+            grew = sorted({*_growths(history, one)[-1:], *_growths(history, other)[-1:]})
             yield Verdict(
                 status="violated",
                 oracle="D",
                 sentence=f"{one} is in the target beside {other}, which takes its place.",
-                why="Both came at step {0}." if len(grew) == 1 else "One came at step {0}, the other at step {1}.",
+                why="One came at step {0}, the other at step {1}." if len(grew) > 1 else "Both came in one go.",
                 entries=tuple(grew),
-                here=grew[-1],
+                here=grew[-1] if grew else None,
                 run_id=one,
             )
 

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import threading
 from collections.abc import Collection, Iterable, Iterator, Set
 
 AT_WORK = (b"R", b"D", b"t")  # running or ready to run; waiting for a disk; held for a moment while it starts a program
 ENDED = (b"Z", b"X", b"")  # waiting to be reaped, and gone
-# nanosleep and clock_nanosleep, by the kernel's numbers
-NAPS = {"x86_64": (b"35", b"230"), "aarch64": (b"101", b"115")}.get(platform.machine(), ())
 UTIME, STIME = 11, 12  # of what follows the name in a stat, counted from 0: proc(5)
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -29,9 +26,10 @@ def children_alive() -> bool:
     return any(_state(f"/proc/{pid}/stat") not in ENDED for pid in descendants("self"))
 
 
-def children_nap() -> bool:
-    """Whether a child process, or one of its own, sleeps for a time."""
-    return any(_read(f"/proc/{pid}/syscall").partition(b" ")[0] in NAPS for pid in descendants("self"))
+def children_wait_in(calls: Collection[int]) -> bool:
+    """Whether a child process, or one of its own, waits in one of these system calls, by their numbers."""
+    told = (_read(f"/proc/{pid}/syscall").partition(b" ")[0] for pid in descendants("self"))
+    return any(number.isdigit() and int(number) in calls for number in told)
 
 
 def threads_at_work(but: Collection[int] = ()) -> bool:

@@ -34,6 +34,7 @@ from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import (
     alarms,
     aws,
+    children,
     clocks,
     files,
     locks,
@@ -105,7 +106,7 @@ class Hooks:
         answers.place = birth.place
         self.clock.begin(birth.now)
         self.randomness.begin(birth.seed, birth.incarnation, Path(birth.stack).parent)
-        self.link.guard = birth.guard
+        children.begin(birth.guard)
         self.home.world._enter_child(self.link, birth.now, birth.world_seed, birth.endpoint)
         os.register_at_fork(after_in_child=lambda: _grandchild(self.link))
         self.link.on_time = self._move
@@ -298,7 +299,8 @@ def _quits_debugger(error: Exception) -> bool:
 
 
 def _turn(consumer: StartedConsumer, command: Call, link: Link) -> Any:
-    threads, link.naps = threading.active_count(), 0
+    threads = threading.active_count()
+    children.new_turn()
     arriving.set_returning(answers.place, False)
     try:
         value = consumer.do(command)
@@ -330,7 +332,7 @@ def _has_company(consumer: StartedConsumer) -> bool:
 def _linger(consumer: StartedConsumer, link: Link) -> Any:
     """The turn is over, and what it left to threads, tasks and other processes goes on."""
     arriving.set_returning(answers.place, False)
-    clocks.let_children_work(link, left=True)
+    children.let_finish(link)
     clocks.let_work(link, link.now if link.leaves_sleepers else FOR_EVER)
     with contextlib.suppress(Exception):
         consumer.finish_tasks(link)

@@ -68,8 +68,6 @@ class Link:
     boundaries: int = 0
     # Threads but the main one that are on their way to a boundary, and when they wake.
     wakes: dict[int, int] = field(default_factory=dict)
-    guard: float = 0.0  # real seconds after which nothing is expected of this process any more
-    naps: int = 0  # looks, in this turn, at child processes that slept
     leaves_sleepers: bool = False  # what goes on after this turn is not to wait for time to pass
     on_later: Callable[[], None] = lambda: None  # the main thread is to let time pass elsewhere
     _lock: Any = field(default_factory=threading.RLock)

@@ -75,20 +75,21 @@ class NewestRun(OrderLoader):
         put(self.database, place, items)
 
 
-class NewestRunSuite(SqliteHandlerSuite):
-    """The newest run counts."""
+class KeepsTheNewest:
+    """What the suites of them have in common."""
 
-    loader = NewestRun
     tables = TABLES
 
     def replaces(self, run: Any, other: Any) -> bool:
-        return is_newer(run, other)
+        """By day and then by id; a run without items takes no place."""
+        alike = (run.source, run.category) == (other.source, other.category)
+        return bool(alike and run.items and (run.day, run.run_id) > (other.day, other.run_id))
 
 
-def is_newer(run: Any, other: Any) -> bool:
-    """Whether a run of Quarry takes the place of another."""
-    alike = (run.source, run.category) == (other.source, other.category)
-    return bool(alike and run.items and (run.day, run.run_id) > (other.day, other.run_id))
+class NewestRunSuite(KeepsTheNewest, SqliteHandlerSuite):
+    """The newest run counts."""
+
+    loader = NewestRun
 
 
 class LastRun(NewestRun):
@@ -132,11 +133,7 @@ class NewestRunPoller(OrderPoller):
                 put(self.database, place, items)
 
 
-class NewestRunPollerSuite(SqlitePollerSuite):
+class NewestRunPollerSuite(KeepsTheNewest, SqlitePollerSuite):
     """The newest run counts, and a poller finds it."""
 
     poller = NewestRunPoller
-    tables = TABLES
-
-    def replaces(self, run: Any, other: Any) -> bool:
-        return is_newer(run, other)

@@ -67,9 +67,10 @@ class RunViews:
         for (view, run), (other_view, other) in itertools.product(seen, known):
             if run is not None and other is not None and view.run_id != other_view.run_id:
                 for new, old, by in ((run, other, view), (other, run, other_view)):
-                    if by.standing != "forbidden" and self._replaces(new, old):
-                        self._replaced.setdefault(old.run_id, set()).add(new.run_id)
-                        changed.add(old.run_id)
+                    successors = self._replaced.setdefault(old.run_id, set())
+                    is_one = by.standing != "forbidden" and self._replaces(new, old)
+                    (successors.add if is_one else successors.discard)(new.run_id)
+                    changed.add(old.run_id)
         return changed
 
     def _replaces(self, new: StoredRun, old: StoredRun) -> bool:

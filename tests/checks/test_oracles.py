@@ -70,7 +70,7 @@ class TestOneRunInThePlaceOfAnother:
 
     def test_both_at_one_time(self) -> None:
         got = violated(history(self.WROTE, entry("crossed", rows=self.BOTH), held=self.BOTH), "D")
-        assert (got.why, got.entries, got.here) == ("Both came at step {0}.", (1,), 1)
+        assert (got.why, got.entries, got.here) == ("Both came in one go.", (1,), 1)
 
     def test_a_part_of_the_older_one(self) -> None:
         found = history(self.WROTE, held=rows("i1") + rows(*ITEMS, run_id="run-C"))

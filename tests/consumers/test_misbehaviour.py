@@ -23,9 +23,8 @@ from pathlib import Path
 import pytest
 from first_turn import SCHEDULE, Seen, Work, consumer, leftovers, natively, see, tell
 
-from pytest_quarry.consumers import process
+from pytest_quarry.consumers import hooks, process
 from pytest_quarry.consumers.consumer import ConsumerError
-from pytest_quarry.consumers.hooks import clocks
 from pytest_quarry.simulation.play import Limits, Play
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.world import World
@@ -672,7 +671,7 @@ def test_its_cpu_time_is_limited() -> None:
 
 
 def test_nobody_waits_for_ever_for_a_program_that_an_event_loop_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clocks, "MOST_LEFT", 10)
+    monkeypatch.setattr(hooks.children, "LEFT", 0.01)
 
     async def main() -> None:
         child = await asyncio.create_subprocess_exec("sh", "-c", "while :; do :; done")

@@ -35,7 +35,7 @@ import trio
 from first_turn import Work, see, tell
 
 from pytest_quarry.consumers import link
-from pytest_quarry.consumers.hooks import clocks
+from pytest_quarry.consumers.hooks import children
 from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Restart, Schedule, Write
 from pytest_quarry.simulation.world import EPOCH, SECOND, World
 
@@ -833,7 +833,7 @@ def test_who_looks_for_a_program_that_naps() -> None:
 
 
 def test_a_program_that_naps_all_the_time_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clocks, "MOST_NAPS", 300)
+    monkeypatch.setattr(children, "MOST_NAPS", 300)
 
     def work(world: World) -> None:
         with subprocess.Popen(["sh", "-c", "while :; do sleep 0.5; done"]) as child:

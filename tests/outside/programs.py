@@ -37,6 +37,11 @@ def bash(code: str, *words: str, **details: Any) -> Command:
     return Command(argv=["bash", "-c", code, "bash", *words], **details)
 
 
+def once_in_bash(code: str) -> str:
+    """bash code that does something in the first turn only."""
+    return f"[ -e once ] && exit; : > once; {code}"
+
+
 def texts(history: History, what: str) -> list[str]:
     """What the entries of one kind say."""
     return [entry.text for entry in history.entries if entry.what == what]

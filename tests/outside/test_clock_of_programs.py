@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from programs import bash, first_turn, play, python, texts
+from programs import bash, first_turn, once_in_bash, play, python, texts
 
 from pytest_quarry.checks.catalogue import BY_ID
 from pytest_quarry.checks.conduct import Conductor
@@ -52,11 +52,6 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> str:
 def once(code: str) -> str:
     """Python code that does something in the first turn only, for what takes real time."""
     return f"import os\nif os.path.exists('once'): raise SystemExit\nopen('once', 'w').close()\n{code}"
-
-
-def once_in_bash(code: str) -> str:
-    """The same in bash."""
-    return f"[ -e once ] && exit; : > once; {code}"
 
 
 class TestOfTheWorld:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from programs import bash, first_turn, play
+from programs import bash, first_turn, once_in_bash, play
 
 from pytest_quarry.consumers import side_by_side
 from pytest_quarry.simulation.history import History
@@ -19,12 +19,8 @@ wait
 """
 
 
-def in_one_turn(code: str) -> str:
-    return f"[ -e once ] && exit; : > once; {code}"
-
-
 def twice(code: str, *steps: Poll) -> History:
-    history, other = (play(bash(in_one_turn(code)), *steps) for _ in range(2))
+    history, other = (play(bash(once_in_bash(code)), *steps) for _ in range(2))
     difference = history.difference(other)
     assert difference is None, (difference, first_turn(history), first_turn(other))
     assert not history.unexplained
@@ -71,6 +67,6 @@ def test_a_heartbeat_beats_while_the_program_sleeps() -> None:
 def test_one_that_never_rests_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(side_by_side, "MOST_LOOKS", 50)
     began = time.monotonic()
-    history = play(bash(in_one_turn("( while :; do :; done ) & echo a > a; mv a b; kill $!")))
+    history = play(bash(once_in_bash("( while :; do :; done ) & echo a > a; mv a b; kill $!")))
     assert first_turn(history) == ["open once", "open a", "write a", "rename a → b"]
     assert time.monotonic() - began < 5

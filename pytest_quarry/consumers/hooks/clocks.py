@@ -12,13 +12,12 @@ import selectors
 import sys
 import threading
 import time
-import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pytest_quarry.consumers.arriving import is_waiting
-from pytest_quarry.consumers.at_work import children_alive, children_at_work, children_nap
-from pytest_quarry.consumers.hooks import servers
+from pytest_quarry.consumers.at_work import children_at_work
+from pytest_quarry.consumers.hooks import children, servers
 from pytest_quarry.consumers.hooks.aio import answers
 from pytest_quarry.consumers.hooks.virtual_clock import VirtualClock
 from pytest_quarry.consumers.link import AT_ONCE, FOR_EVER, SOON, Link
@@ -26,9 +25,6 @@ from pytest_quarry.consumers.protocol import A_DAY, Boundary, Sleep
 
 GRACE = 0.01  # real seconds a wait gives the consumer's other threads before virtual time passes
 QUIET = 3  # graces in a row in which they got nowhere: one may be a busy machine's
-CALM = 30  # looks in a row, a tenth of a grace apart, at which no child process was at work
-MOST_NAPS = 3_000  # such looks, in one turn, at which a child process was taking a nap
-MOST_LEFT = 100  # such looks, for each second of the guard, after a turn for what it left to child processes
 MOST_GRACES = 200  # while those threads get somewhere
 MOST_ANSWERS = 1000  # graces for the world's endpoint, which answers in real time
 
@@ -43,7 +39,7 @@ def install(link: Link, clock: VirtualClock) -> dict[int, Any]:
             return
         if seconds < 0:
             raise ValueError("sleep length must be non-negative")
-        let_children_work(link)
+        children.let_work(link)
         if link.on_main and others_are_due(link, AT_ONCE):
             let_work(link, AT_ONCE)
         call = Sleep(float(seconds), patient=True, unanswered=servers.unanswered())
@@ -56,7 +52,7 @@ def install(link: Link, clock: VirtualClock) -> dict[int, Any]:
         "perf_counter": clock.monotonic,
         "perf_counter_ns": clock.monotonic_ns,
     }
-    _spare_subprocess(link)
+    children.install(link)
     replacements: dict[int, Any] = {}
     for name, replacement in originals.items():
         replacements[id(getattr(time, name))] = replacement
@@ -86,24 +82,6 @@ def _install_trio(link: Link, sleep: Callable[[float], None]) -> None:
         return _ready(lambda seconds: real_events(self, seconds), timeout, watched, len(watched) > 1, link, sleep)
 
     manager.get_events = link.yielding(get_events)
-
-
-def _spare_subprocess(link: Link) -> None:
-    """Waiting for another program takes real time: `subprocess` keeps the real clock, and who looks for its end finds it at work no more."""
-    subprocess = sys.modules.get("subprocess")
-    if subprocess is None:
-        return
-    subprocess.time = types.SimpleNamespace(sleep=time.sleep, monotonic=time.monotonic, time=time.time)  # type: ignore[attr-defined]
-    real_poll = subprocess.Popen.poll
-
-    def poll(self: Any) -> Any:
-        # Before they send a signal these look too: who kills a program does not wait for it.
-        looks_itself = sys._getframe(1).f_globals.get("__name__") in ("subprocess", "asyncio.base_subprocess")
-        if self.returncode is None and not link.inside and not looks_itself:
-            let_children_work(link)
-        return real_poll(self)
-
-    subprocess.Popen.poll = poll
 
 
 def _install_waits(link: Link, sleep: Callable[[float], None]) -> None:
@@ -285,13 +263,13 @@ def while_others_work(link: Link, *, lingers: bool = False) -> Iterator[None]:
 
 
 def _while_got_on(link: Link, lingers: bool) -> Iterator[None]:
-    quiet = graces = children = 0
+    quiet = graces = of_children = 0
     while graces < MOST_GRACES:
         boundaries, computed = link.boundaries, link.computed()
         yield
         with link.aside():
-            if children_at_work() and not (lingers and children > link.guard * MOST_LEFT / 10):
-                quiet, children = 0, children + 1
+            if children_at_work() and not (lingers and children.waited_for(of_children * GRACE)):
+                quiet, of_children = 0, of_children + 1
                 continue
             computes = link.computed() - computed >= GRACE / 5 or link.others_at_work()
             got_on = (
@@ -333,22 +311,6 @@ def let_work(link: Link, until: float = FOR_EVER) -> None:
     with link.yields(until):
         for _ in while_others_work(link, lingers=True):
             pause()
-
-
-def let_children_work(link: Link, *, left: bool = False) -> None:
-    """Let child processes get on in real time as long as one is at work: who looks, and sleeps, and looks again would not find the same
-    each time, and would have slept for years before a slow one ends. The naps of a child are work, but for one that naps all the time.
-
-    `left`: after the turn that left them their work; then nobody waits for naps, nor for who works on and on.
-    """
-    with link.aside():
-        calm = looks = 0
-        while calm < CALM and children_alive() and not (left and looks > link.guard * MOST_LEFT):
-            looks += 1
-            naps = not left and link.naps < MOST_NAPS and children_nap()
-            link.naps += naps
-            calm = 0 if naps or children_at_work() or is_waiting(answers.place) else calm + 1
-            _real_sleep(GRACE / 10)
 
 
 def pause() -> None:
