@@ -20,13 +20,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
 from pytest_quarry.bus import own_sockets
-from pytest_quarry.consumers import child, keeper, protocol
+from pytest_quarry.consumers import child, keeper, large_pages, protocol
 from pytest_quarry.consumers.child import Birth, Home
 from pytest_quarry.consumers.hooks import models, names
 
 STUCK = 60.0  # real seconds after which a zygote that does not answer counts as stopped, by the consumer for one
 MOST_ANEW = 5  # zygotes that were made in vain
-GROWTH = 1.25  # of the objects here, until a full collection is due: Python's own measure
+MANY = 20  # starts after which it has paid to make forks cheaper
+GROWTH = 1.25  # of what is held here, until a full collection is due: Python's own measure
 PLAIN = (str, bytes, int, float, bool, type(None))
 
 
@@ -41,7 +42,9 @@ class Here:
 
         `strangers` are the descriptors of this process that lead to other consumers.
         """
-        return _fork(self.home, lambda: child.run(child.install(self.home), birth, connection), strangers)
+        pid = _fork(self.home, lambda: child.run(child.install(self.home), birth, connection), strangers)
+        _count()
+        return pid
 
     def reap(self, pid: int) -> int:
         """The exit code of a process that was killed or has ended."""
@@ -80,6 +83,7 @@ class Zygote:
                 protocol.send(self._control, Bear(birth))
                 socket.send_fds(self._control, [b"\0"], [connection.fileno()])
                 pid: int = protocol.receive(self._control)
+                _count()
                 return pid
             self.close()
         raise RuntimeError(
@@ -122,7 +126,14 @@ class Zygote:
 Parent = Here | Zygote
 
 _alive: dict[int, Zygote] = {}  # by process id
-_held = 0  # objects, after the last full collection
+_held = 0  # blocks of memory, after the last full collection
+_moved = 0  # those that there were when this process last moved to large pages
+_born = 0  # of this process and its zygotes
+
+
+def _count() -> None:
+    global _born
+    _born += 1
 
 
 def _fork(home: Home, become: Callable[[], NoReturn], close: Iterable[int]) -> int:
@@ -132,6 +143,7 @@ def _fork(home: Home, become: Callable[[], NoReturn], close: Iterable[int]) -> i
     models.learn()
     close = [*close, *filter(None, [keeper.descriptor()])]
     _freeze()
+    _move()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads, from Python 3.12 on
         pid = os.fork()
@@ -162,21 +174,33 @@ def _freeze() -> None:
     global _held
     gc.collect(1)  # what was dropped lately, open connections included
     gc.freeze()
-    if gc.get_freeze_count() > _held * GROWTH:
+    if sys.getallocatedblocks() > _held * GROWTH:  # what is frozen could only be counted one by one
         gc.unfreeze()
         gc.collect()
         gc.freeze()
-        _held = gc.get_freeze_count()
+        _held = sys.getallocatedblocks()
+
+
+def _move() -> None:
+    """Make all forks cheaper that come from here: where there are many, once, and again where this process has grown since."""
+    global _moved
+    if _born >= MANY and sys.getallocatedblocks() > _moved * GROWTH:
+        large_pages.move()
+        _moved = sys.getallocatedblocks()
 
 
 def _serve(home: Home, control: socket.socket) -> NoReturn:
     """Be the zygote until the test's process closes it, or is gone."""
     hooks = child.install(home)
     gc.freeze()
+    born = 0
     with contextlib.suppress(EOFError, OSError):
         while True:
             asked = protocol.receive(control)
             if isinstance(asked, Bear):
+                born += 1
+                if born == MANY:
+                    large_pages.move()
                 protocol.send(control, _bear(hooks, asked.birth, control))
             else:
                 protocol.send(control, os.waitstatus_to_exitcode(os.waitpid(asked.pid, 0)[1]))
