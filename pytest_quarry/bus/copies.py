@@ -229,6 +229,7 @@ def _near_ids(run_id: str, parent: str | None) -> dict[str, str]:
         "something before it": f"a-{run_id}",
         "equal but for case": run_id.swapcase(),
         "equal but for punctuation": run_id.translate(separators),
+        "equal as a number": f"0{run_id}" if re.fullmatch("[0-9]+", run_id) else "",
         "same day, source and job": "another-run" if run_id != "another-run" else "yet-another-run",
         RETRY: _counted_up(run_id),
     }

@@ -74,8 +74,8 @@ EVENT_BUS_CHECKS: tuple[Check, ...] = (
         severity="critical",
         kinds=BUS,
         schedules=failures.failure_is_retried,
-        fix="Let the error end the turn unacknowledged; do not catch it and go on. An answer with status 200 can list what was not "
-        "taken of a batch (UnprocessedItems): send that again, or raise.",
+        fix="Let the error end the turn unacknowledged: do not catch it and go on, and leave no mark by which the next try takes the run "
+        "for done. An answer with status 200 can list what was not taken of a batch (UnprocessedItems): send that again, or raise.",
     ),
     Check(
         id="EB07",
@@ -158,13 +158,13 @@ EVENT_BUS_CHECKS: tuple[Check, ...] = (
         id="EB14",
         slug="runs-stay-apart",
         states="Runs that look alike stay apart.",
-        disturbance="delivers pairs of runs with ids alike but for a part, equal event ids, one day, source and job; runs of sources and "
-        "categories like those that the suite declares",
+        disturbance="delivers pairs of runs with ids alike but for a part, or one number in two forms, equal event ids, one day, source and "
+        "job; runs of sources and categories like those that the suite declares",
         oracles="LDP",
         severity="critical",
         kinds=BUS,
         schedules=event_bus.runs_apart,
-        fix="Use the whole run_id as the idempotency key, compare it exactly, and key items by (run_id, event_id): "
+        fix="Use the whole run_id as the idempotency key, as text and compared exactly, and key items by (run_id, event_id): "
         "event ids are unique within their run only. Compare sources and categories as a whole, too.",
     ),
     Check(

@@ -126,12 +126,13 @@ POLLER_CHECKS: tuple[Check, ...] = (
         id="PO11",
         slug="exact-keys",
         states="Keys are matched exactly: look-alikes, siblings and foreign files make no difference.",
-        disturbance="writes run ids and sources alike but for a part, categories where the suite declares some, foreign files, decoys",
+        disturbance="writes run ids and sources alike but for a part, ids that are one number in two forms, categories where the suite declares "
+        "some, foreign files, decoys",
         oracles="LP",
         severity="high",
         kinds=POLLER,
         schedules=poller.exact_keys,
-        fix="Compare whole path segments, not prefixes or substrings, and take names from the records.",
+        fix="Compare whole path segments, not prefixes or substrings, as text and not as numbers, and take names from the records.",
     ),
     Check(
         id="PO12",

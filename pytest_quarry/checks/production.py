@@ -43,8 +43,9 @@ WHY: dict[str, str] = {
     "EB13": "A standard queue keeps no order, a retry puts a message behind those that came after it, and a redrive brings back "
     "last week's. A consumer that remembers the newest time or the highest id takes everything older for old news.",
     "EB14": "Run ids are chosen by people and by scripts: run-1 and run-10, the same job on two sources, a retry on the same "
-    "day. Prefix comparisons, columns that are too short, file names that lose characters, and keys that leave out the run "
-    "hold for the three runs of a test, and mix up two of the thousand in production.",
+    "day; a build number or a short commit hash reads like a number. Prefix comparisons, columns that are too short or of numbers, "
+    "file names that lose characters, and keys that leave out the run hold for the three runs of a test, and mix up two of "
+    "the thousand in production.",
     "EB15": "A publisher that lost the answer of its publish publishes again: another message id, another timestamp, perhaps "
     "other key order after an upgrade, and still the same run. Deduplicating on the message id, or on a hash of the text, "
     "does not see that.",

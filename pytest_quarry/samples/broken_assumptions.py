@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -146,6 +147,22 @@ class CutsIdsSuite(SqlitePollerSuite):
     """Tells runs apart by the first 32 characters of their ids."""
 
     poller = CutsIds
+
+
+class TypesOfHive(Storage):
+    """Gives the values in a path types, as readers of Hive partitions do."""
+
+    def finished_runs(self) -> list[FinishedRun]:
+        return [replace(run, run_id=str(self.typed(run.run_id))) for run in super().finished_runs()]
+
+    def typed(self, value: str) -> str | int:
+        return int(value) if value.isdecimal() else value
+
+
+class TypesOfHiveSuite(SqlitePollerSuite):
+    """Takes run ids of digits for numbers."""
+
+    reader = TypesOfHive
 
 
 class SourceByPrefix(Storage):

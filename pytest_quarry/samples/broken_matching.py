@@ -126,6 +126,12 @@ class DashlessSuite(SqliteHandlerSuite):
     loader = Dashless
 
 
+class StringColumnSuite(SqliteHandlerSuite):
+    """Marks runs in a column of the type STRING, in which SQLite keeps what reads like a number as one."""
+
+    tables = PLAIN_TABLES.replace("loaded_runs (run_id TEXT", "loaded_runs (run_id STRING")
+
+
 class SlugNames(MarkerByRename):
     """Names a run's files by a slug of its id."""
 

@@ -258,6 +258,12 @@ BROKEN_MATCHING: tuple[Sample, ...] = (
     broken("matches-anywhere", "Compares run ids by substring.", "broken_matching:MatchesAnywhereSuite", "EB14"),
     broken("short-column", "Cuts run ids to 32 characters.", "broken_matching:ShortColumnSuite", "EB14"),
     broken("unescapes-ids", "Unescapes run ids, so that two are one.", "broken_matching:UnescapesSuite", "EB14"),
+    broken(
+        "string-column",
+        "Marks runs in a column of the type STRING, to SQLite one of numbers.",
+        "broken_matching:StringColumnSuite",
+        "EB14",
+    ),
     broken("ids-without-dashes", "Takes the dashes out of ids.", "broken_matching:DashlessSuite", "EB14"),
     broken(
         "last-run",

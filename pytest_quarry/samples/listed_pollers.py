@@ -237,6 +237,12 @@ BROKEN_POLLERS: tuple[Sample, ...] = (
         "PO11",
     ),
     broken(
+        "poller-types-of-hive",
+        "Takes run ids of digits for numbers, as readers of Hive partitions do.",
+        "broken_assumptions:TypesOfHiveSuite",
+        "PO11",
+    ),
+    broken(
         "poller-quiet-at-damage",
         "Swallows the error of a damaged checkpoint, and finds nothing for ever.",
         "broken_failures:QuietAtDamageSuite",
