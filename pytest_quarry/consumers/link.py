@@ -10,23 +10,21 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from pytest_quarry.consumers import protocol
 from pytest_quarry.consumers.at_work import thread_at_work, threads, threads_at_work, waits_of_threads
 from pytest_quarry.consumers.file_times import give
+from pytest_quarry.consumers.paths import path_now, path_of_descriptor
 from pytest_quarry.consumers.protocol import Boundary, Call, Fail, Grant, Later, Sleep, Tear, Torn, injected
 from pytest_quarry.consumers.works import place_of
 
 real_get_ident = threading.get_ident
 real_native_id = threading.get_native_id  # the thread's; gevent gives each greenlet an identity of its own
-real_readlink = os.readlink
 real_fspath = os.fspath
 real_sleep = time.sleep
-# How Linux shows an open file whose own name is gone: without another one it dies with the process.
-UNLINKED = " (deleted)"
 real_mask = _signal.pthread_sigmask  # without the enums, which cost more than the call
 # A consumer's own signal handler may raise: not in the middle of a message. Those that end or dump it stay open.
 HELD = signal.valid_signals() - {
@@ -46,7 +44,6 @@ BUSY = 4  # … and so many times more where it computes, or waits for a process
 CALM = 2  # looks in a row since the last of which no other thread has got on …
 SWITCH = HOLD / 2  # … as who waits for Python's lock does, each so many real seconds
 MOST_LOOKS = 300  # for those who compute for long
-F_GETPATH = 50  # macOS: fcntl.F_GETPATH, from <sys/fcntl.h>
 
 
 class Disconnected(BaseException):
@@ -230,6 +227,8 @@ class Link:
         held = {me, *self._pausing, *self.wakes}
         if self.on_main:
             return waits_of_threads({self._granted} - held)
+        if self.wakes.get(me) and self._pausing.keys() - {me, self._main}:
+            return None  # they are about to sleep too, for less perhaps
         own = [(self.wakes.get(one.native_id or 0), place_of(one), one.native_id or 0) for one in threading.enumerate()]
         due = [(wakes, *rest) for wakes, *rest in own if wakes is not None and not self._main_goes_on(wakes)]
         if self._crossing or min(due, default=(AT_ONCE, (), me))[-1] != me:
@@ -255,7 +254,8 @@ class Link:
             real_mask(signal.SIG_BLOCK, HELD)
             with self.waking(self._wakes(message)) as wakes:
                 while True:
-                    self._wait_for_its_turn(me, wakes)
+                    for _ in self._until_its_turn(me, wakes):
+                        real_sleep(HOLD)
                     with self._lock:
                         answer = self._cross(message if main else self._from_now(message, wakes))
                     if not isinstance(answer, Later):
@@ -268,13 +268,22 @@ class Link:
             self._asking -= main
             real_mask(signal.SIG_SETMASK, mask)
 
-    def _wait_for_its_turn(self, me: int, wakes: int) -> None:
+    def before(self, wakes: int) -> Iterator[None]:
+        """Again and again, while the calling thread would sleep until then and others go first: what it waits for may come."""
+        if self.on_main:
+            return
+        me = real_native_id()
+        with self.waking(wakes):
+            try:
+                yield from self._until_its_turn(me, wakes)
+            finally:
+                self._standing.discard(me)
+
+    def _until_its_turn(self, me: int, wakes: int) -> Iterator[None]:
         while True:
-            for _ in self.main_ahead(HOLD, wakes):
-                real_sleep(HOLD)
+            yield from self.main_ahead(HOLD, wakes)
             self._standing.add(me)
-            for _ in self.others_ahead():
-                real_sleep(HOLD)
+            yield from self.others_ahead()
             # Who has just told the main thread what it waits for may be here before that has woken.
             if self.on_main or not self._main_goes_on(wakes):
                 return
@@ -366,35 +375,3 @@ class Link:
             if found.startswith(directory) and found[len(directory) : len(directory) + 1] in ("/", ""):
                 return name + found[len(directory) :]
         return None
-
-
-def path_of_descriptor(descriptor: int) -> str | None:
-    """The path an open descriptor has now, or None where the system cannot tell."""
-    try:
-        return real_readlink(f"/proc/self/fd/{descriptor}")
-    except OSError:
-        pass
-    try:
-        import fcntl
-
-        return fcntl.fcntl(descriptor, F_GETPATH, bytes(1024)).rstrip(b"\0").decode()
-    except (OSError, ImportError):
-        return None
-
-
-def path_now(found: str, opened: str, folders: Iterable[str]) -> str:
-    """A path of an open file, which is `opened` in /proc and has the path `found` there. Where that name is gone it may have
-    another one in one of the folders, as one that was made without a name and linked since; nothing where it has none."""
-    if not found.endswith(UNLINKED) or os.path.exists(found):
-        return found
-    with contextlib.suppress(OSError):  # what is in the folders may go meanwhile
-        file = os.stat(opened)
-        if file.st_nlink:
-            there = (os.path.join(at, one) for top in folders for at, _, names in os.walk(top) for one in names)
-            return min((path for path in there if os.path.samestat(os.lstat(path), file)), default="")
-    return ""
-
-
-def shown(name: str) -> str:
-    """A world's name of a path as people read it in labels: what is on the consumer's own disk needs no prefix."""
-    return name.removeprefix("disk/")

@@ -8,11 +8,11 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, ClassVar
 
 from pytest_quarry.samples.handlers import INSERT, PLAIN_TABLES, Notification, OrderLoader, SqliteHandlerSuite, values
@@ -224,3 +224,42 @@ class OneWriterSuite(SqliteHandlerSuite):
     """A thread that writes for all."""
 
     loader = OneWriter
+
+
+class OneFlush(OneWriter):
+    """One thread collects for half a second what is to be written, and writes it in one transaction."""
+
+    MOST = 60  # seconds that a handler waits
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        done = Future[None]()
+        self.queue.put((run_id, values(self.items(notification)), done))
+        done.result(timeout=self.MOST)
+
+    def write_for_ever(self) -> None:
+        while True:
+            batch = [self.queue.get()]
+            with contextlib.suppress(Empty):
+                while True:
+                    batch.append(self.queue.get(timeout=0.5))
+            try:
+                self.write_all(batch)
+            except Exception as error:
+                for _, _, done in batch:
+                    done.set_exception(error)
+            else:
+                for _, _, done in batch:
+                    done.set_result(None)
+
+    def write_all(self, batch: Iterable[tuple[str, list[Any], Future[None]]]) -> None:
+        """Load and mark all of them, or none."""
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as database, transaction(database):
+            for run_id, rows, _ in batch:
+                if database.execute("INSERT OR IGNORE INTO loaded_runs VALUES (?)", (run_id,)).rowcount:
+                    database.executemany(INSERT, rows)
+
+
+class OneFlushSuite(SqliteHandlerSuite):
+    """A thread that writes in batches."""
+
+    loader = OneFlush

@@ -85,6 +85,7 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
         "inboxes:InboxAtTheStartSuite",
     ),
     sound("inbox-in-a-task", "The same in a task that never ends.", "inboxes:InboxInATaskSuite"),
+    sound("one-flush", "One thread collects for half a second, and writes all at once.", "inboxes:OneFlushSuite"),
     sound("one-writer", "One thread writes for all, and logs it afterwards.", "inboxes:OneWriterSuite"),
     sound("leaves-alone", "Tries a run that failed no sooner than 45 s later.", "failing_disks:LeavesAloneSuite"),
     sound("signed", "Puts one object per run, by an HTTP client of its own.", "signed:PutsObjectSuite"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import pytest
@@ -200,18 +202,18 @@ def test_the_handler_goes_on_before_the_thread_that_told_it() -> None:
     """A thread that writes for all, and does something more when the handler knows already."""
 
     def start(world: World) -> Callable[[Any], None]:
-        queue: SimpleQueue[Future[None]] = SimpleQueue()
+        asked: SimpleQueue[Future[None]] = SimpleQueue()
 
         def write() -> None:
             while True:
-                done = queue.get()
+                done = asked.get()
                 put(world, "row")
                 done.set_result(None)
                 put(world, "log")
 
         def handle(notification: Any) -> None:
             done = Future[None]()
-            queue.put(done)
+            asked.put(done)
             done.result()
             put(world, "handler")
 
@@ -223,3 +225,149 @@ def test_the_handler_goes_on_before_the_thread_that_told_it() -> None:
     assert all(stories[0].difference(other) is None for other in stories[1:])
     renames = [entry.text.split()[-1] for entry in stories[0].entries if entry.text.startswith("rename")]
     assert renames[:2] == ["row", "handler"]
+
+
+@pytest.mark.parametrize("kind", ["Queue", "SimpleQueue"])
+def test_who_waits_with_a_timeout_waits_for_those_whose_own_is_over_before(kind: str) -> None:
+    """A thread that collects what comes within half a second and loads it at once, and a handler that waits for it, a minute at most."""
+
+    def start(world: World) -> Callable[[Any], None]:
+        asked = getattr(queue, kind)()
+
+        def flush() -> None:
+            while True:
+                waiting = [asked.get()]
+                with contextlib.suppress(Empty):
+                    while True:
+                        waiting.append(asked.get(timeout=0.5))
+                put(world, "row")
+                for done in waiting:
+                    done.set_result(None)
+
+        def handle(notification: Any) -> None:
+            done = Future[None]()
+            asked.put(done)
+            done.result(timeout=60)
+
+        threading.Thread(target=flush, daemon=True).start()
+        return handle
+
+    took = times_of_a_turn(start, 3)
+    assert all(0.5 <= seconds < 1 for seconds in took)
+
+
+@pytest.mark.parametrize("kind", ["Queue", "SimpleQueue"])
+def test_who_waits_for_the_answer_in_a_queue(kind: str) -> None:
+    def start(world: World) -> Callable[[Any], None]:
+        asked, answers = getattr(queue, kind)(), getattr(queue, kind)()
+
+        def load() -> None:
+            while True:
+                asked.get()
+                threading.Event().wait(0.5)
+                put(world, "row")
+                answers.put("loaded")
+
+        def handle(notification: Any) -> None:
+            asked.put(notification)
+            assert answers.get(timeout=60) == "loaded"
+            with pytest.raises(Empty):
+                answers.get(timeout=0.25)
+            with pytest.raises(Empty):
+                answers.get(block=False, timeout=60)
+
+        threading.Thread(target=load, daemon=True).start()
+        return handle
+
+    took = times_of_a_turn(start, 3)
+    assert all(0.75 <= seconds < 1 for seconds in took)
+
+
+def test_a_coroutine_waits_for_a_thread_no_longer_than_its_timeout() -> None:
+    def start(world: World) -> Callable[[Any], Any]:
+        def load(seconds: float) -> None:
+            threading.Event().wait(seconds)
+            put(world, "row")
+
+        async def handle(notification: Any) -> None:
+            await asyncio.wait_for(asyncio.to_thread(load, 0.5), 60)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.to_thread(load, 600), 20)
+
+        return handle
+
+    took = times_of_a_turn(start, 3)
+    assert all(20.5 <= seconds < 21 for seconds in took)
+
+
+def test_a_thread_that_waits_with_a_timeout_for_another_one_too() -> None:
+    def start(world: World) -> Callable[[Any], None]:
+        def handle(notification: Any) -> None:
+            done = threading.Event()
+
+            def load() -> None:
+                threading.Event().wait(0.5)
+                put(world, "row")
+                done.set()
+
+            def look() -> None:
+                assert done.wait(60)
+                put(world, "seen")
+
+            both = [threading.Thread(target=each) for each in (look, load)]
+            for thread in both:
+                thread.start()
+            for thread in both:
+                thread.join()
+            assert (world.disk / "seen").exists()
+
+        return handle
+
+    took = times_of_a_turn(start, 3)
+    assert all(0.5 <= seconds < 1 for seconds in took)
+
+
+def test_a_timeout_is_over_before_what_takes_longer() -> None:
+    def start(world: World) -> Callable[[Any], None]:
+        def handle(notification: Any) -> None:
+            thread = threading.Thread(target=time.sleep, args=(600,), daemon=True)
+            thread.start()
+            thread.join(timeout=5)
+            assert thread.is_alive()
+
+        return handle
+
+    took = times_of_a_turn(start, 3)
+    assert all(5 <= seconds < 6 for seconds in took)
+
+
+def test_a_timeout_is_over_in_time_however_often_others_wake_meanwhile() -> None:
+    def start(world: World) -> Callable[[Any], None]:
+        stop = threading.Event()
+
+        def beat() -> None:
+            while not stop.wait(2):
+                world.boundary("beat")
+
+        threading.Thread(target=beat, daemon=True).start()
+        return lambda notification: threading.Event().wait(9) and None
+
+    took = times_of_a_turn(start, 3)
+    assert all(9 <= seconds < 10 for seconds in took)
+
+
+def times_of_a_turn(start: Callable[[World], Any], times: int) -> list[float]:
+    """The virtual seconds of the only turn, each time."""
+    consumer = Consumer(name="Waits", kind="event-bus", start=start, rows=lambda world: [])
+    stories = [simulate(SCHEDULE, consumer) for _ in range(times)]
+    assert all(stories[0].difference(other) is None for other in stories[1:])
+    found = []
+    for history in stories:
+        entries = {
+            entry.what: entry
+            for entry in reversed(history.entries)
+            if entry.what in ("delivered", "returned", "raised")
+        }
+        assert "raised" not in entries, entries["raised"].text
+        found.append(entries["returned"].time - entries["delivered"].time)
+    return found

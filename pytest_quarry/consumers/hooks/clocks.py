@@ -7,6 +7,7 @@ sleeps are ours: sleeping is a boundary, at which the world moves its own clock 
 from __future__ import annotations
 
 import contextlib
+import queue
 import select
 import selectors
 import sys
@@ -20,7 +21,7 @@ from pytest_quarry.consumers.at_work import children_at_work
 from pytest_quarry.consumers.hooks import children, servers
 from pytest_quarry.consumers.hooks.aio import answers
 from pytest_quarry.consumers.hooks.virtual_clock import VirtualClock
-from pytest_quarry.consumers.link import AT_ONCE, FOR_EVER, SOON, Link
+from pytest_quarry.consumers.link import AT_ONCE, FOR_EVER, SECOND, SOON, Link
 from pytest_quarry.consumers.protocol import A_DAY, Boundary, Sleep
 
 GRACE = 0.01  # real seconds a wait gives the consumer's other threads before virtual time passes
@@ -63,6 +64,9 @@ def install(link: Link, clock: VirtualClock) -> dict[int, Any]:
         if original is not None:
             replacements[id(original)] = waiting(original, link, sleep)
             setattr(select, name, replacements[id(original)])
+    virtual_queue = _virtual_queue(queue.SimpleQueue, link, sleep)
+    replacements[id(queue.SimpleQueue)] = virtual_queue
+    setattr(queue, "SimpleQueue", virtual_queue)  # noqa: B010
     _install_trio(link, sleep)
     return replacements
 
@@ -100,10 +104,11 @@ def _install_waits(link: Link, sleep: Callable[[float], None]) -> None:
         waiter.acquire()
         self._waiters.append(waiter)
         state = self._release_save()
+        until = _later(link, timeout)
         try:
-            told = any(waiter.acquire(timeout=GRACE) for _ in while_others_work(link))
+            told = any(waiter.acquire(timeout=GRACE) for _ in _while_waiting(link, until))
             if not told:
-                sleep(timeout)
+                sleep(_left(link, until))
                 told = waiter.acquire(blocking=False)
             return told
         finally:
@@ -119,11 +124,12 @@ def _install_waits(link: Link, sleep: Callable[[float], None]) -> None:
     def join(self: threading.Thread, timeout: float | None = None) -> None:
         if timeout is None or timeout <= 0 or link.inside:
             return real_join(self, timeout)
-        for _ in while_others_work(link):
+        until = _later(link, timeout)
+        for _ in _while_waiting(link, until):
             real_join(self, GRACE)
             if not self.is_alive():
                 return None
-        sleep(timeout)
+        sleep(_left(link, until))
         return real_join(self, 0)
 
     threading.Thread.join = link.yielding(join)  # type: ignore[method-assign]
@@ -144,6 +150,25 @@ def _virtual_select(real_select: Any, link: Link, sleep: Callable[[float], None]
         return _ready(lambda seconds: real_select(self, seconds), timeout, descriptors, real, link, sleep)
 
     return select
+
+
+def _virtual_queue(real: Any, link: Link, sleep: Callable[[float], None]) -> Any:
+    class SimpleQueue(real):  # type: ignore[misc]
+        """The one of `queue` that is written in C, waiting in virtual time."""
+
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            if not block or timeout is None or timeout <= 0 or link.inside:
+                return super().get(block, timeout)
+            until = _later(link, timeout)
+            if _others_alive():
+                for _ in _while_waiting(link, until):
+                    with contextlib.suppress(queue.Empty):
+                        return super().get(timeout=GRACE)
+            sleep(_left(link, until))
+            return super().get(block=False)
+
+    SimpleQueue.get = link.yielding(SimpleQueue.get)  # type: ignore[method-assign]
+    return SimpleQueue
 
 
 def _virtual_plain_select(real_select: Any, link: Link, sleep: Callable[[float], None]) -> Any:
@@ -234,9 +259,9 @@ def _ready(
     sleep: Callable[[float], None],
 ) -> Any:
     """What is ready, now or while other threads work; else after a virtual sleep. `real`: something real may come."""
-    ready = servers.answer(look, watched)
+    ready, until = servers.answer(look, watched), _later(link, timeout)
     if not ready and (real or _others_alive()):
-        for _ in while_others_work(link):
+        for _ in _while_waiting(link, until):
             ready = look(GRACE)
             if ready:
                 break
@@ -247,8 +272,25 @@ def _ready(
     if ready:
         return ready
     with servers.given_up(watched):
-        sleep(timeout)
+        sleep(_left(link, until))
     return look(0)
+
+
+def _later(link: Link, seconds: float) -> int:
+    """The virtual time that it is then."""
+    return link.now + round(seconds * SECOND)
+
+
+def _left(link: Link, until: int) -> float:
+    """Virtual seconds from now on."""
+    return max(0, until - link.now) / SECOND
+
+
+def _while_waiting(link: Link, until: int) -> Iterator[None]:
+    """Again and again, as long as what the calling thread waits for may come before then: others get on, or sleep for less."""
+    with link.yields(until):
+        yield from while_others_work(link, lingers=link.on_main)
+    yield from link.before(until)
 
 
 def while_others_work(link: Link, *, lingers: bool = False) -> Iterator[None]:

@@ -18,7 +18,8 @@ from typing import Any
 
 from pytest_quarry.consumers.hooks import folders
 from pytest_quarry.consumers.hooks.names import WRITES
-from pytest_quarry.consumers.link import Link, shown
+from pytest_quarry.consumers.link import Link
+from pytest_quarry.consumers.paths import shown
 from pytest_quarry.consumers.protocol import Boundary
 from pytest_quarry.consumers.synced import OWN, SYNCED, SYNCED_ONCE, Nameless
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pytest_quarry.consumers.hooks.clocks import pause, while_others_work
-from pytest_quarry.consumers.link import Link, shown
+from pytest_quarry.consumers.link import Link
+from pytest_quarry.consumers.paths import shown
 from pytest_quarry.consumers.protocol import Blocked, Boundary
 
 

@@ -8,6 +8,7 @@ import functools
 import gc
 import operator
 import os
+import queue
 import random
 import select
 import signal
@@ -52,7 +53,8 @@ def originals() -> dict[int, Any]:
 
 def _waits() -> dict[int, Any]:
     """Those that only modules hold for a consumer: the classes of `selectors` and trio, which hold them too, wait otherwise."""
-    return {id(function): function for function in _functions(((select, ("select", "poll", "epoll")),))}
+    names = (select, ("select", "poll", "epoll")), (queue, ("SimpleQueue",))
+    return {id(function): function for function in _functions(names)}
 
 
 def _functions(names: Iterable[tuple[ModuleType, tuple[str, ...]]]) -> Iterator[Any]:

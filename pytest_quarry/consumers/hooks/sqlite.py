@@ -16,7 +16,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from pytest_quarry.consumers.hooks.sqlite_locks import opening, patient
-from pytest_quarry.consumers.link import Disconnected, Link, shown
+from pytest_quarry.consumers.link import Disconnected, Link
+from pytest_quarry.consumers.paths import shown
 from pytest_quarry.consumers.protocol import Boundary
 
 FAMILY = ("", "-journal", "-wal", "-shm")

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pytest_quarry.consumers.hooks.locks import waits
-from pytest_quarry.consumers.link import Link, shown
+from pytest_quarry.consumers.link import Link
+from pytest_quarry.consumers.paths import shown
 from pytest_quarry.consumers.protocol import Blocked
 
 BUSY = 5  # sqlite3.h: SQLITE_BUSY

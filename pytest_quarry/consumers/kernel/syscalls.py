@@ -21,7 +21,7 @@ from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.kernel.descriptors import Unreachable, duplicate, opened, reopened
 from pytest_quarry.consumers.kernel.made_up import EXCLUSIVE, MadeUp
 from pytest_quarry.consumers.kernel.seccomp import WRITING, Called, Listener, rename
-from pytest_quarry.consumers.link import path_now, shown
+from pytest_quarry.consumers.paths import path_now, shown
 from pytest_quarry.consumers.protocol import TO_SERVER, Blocked, Boundary, Fail, Sleep
 from pytest_quarry.consumers.synced import SYNCED, SYNCED_ONCE, Nameless
 
