@@ -327,6 +327,29 @@ def test_a_thread_that_waits_with_a_timeout_for_another_one_too() -> None:
     assert all(0.5 <= seconds < 1 for seconds in took)
 
 
+def test_a_thread_goes_on_though_the_main_thread_waits_unseen() -> None:
+    """For a lock, which no hook sees: who is to let it go does so before the world takes the consumer for hung."""
+
+    def start(world: World) -> Callable[[Any], None]:
+        def handle(notification: Any) -> None:
+            held = threading.Lock()
+            held.acquire()
+
+            def load() -> None:
+                threading.Event().wait(0.5)
+                put(world, "row")
+                held.release()
+
+            threading.Thread(target=load).start()
+            with held:
+                put(world, "seen")
+
+        return handle
+
+    took = times_of_a_turn(start, 2)
+    assert all(0.5 <= seconds < 1 for seconds in took)
+
+
 def test_a_timeout_is_over_before_what_takes_longer() -> None:
     def start(world: World) -> Callable[[Any], None]:
         def handle(notification: Any) -> None:

@@ -21,7 +21,7 @@ from pytest_quarry.consumers.at_work import children_at_work
 from pytest_quarry.consumers.hooks import children, servers
 from pytest_quarry.consumers.hooks.aio import answers
 from pytest_quarry.consumers.hooks.virtual_clock import VirtualClock
-from pytest_quarry.consumers.link import AT_ONCE, FOR_EVER, SECOND, SOON, Link
+from pytest_quarry.consumers.link import AT_ONCE, FOR_EVER, HOLD, SECOND, SOON, Link
 from pytest_quarry.consumers.protocol import A_DAY, Boundary, Sleep
 
 GRACE = 0.01  # real seconds a wait gives the consumer's other threads before virtual time passes
@@ -106,7 +106,7 @@ def _install_waits(link: Link, sleep: Callable[[float], None]) -> None:
         state = self._release_save()
         until = _later(link, timeout)
         try:
-            told = any(waiter.acquire(timeout=GRACE) for _ in _while_waiting(link, until))
+            told = any(waiter.acquire(timeout=moment) for moment in _while_waiting(link, until))
             if not told:
                 sleep(_left(link, until))
                 told = waiter.acquire(blocking=False)
@@ -125,8 +125,8 @@ def _install_waits(link: Link, sleep: Callable[[float], None]) -> None:
         if timeout is None or timeout <= 0 or link.inside:
             return real_join(self, timeout)
         until = _later(link, timeout)
-        for _ in _while_waiting(link, until):
-            real_join(self, GRACE)
+        for moment in _while_waiting(link, until):
+            real_join(self, moment)
             if not self.is_alive():
                 return None
         sleep(_left(link, until))
@@ -161,9 +161,9 @@ def _virtual_queue(real: Any, link: Link, sleep: Callable[[float], None]) -> Any
                 return super().get(block, timeout)
             until = _later(link, timeout)
             if _others_alive():
-                for _ in _while_waiting(link, until):
+                for moment in _while_waiting(link, until):
                     with contextlib.suppress(queue.Empty):
-                        return super().get(timeout=GRACE)
+                        return super().get(timeout=moment)
             sleep(_left(link, until))
             return super().get(block=False)
 
@@ -261,8 +261,8 @@ def _ready(
     """What is ready, now or while other threads work; else after a virtual sleep. `real`: something real may come."""
     ready, until = servers.answer(look, watched), _later(link, timeout)
     if not ready and (real or _others_alive()):
-        for _ in _while_waiting(link, until):
-            ready = look(GRACE)
+        for moment in _while_waiting(link, until):
+            ready = look(moment)
             if ready:
                 break
     for _ in range(MOST_ANSWERS):
@@ -286,11 +286,14 @@ def _left(link: Link, until: int) -> float:
     return max(0, until - link.now) / SECOND
 
 
-def _while_waiting(link: Link, until: int) -> Iterator[None]:
-    """Again and again, as long as what the calling thread waits for may come before then: others get on, or sleep for less."""
+def _while_waiting(link: Link, until: int) -> Iterator[float]:
+    """Again and again, each time so many real seconds pass, as long as what the calling thread waits for may come before then:
+    others get on, or sleep for less."""
     with link.yields(until):
-        yield from while_others_work(link, lingers=link.on_main)
-    yield from link.before(until)
+        for _ in while_others_work(link, lingers=link.on_main):
+            yield GRACE
+    for _ in link.before(until):
+        yield HOLD
 
 
 def while_others_work(link: Link, *, lingers: bool = False) -> Iterator[None]:
