@@ -121,9 +121,8 @@ def lists(consumer: Consumer) -> int | None:
         tried += 1
         if found is None and convicts(consumer, schedule):
             found = tried
-        assert (
-            found is None
-        )  # and never mind whether it is so again when Hypothesis looks: that is no execution of ours
+        # Hypothesis looks once more whether it is so: that is no execution of ours.
+        assert found is None
 
     with contextlib.suppress(AssertionError):
         play()

@@ -26,7 +26,7 @@ from pytest_quarry.consumers.hooks import models, names
 
 STUCK = 60.0  # real seconds after which a zygote that does not answer counts as stopped, by the consumer for one
 MOST_ANEW = 5  # zygotes that were made in vain
-MANY = 20  # starts after which it has paid to make forks cheaper
+MANY = 20  # forks after which it has paid to make them cheaper
 GROWTH = 1.25  # of what is held here, until a full collection is due: Python's own measure
 PLAIN = (str, bytes, int, float, bool, type(None))
 
@@ -42,9 +42,7 @@ class Here:
 
         `strangers` are the descriptors of this process that lead to other consumers.
         """
-        pid = _fork(self.home, lambda: child.run(child.install(self.home), birth, connection), strangers)
-        _count()
-        return pid
+        return _fork(self.home, lambda: child.run(child.install(self.home), birth, connection), strangers)
 
     def reap(self, pid: int) -> int:
         """The exit code of a process that was killed or has ended."""
@@ -83,7 +81,7 @@ class Zygote:
                 protocol.send(self._control, Bear(birth))
                 socket.send_fds(self._control, [b"\0"], [connection.fileno()])
                 pid: int = protocol.receive(self._control)
-                _count()
+                _count()  # of its forks too
                 return pid
             self.close()
         raise RuntimeError(
@@ -128,12 +126,7 @@ Parent = Here | Zygote
 _alive: dict[int, Zygote] = {}  # by process id
 _held = 0  # blocks of memory, after the last full collection
 _moved = 0  # those that there were when this process last moved to large pages
-_born = 0  # of this process and its zygotes
-
-
-def _count() -> None:
-    global _born
-    _born += 1
+_forks = 0  # of this process and its zygotes; a zygote goes on counting
 
 
 def _fork(home: Home, become: Callable[[], NoReturn], close: Iterable[int]) -> int:
@@ -143,7 +136,7 @@ def _fork(home: Home, become: Callable[[], NoReturn], close: Iterable[int]) -> i
     models.learn()
     close = [*close, *filter(None, [keeper.descriptor()])]
     _freeze()
-    _move()
+    _make_cheaper()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads, from Python 3.12 on
         pid = os.fork()
@@ -181,10 +174,16 @@ def _freeze() -> None:
         _held = sys.getallocatedblocks()
 
 
-def _move() -> None:
-    """Make all forks cheaper that come from here: where there are many, once, and again where this process has grown since."""
+def _count() -> None:
+    global _forks
+    _forks += 1
+
+
+def _make_cheaper() -> None:
+    """Before a fork: where there were many, make those that come cheaper, once, and again where this process has grown since."""
     global _moved
-    if _born >= MANY and sys.getallocatedblocks() > _moved * GROWTH:
+    _count()
+    if _forks >= MANY and sys.getallocatedblocks() > _moved * GROWTH:
         large_pages.move()
         _moved = sys.getallocatedblocks()
 
@@ -193,14 +192,10 @@ def _serve(home: Home, control: socket.socket) -> NoReturn:
     """Be the zygote until the test's process closes it, or is gone."""
     hooks = child.install(home)
     gc.freeze()
-    born = 0
     with contextlib.suppress(EOFError, OSError):
         while True:
             asked = protocol.receive(control)
             if isinstance(asked, Bear):
-                born += 1
-                if born == MANY:
-                    large_pages.move()
                 protocol.send(control, _bear(hooks, asked.birth, control))
             else:
                 protocol.send(control, os.waitstatus_to_exitcode(os.waitpid(asked.pid, 0)[1]))
@@ -210,6 +205,7 @@ def _serve(home: Home, control: socket.socket) -> NoReturn:
 def _bear(hooks: child.Hooks, birth: Birth, control: socket.socket) -> int:
     _, (descriptor,), _, _ = socket.recv_fds(control, 1, 1)
     models.learn()
+    _make_cheaper()
     pid = os.fork()
     if pid == 0:
         os.setpgid(0, 0)

@@ -116,8 +116,9 @@ def test_those_that_are_born_after_it_do_the_same(
     stage: Stage, nursery: Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     schedule = stage.loaded(stage.run("A"))
-    monkeypatch.setattr(zygote, "MANY", 2)
+    monkeypatch.setattr(zygote, "MANY", 3)
     monkeypatch.setattr(zygote, "_moved", 0)
+    monkeypatch.setattr(zygote, "_forks", 0)
     first, *others = [simulate(schedule, stage.consumer, Play(nursery=nursery)) for _ in range(4)]
     assert [simulate(schedule, stage.consumer), *others] == [first] * 4
 
@@ -129,7 +130,7 @@ def test_the_test_s_process_moves_after_many_and_again_where_it_has_grown(
     monkeypatch.setattr(large_pages, "move", lambda: moves.append(os.getpid()))
     monkeypatch.setattr(zygote, "MANY", 3)
     monkeypatch.setattr(zygote, "_moved", 0)
-    monkeypatch.setattr(zygote, "_born", 0)
+    monkeypatch.setattr(zygote, "_forks", 0)
     schedule = stage.loaded(stage.run("A"))
 
     def moved(times: int, play: Play | None = None) -> int:
@@ -138,7 +139,7 @@ def test_the_test_s_process_moves_after_many_and_again_where_it_has_grown(
         return len(moves)
 
     assert moved(1) == 0
-    assert moved(2, Play(nursery=nursery)) == 0  # of a zygote they count too
+    assert moved(2, Play(nursery=nursery)) == 0  # those of a zygote count too
     assert moved(3) == 1
     held = [[number] for number in range(2 * sys.getallocatedblocks())]
     assert moved(2) == 2

@@ -301,66 +301,57 @@ def test_a_coroutine_waits_for_a_thread_no_longer_than_its_timeout() -> None:
 
 
 def test_a_thread_that_waits_with_a_timeout_for_another_one_too() -> None:
-    def start(world: World) -> Callable[[Any], None]:
-        def handle(notification: Any) -> None:
-            done = threading.Event()
+    def turn(world: World) -> None:
+        done = threading.Event()
 
-            def load() -> None:
-                threading.Event().wait(0.5)
-                put(world, "row")
-                done.set()
+        def load() -> None:
+            threading.Event().wait(0.5)
+            put(world, "row")
+            done.set()
 
-            def look() -> None:
-                assert done.wait(60)
-                put(world, "seen")
+        def look() -> None:
+            assert done.wait(60)
+            put(world, "seen")
 
-            both = [threading.Thread(target=each) for each in (look, load)]
-            for thread in both:
-                thread.start()
-            for thread in both:
-                thread.join()
-            assert (world.disk / "seen").exists()
+        both = [threading.Thread(target=each) for each in (look, load)]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join()
+        assert (world.disk / "seen").exists()
 
-        return handle
-
-    took = times_of_a_turn(start, 3)
+    took = times_of_a_turn(lambda world: lambda notification: turn(world), 3)
     assert all(0.5 <= seconds < 1 for seconds in took)
 
 
 def test_a_thread_goes_on_though_the_main_thread_waits_unseen() -> None:
     """For a lock, which no hook sees: who is to let it go does so before the world takes the consumer for hung."""
 
-    def start(world: World) -> Callable[[Any], None]:
-        def handle(notification: Any) -> None:
-            held = threading.Lock()
-            held.acquire()
+    def turn(world: World) -> None:
+        held = threading.Lock()
+        held.acquire()
 
-            def load() -> None:
-                threading.Event().wait(0.5)
-                put(world, "row")
-                held.release()
+        def load() -> None:
+            threading.Event().wait(0.5)
+            put(world, "row")
+            held.release()
 
-            threading.Thread(target=load).start()
-            with held:
-                put(world, "seen")
+        threading.Thread(target=load).start()
+        with held:
+            put(world, "seen")
 
-        return handle
-
-    took = times_of_a_turn(start, 2)
+    took = times_of_a_turn(lambda world: lambda notification: turn(world), 2)
     assert all(0.5 <= seconds < 1 for seconds in took)
 
 
 def test_a_timeout_is_over_before_what_takes_longer() -> None:
-    def start(world: World) -> Callable[[Any], None]:
-        def handle(notification: Any) -> None:
-            thread = threading.Thread(target=time.sleep, args=(600,), daemon=True)
-            thread.start()
-            thread.join(timeout=5)
-            assert thread.is_alive()
+    def turn(world: World) -> None:
+        thread = threading.Thread(target=time.sleep, args=(600,), daemon=True)
+        thread.start()
+        thread.join(timeout=5)
+        assert thread.is_alive()
 
-        return handle
-
-    took = times_of_a_turn(start, 3)
+    took = times_of_a_turn(lambda world: lambda notification: turn(world), 3)
     assert all(5 <= seconds < 6 for seconds in took)
 
 
