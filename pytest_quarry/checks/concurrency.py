@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from pytest_quarry.bus.faults import SLOW_SECONDS
 from pytest_quarry.checks.stage import NotApplicable, Stage
@@ -17,7 +18,9 @@ MOST_POINTS = 16  # at which one worker stands still
 MOST_OF_TWO = 32  # interleavings of two switches, those between operations that changed something first
 MOST_KILLED = 40  # of those between operations that changed something: the second worker is killed where it stands
 PROGRAM_SHARE = 2  # a program, each of whose schedules takes many times as long, meets one in so many of these
+ACKNOWLEDGES = "sqs.DeleteMessage"
 VISIBILITY = 31  # seconds after which the bus delivers again what nobody acknowledged
+T = TypeVar("T")
 
 
 def one_message(stage: Stage) -> Iterator[Schedule]:
@@ -101,34 +104,67 @@ def _interleavings(stage: Stage, base: Schedule) -> Iterator[Schedule]:
             crash = Crash(point.label, point.occurrence)
             yield _with(base, replace(overlap, switches=(point,), crash=crash))
     ends = lasts | {group[0] for group in alike}
-    for each in _there_and_back(stage, base, {point: once[point] for point in points if point in ends}, share):
-        yield _with(base, each)
+    yield from _there_and_back(stage, base, {point: once[point] for point in points if point in ends}, lasts, share)
 
 
-def _there_and_back(stage: Stage, base: Schedule, once: Mapping[Switch, Schedule], share: int) -> Iterator[Overlap]:
-    """A second switch where the second worker is under way; then the second worker killed there."""
+def _there_and_back(
+    stage: Stage, base: Schedule, once: Mapping[Switch, Schedule], lasts: set[Switch], share: int
+) -> Iterator[Schedule]:
+    """A second switch where the second worker is under way; then the second worker killed there.
+
+    First where both places, of those of the first worker the last of its kind, are about something durable. With the
+    others it goes on in rounds, each with one for every place of the first worker, as long as a round shows anything new.
+    """
     overlap = base.steps[-1]
     assert isinstance(overlap, Overlap)
     durable = set(_durable(stage.history(base), worker=1))
     changing: list[Overlap] = []
-    others: list[Overlap] = []
-    killed: list[Overlap] = []
+    others: list[list[Overlap]] = []
     for point, schedule in once.items():
         history = stage.history(schedule)
-        there = _durable(history, worker=2) if point in durable else []
-        for back in _points(history, worker=2)[: MOST_POINTS // share]:
-            (changing if back in there else others).append(replace(overlap, switches=(point, back)))
-        for back in there:
-            crash = Crash(back.label, back.occurrence)
-            killed.append(replace(overlap, switches=(point, back), crash=crash, crash_second=True))
-    luck = random.Random(f"{base.fingerprint}/{len(changing)}/{len(others)}")
-    of_two = _some(luck, changing, MOST_OF_TWO // share)
-    yield from of_two
-    yield from _some(luck, others, MOST_OF_TWO // share - len(of_two))
-    yield from _some(luck, killed, MOST_KILLED // share)
+        there = _durable(history, worker=2) if point in durable & lasts else []
+        backs = _points(history, worker=2)[: MOST_POINTS // share]
+        changing += [replace(overlap, switches=(point, back)) for back in backs if back in there]
+        others.append([replace(overlap, switches=(point, back)) for back in backs if back not in there])
+    luck = random.Random(f"{base.fingerprint}/{len(changing)}/{sum(map(len, others))}")
+    most = MOST_OF_TWO // share
+    first = _some(luck, changing, most)
+    yield from (_with(base, each) for each in first)
+    seen = {_seen(stage.history(each)) for each in (base, *once.values(), *(_with(base, each) for each in first))}
+    yield from _rounds(
+        stage, [_with(base, each) for each in _in_turn(luck, others)][: most - len(first)], len(others), seen
+    )
+    yield from _some(luck, _second_killed(stage, base, first), MOST_KILLED // share)
 
 
-def _some(luck: random.Random, found: list[Overlap], most: int) -> list[Overlap]:
+def _second_killed(stage: Stage, base: Schedule, changing: list[Overlap]) -> list[Schedule]:
+    """The second worker killed where it stands; places of the first that are the same for both count as one."""
+    killed: dict[object, Schedule] = {}
+    for each in changing:
+        back = each.switches[1]
+        crash = Crash(back.label, back.occurrence)
+        alike = _seen(stage.history(_with(base, each))), back
+        killed.setdefault(alike, _with(base, replace(each, crash=crash, crash_second=True)))
+    return list(killed.values())
+
+
+def _rounds(stage: Stage, schedules: list[Schedule], length: int, seen: set[tuple[object, ...]]) -> Iterator[Schedule]:
+    """So many in each round, up to a round of which nothing is new."""
+    for a_round in (schedules[at : at + length] for at in range(0, len(schedules), length)):
+        yield from a_round
+        now = {_seen(stage.history(each)) for each in a_round}
+        if now <= seen:
+            return
+        seen |= now
+
+
+def _in_turn(luck: random.Random, lists: list[list[T]]) -> list[T]:
+    """One of each list, then another one of each, by luck that is the same each time."""
+    mixed = [luck.sample(each, len(each)) for each in lists]
+    return [each for of_each in itertools.zip_longest(*mixed) for each in of_each if each is not None]
+
+
+def _some(luck: random.Random, found: list[T], most: int) -> list[T]:
     """All, or as many as may be, by luck that is the same each time."""
     return found if len(found) <= most else luck.sample(found, most)
 
@@ -150,7 +186,7 @@ def _alike(stage: Stage, base: Schedule, once: Mapping[Switch, Schedule]) -> lis
 def _seen(history: History) -> tuple[object, ...]:
     """What each of two workers did and what came of it, whoever did it first."""
     return tuple(
-        [(entry.what, entry.text, entry.changed, entry.rows) for entry in history.entries if _is_of(entry, worker)]
+        tuple((entry.what, entry.text, entry.changed, entry.rows) for entry in history.entries if _is_of(entry, worker))
         for worker in (1, 2)
     )
 
@@ -171,7 +207,12 @@ def _points(history: History, *, worker: int) -> list[Switch]:
 
 
 def _durable(history: History, *, worker: int) -> list[Switch]:
-    return [point for point, entry in _stands(history, worker) if entry.changed or entry.rows is not None]
+    return [point for point, entry in _stands(history, worker) if _is_durable(entry)]
+
+
+def _is_durable(entry: Entry) -> bool:
+    """It changed something, or took a message from the queue: that shows only when the message is acknowledged."""
+    return entry.changed or entry.rows is not None or entry.text.startswith(ACKNOWLEDGES)
 
 
 def _sleeps(history: History, *, worker: int) -> bool:
