@@ -12,32 +12,33 @@ import os
 import shutil
 import signal
 
+END = b"\0"  # of a note: no path has it
 _keeper: tuple[int, int, int] | None = None  # owner, writing end, the keeper's process id
 
 
 def remember_group(group: int) -> None:
     """A process group to be killed should this process die."""
-    _tell(f"+{group}\n")
+    _tell(f"+{group}")
 
 
 def forget_group(group: int) -> None:
     """That process group is gone."""
-    _tell(f"-{group}\n")
+    _tell(f"-{group}")
 
 
 def remember_directory(path: str) -> None:
     """A directory to be removed should this process die; removing it before is fine."""
-    _tell(f"d{path}\n")
+    _tell(f"d{path}")
 
 
 def remember_marker(text: str) -> None:
     """A variable of the environment by which programs, and what they start, are found and killed should this process die."""
-    _tell(f"m{text}\n")
+    _tell(f"m{text}")
 
 
 def forget_marker(text: str) -> None:
     """Nobody with that variable is left."""
-    _tell(f"n{text}\n")
+    _tell(f"n{text}")
 
 
 def marked(text: str) -> list[int]:
@@ -59,12 +60,12 @@ def descriptor() -> int | None:
     return _keeper[1] if _keeper is not None else None
 
 
-def _tell(line: str) -> None:
+def _tell(note: str) -> None:
     global _keeper
     if _keeper is None or _keeper[0] != os.getpid():
         _keeper = _start()
     with contextlib.suppress(OSError):
-        os.write(_keeper[1], line.encode())
+        os.write(_keeper[1], os.fsencode(note) + END)
 
 
 def _start() -> tuple[int, int, int]:
@@ -94,9 +95,9 @@ def _keep(reading: int) -> None:
     markers: set[str] = set()
     rest = b""
     while data := os.read(reading, 65536):
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            _note(line.decode(), groups, directories, markers)
+        *notes, rest = (rest + data).split(END)
+        for note in notes:
+            _take(os.fsdecode(note), groups, directories, markers)
     for group in groups:
         with contextlib.suppress(OSError):
             os.killpg(group, signal.SIGKILL)
@@ -118,8 +119,8 @@ def remove_tree(directory: str | os.PathLike[str]) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _note(line: str, groups: set[int], directories: set[str], markers: set[str]) -> None:
-    sign, rest = line[:1], line[1:]
+def _take(note: str, groups: set[int], directories: set[str], markers: set[str]) -> None:
+    sign, rest = note[:1], note[1:]
     if sign == "d":
         directories.add(rest)
     elif sign == "+":
