@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_quarry.consumers import keeper
+from pytest_quarry.consumers.consumer import ConsumerError
 
 MEMORY = Path("/dev/shm")
 MB = 1_000_000
 NEEDED = (
     512 * MB
 )  # free; a container has 64 MB there unless told otherwise, and the largest runs of a check take half of that
+MORE = (
+    f"Worlds are in {MEMORY} where that has {NEEDED // MB} MB to spare, else in the temporary folder: give that more, by TMPDIR for one, or run "
+    "fewer processes at once."
+)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _base: tuple[int, Path] | None = None
 
 
@@ -33,6 +42,19 @@ def base() -> Path:
 def free(path: Path) -> int:
     """The bytes that are left where a path is."""
     return shutil.disk_usage(path).free
+
+
+@contextlib.contextmanager
+def room() -> Iterator[None]:
+    """What the kit itself writes to a world meanwhile may find no room. Raises ConsumerError, which says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise ConsumerError(
+            f"The kit could not write to its world, in {error.filename or tempfile.gettempdir()}: {error.strerror}. {MORE}"
+        ) from None
 
 
 def _remove(owner: int, path: Path) -> None:

@@ -230,10 +230,12 @@ class Recorder:
             raise ConsumerError(
                 f"{self._consumer.name}.rows(world) raised {type(error).__name__}: {error}{_where(error, self._consumer.rows)}. It must read what the target "
                 "holds whenever it is asked, also when nothing has been loaded: create tables in prepare(world) or "
-                "start(world), and return [] where there is no target yet." + self._torn()
+                "start(world), and return [] where there is no target yet." + self._doubt()
             ) from error
 
-    def _torn(self) -> str:
+    def _doubt(self) -> str:
+        if self.room < places.MB:
+            return f" The file system that the world is on was full, which may be why. {places.MORE}"
         killed = [entry.text for entry in self.entries if entry.what == "killed"]
         if not killed:
             return ""

@@ -52,15 +52,15 @@ def simulate(schedule: Schedule, consumer: Consumer, play: Play | None = None, *
     `rows` sees inside the consumer's process.
 
     Deterministic: the same schedule and consumer give an equal history. Nothing sleeps, nothing touches a network, no
-    process is left. Raises ConsumerError where a hook of the suite cannot work.
+    process is left. Raises ConsumerError where a hook of the suite cannot work, or there is no room for a world.
     """
     play = play or Play()
     # Hooks that run in this process reach this world's AWS, and no other.
-    with contextlib.closing(_world_of(consumer, schedule.seed)) as world, no_escape.closed(world.aws):
+    with places.room(), contextlib.closing(_world_of(consumer, schedule.seed)) as world, no_escape.closed(world.aws):
         history = _Simulation(world, schedule, consumer, play).run(peek)
     if not play.afterwards:
         return history
-    with contextlib.closing(_world_of(consumer, schedule.seed)) as other:
+    with places.room(), contextlib.closing(_world_of(consumer, schedule.seed)) as other:
         return replace(history, outlived=afterwards.outlived(history, consumer, world, other))
 
 
