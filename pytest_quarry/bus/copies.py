@@ -227,6 +227,7 @@ def _near_ids(run_id: str, parent: str | None) -> dict[str, str]:
         "one character more": f"{run_id}0",
         "one character less": run_id[:-1],
         "something before it": f"a-{run_id}",
+        "equal behind a slash": f"eu/{run_id}",
         "equal but for case": run_id.swapcase(),
         "equal but for punctuation": run_id.translate(separators),
         "equal as a number": f"0{run_id}" if re.fullmatch("[0-9]+", run_id) else "",

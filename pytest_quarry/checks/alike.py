@@ -20,6 +20,7 @@ PAIRS = (
     ("run 1", "run%201"),
     ("1000", "01000"),
     ("1000", "1e3"),
+    ("eu/nightly-1", "us/nightly-1"),
 )
 IN_CASE = ("run-a", "run-A")
 

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -148,6 +148,20 @@ class SlugNamesSuite(MarkerByRenameSuite):
 
     def start(self, world: World) -> Any:
         return SlugNames(world.disk, Storage(world.storage_root))
+
+
+class LastPart(MarkerByRename):
+    """Names a run's files by the last part of its id."""
+
+    def load(self, run_id: str, items: list[Item]) -> None:
+        super().load(PurePosixPath(run_id).name, items)
+
+
+class LastPartSuite(MarkerByRenameSuite):
+    """File names of the part behind the last slash."""
+
+    def start(self, world: World) -> Any:
+        return LastPart(world.disk, Storage(world.storage_root))
 
 
 class OneSetOfEvents(OneTransaction):

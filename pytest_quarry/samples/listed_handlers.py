@@ -291,6 +291,7 @@ BROKEN_MATCHING: tuple[Sample, ...] = (
         "EB14",
     ),
     broken("slug-names", "Names files so that two ids share one.", "broken_matching:SlugNamesSuite", "EB14"),
+    broken("last-part-names", "Names files by what is behind the last slash.", "broken_matching:LastPartSuite", "EB14"),
     broken(
         "one-set-of-events",
         "One set of event ids for all runs.",
