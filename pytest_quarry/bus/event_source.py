@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pytest_quarry.bus.delivery import failed_identifiers
+from pytest_quarry.bus.faults import SLOW_SECONDS
 
 MOST_OF_A_RECEIVE = 10
 MOST_INVOCATIONS = 1_000
-TIMEOUT = 30  # seconds, of the function; it is told what is left of them, and is not ended when they are over
+# Seconds, of the function; it is told what is left of them, and is not ended when they are over. A slow operation leaves it three.
+TIMEOUT = SLOW_SECONDS + 3
 
 Handler = Callable[[Any, Any], Any]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from dataclasses import replace
 from pytest_quarry.checks.failures import crossed, taken_in_part
 from pytest_quarry.checks.stage import MANY_ITEMS, Stage
 from pytest_quarry.simulation import explore
-from pytest_quarry.simulation.schedule import Crash, Deliver, Poll, Schedule, Write
+from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, Poll, Schedule, Write
 
 MOST_AGAIN = 24  # second crashes
 MOST_OF_MANY = 12  # crashes of the run of many items
+MANY_POLLS = 12  # with one new run each
+MOST_RARE = 8  # crashes where it does what it seldom does
 
 
 def everywhere(stage: Stage) -> Iterator[Schedule]:
@@ -34,6 +37,9 @@ def everywhere(stage: Stage) -> Iterator[Schedule]:
     luck = random.Random(one.fingerprint)
     yield from again if len(again) <= MOST_AGAIN else luck.sample(again, MOST_AGAIN)
     yield from _after_parts(stage)
+    if not stage.polls:
+        yield from _where_it_cannot_load(stage)
+    yield from _now_and_then(stage, bases)
     yield from _between_batches(stage, one)
 
 
@@ -52,6 +58,15 @@ def _again(stage: Stage) -> Iterator[Schedule]:
         for second in explore.crash_points(recovering, history):
             if second.steps[-1] != recovering.steps[-1]:
                 yield second
+
+
+def _where_it_cannot_load(stage: Stage) -> Iterator[Schedule]:
+    """Told of a run that is not there yet, it is killed in the turn that fails, if that changes anything; then the run is there."""
+    run = stage.run("A", items=2)
+    early = stage.schedule([run], [Notify(run.run_id), Deliver((1,)), Write(run.run_id)])
+    history = stage.history(early)
+    if explore.durable_work(history, 2):
+        yield from explore.crash_points(early, history)
 
 
 def _after_parts(stage: Stage) -> Iterator[Schedule]:
@@ -85,6 +100,15 @@ def _between_batches(stage: Stage, small: Schedule) -> Iterator[Schedule]:
     if len(chosen) > MOST_OF_MANY:  # each has a label of its own
         chosen = [chosen[at * (len(chosen) - 1) // (MOST_OF_MANY - 1)] for at in range(MOST_OF_MANY)]
     yield from (many, *chosen)
+
+
+def _now_and_then(stage: Stage, known: list[Schedule]) -> Iterator[Schedule]:
+    """Of many runs: killed where it does what it has not done for one or two, and after that. It merges its files, say."""
+    many = stage.after_many() if not stage.polls else stage.loaded(*stage.small_runs(MANY_POLLS))
+    history = stage.history(many)
+    usual = {work for base in known for work in explore.kinds_of_work(stage.history(base), base)}
+    rare = explore.rare_places(many, history, usual)
+    yield from itertools.islice(rare, MOST_RARE)
 
 
 def _killed_at(point: Schedule) -> str:

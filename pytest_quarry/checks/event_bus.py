@@ -28,9 +28,6 @@ from pytest_quarry.simulation.schedule import (
 LATER = 600
 # A message that was handled and never acknowledged comes again for four days (SQS: MessageRetentionPeriod): an hour less.
 DAYS = 4 * 86_400 - 3_600
-# Runs loaded since, which a small table of the last marks does not hold. A hundred would take a sixth of the critical checks' time.
-MANY_SINCE = 50
-BATCH = 10  # messages, the most that SQS hands over at once
 FORMS = ("minimal", "extra", "reordered", "bare")
 
 
@@ -45,7 +42,7 @@ def redelivery(stage: Stage) -> Iterator[Schedule]:
     yield from explore.duplicates(
         stage.schedule(runs, [*stage.told(*runs), Deliver((1,)), Deliver((2,)), Deliver((3,))])
     )
-    yield _after_many(stage)
+    yield stage.after_many()
 
 
 def restart(stage: Stage) -> Iterator[Schedule]:
@@ -67,18 +64,13 @@ def _unacknowledged_for_days(stage: Stage, one: Schedule) -> Iterator[Schedule]:
     yield replace(one, runs=(*one.runs, other), steps=(*killed, *stage.told(other), Deliver((2,))))
 
 
-def _after_many(stage: Stage) -> Schedule:
-    """The first message again, after those of many small runs."""
-    first, *others = runs = [stage.run(f"{number:03}", items=1, policy="buffered") for number in range(MANY_SINCE + 1)]
-    numbers = range(2, len(runs) + 1)
-    batches = [Deliver(tuple(numbers[at : at + BATCH])) for at in range(0, len(others), BATCH)]
-    return stage.schedule(runs, [*stage.told(first), Deliver((1,)), *stage.told(*others), *batches, Deliver((1,))])
-
-
 def any_order(stage: Stage) -> Iterator[Schedule]:
-    """EB13: three runs, one of an older day, their notifications in every order."""
+    """EB13: three runs, one of an older day, their notifications in every order; one that waits for days, while a newer one is handled."""
     runs = [stage.run("A"), stage.run("B", items=2, day="2026-01-10"), stage.run("C", items=1)]
     yield from explore.orders(stage.schedule(runs, [*stage.told(*runs), Deliver((1,)), Deliver((2,)), Deliver((3,))]))
+    waits, newer = runs[0], runs[1]
+    steps: list[Step] = [*stage.told(waits), Wait(DAYS), *stage.told(newer), Deliver((2,)), Deliver((1,))]
+    yield stage.schedule([waits, newer], steps)
 
 
 def runs_apart(stage: Stage) -> Iterator[Schedule]:

@@ -17,6 +17,7 @@ from pytest_quarry.simulation.schedule import (
     Form,
     Heal,
     Notify,
+    PlannedRun,
     Restart,
     Schedule,
     Step,
@@ -32,7 +33,8 @@ MANY = 12  # more than SQS hands over at once
 NOW_AND_THEN = 6
 SOME_READS = 4
 THROTTLES = (("throttle", 6), ("timeout", 6), ("throttle", 12), ("lost", 1), ("dropped", 1))
-OUTAGE = (2, 3, 4, 2, 3, 4)  # circuit breakers open after five failures, as a rule
+# Circuit breakers open after five failures, as a rule; one message fails eight times, of the ten receives that it has.
+OUTAGE = (2, 3, 4, 2, 3, 4, 2, 2, 2, 2, 2, 2)
 MOST_ATTEMPTS = 12  # more than any AWS client makes of one call by default (DynamoDB's: ten)
 
 
@@ -43,7 +45,12 @@ def failure_is_retried(stage: Stage) -> Iterator[Schedule]:
     for fault in faults:
         yield replace(one, steps=(*one.steps[:-1], fault, one.steps[-1], Heal()))
     if faults:
-        yield _outage(stage, faults[-1])
+        outage = _outage(stage, faults[-1])
+        yield outage
+        entries = stage.history(outage).entries
+        gave_up = [entry.step for entry in entries if entry.what == "acknowledged" and entry.messages != (1,)]
+        if gave_up and gave_up[0] < len(outage.steps):  # while nothing worked: nobody tells it again
+            yield replace(outage, steps=(*outage.steps[: gave_up[0]], Heal()))
 
 
 def _outage(stage: Stage, fault: Break) -> Schedule:
@@ -105,7 +112,16 @@ def partial_batch(stage: Stage) -> Iterator[Schedule]:
         for batch in BATCHES:
             yield stage.schedule(runs, [unreadable, *stage.told(*runs), Deliver(batch)])
     yield from _named_among_others(stage)
+    if stage.takes == "lambda":
+        yield _out_of_time(stage, runs)
     yield _many(stage, poison_for(stage.takes)[-1])
+
+
+def _out_of_time(stage: Stage, runs: list[PlannedRun]) -> Schedule:
+    """The first message takes so long that a function which looks at the time left has none for the others."""
+    label, occurrence = list(operations(stage, stage.history(stage.loaded(runs[0]))))[-1]
+    slow = Break(label, "slow", times=1, skip=occurrence - 1)
+    return stage.schedule(runs, [slow, *stage.told(*runs), Deliver((1, 2, 3))])
 
 
 def _named_among_others(stage: Stage) -> Iterator[Schedule]:

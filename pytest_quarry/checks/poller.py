@@ -25,6 +25,7 @@ from pytest_quarry.simulation.schedule import (
 )
 
 HOUR, DAY = 3_600, 86_400
+LATE = 23 * DAY  # as late as the run of 10 January is on 2 February
 # The writer died here: nothing of the run is committed.
 DEAD = ("w1b", "w1c", "w1", "w2", "w3")
 # The writer is still here, and goes on: the manifest becomes whole, the copies follow.
@@ -43,21 +44,26 @@ def poll_again(stage: Stage) -> Iterator[Schedule]:
 
 
 def downtime(stage: Stage) -> Iterator[Schedule]:
-    """PO05: runs finish while the poller is down, for longer than anybody's look-back window."""
+    """PO05: runs finish while the poller is down, for longer than anybody's look-back window; then it is up, and days pass."""
     first, second = stage.run("A"), stage.run("B", items=2)
     for seconds in (2 * HOUR, 2 * DAY, 40 * DAY):
         steps: list[Step] = [Write(first.run_id), Poll(), Write(second.run_id), Wait(seconds), Poll()]
         yield stage.schedule([first, second], steps)
     yield stage.schedule([first], [Write(first.run_id), Wait(40 * DAY), Poll()])
+    later = stage.run("B", items=2, day="2026-02-04")
+    steps = [Write(first.run_id), Poll(), Wait(2 * DAY), Write(later.run_id), Poll()]
+    yield stage.schedule([first, later], steps)
 
 
 def late_and_tied(stage: Stage) -> Iterator[Schedule]:
-    """PO06: an old day appears late; equal timestamps; clocks that are off; a long run that ends after a short one."""
+    """PO06: an old day appears late, also one that had runs before; equal timestamps; clocks that are off; a long run that ends after a short one."""
     first, second = stage.run("A"), stage.run("B", items=2)
     old = stage.run("B", items=2, day="2026-01-10")
     yield stage.schedule([first, old], [Write(first.run_id), Poll(), Write(old.run_id), Poll()])
+    steps: list[Step] = [Write(first.run_id), Poll(), Wait(LATE), Poll(), Write(second.run_id), Poll()]
+    yield stage.schedule([first, second], steps)
     for clock in (0, -1, -2, -HOUR, -2 * DAY, HOUR):
-        steps: list[Step] = [Write(first.run_id), Write(second.run_id, clock=clock), Poll()]
+        steps = [Write(first.run_id), Write(second.run_id, clock=clock), Poll()]
         yield stage.schedule([first, second], steps)
         yield _one_after_the_other(stage, first, second, clock)
     yield _one_after_the_other(stage, stage.run("B"), stage.run("A", items=2), -1)

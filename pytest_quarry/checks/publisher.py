@@ -131,4 +131,5 @@ def attributes(stage: Stage) -> Iterator[Schedule]:
     yield stage.loaded(stage.run("A"))
     yield stage.loaded(stage.run("A", source=stage.consumer.sources[-1], outcome=str(Outcome.EXECUTOR_CRASH)))
     yield stage.loaded(stage.run("A", run_id=f"run {SPECIAL[0]}"))
+    yield stage.loaded(stage.run("A", run_id=f"{alike.LONG}-{'0' * 128}"))
     yield stage.loaded(stage.run("A"), stage.run("B", outcome=str(Outcome.SCRIPT_ERROR)))

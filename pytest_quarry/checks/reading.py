@@ -77,7 +77,7 @@ def special_ids(stage: Stage) -> Iterator[Schedule]:
 
 
 def big_and_odd(stage: Stage) -> Iterator[Schedule]:
-    """RD07: more items than fit into one batch, unknown fields and event types, a null payload, a line of 16 MiB."""
+    """RD07: more items than fit into one batch, unknown fields and event types, a null payload, a gap in seq, a line of 16 MiB."""
     yield stage.loaded(stage.run("A", items=MANY_ITEMS, policy="buffered"))
     yield stage.loaded(stage.run("A", items=2, odd=True))
     yield stage.loaded(stage.run("A", items=2, odd=True, policy="buffered"))

@@ -18,6 +18,9 @@ from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.schedule import Deliver, Notify, PlannedRun, Poll, Publish, Schedule, Step, Write
 
 MANY_ITEMS = 101  # of a run that fits into no one batch: DynamoDB takes 25 at once, or 100 in a transaction
+# Runs loaded since, which a small table of the last marks does not hold. A hundred would take a sixth of the critical checks' time.
+MANY_SINCE = 50
+BATCH = 10  # messages, the most that SQS hands over at once
 MOST_KEPT = 1_000  # histories: what the checks of one consumer share; two crash checks of a program have 460 each
 
 
@@ -109,6 +112,17 @@ class Stage:
             steps.append(Write(run.run_id))
             steps += [Poll()] if self.polls else [Notify(run.run_id), Deliver((number,))]
         return self.schedule(list(runs), steps)
+
+    def small_runs(self, count: int) -> list[PlannedRun]:
+        """Runs of one item each."""
+        return [self.run(f"{number:03}", items=1, policy="buffered") for number in range(count)]
+
+    def after_many(self) -> Schedule:
+        """The first message again, after those of many small runs."""
+        first, *others = runs = self.small_runs(MANY_SINCE + 1)
+        numbers = range(2, len(runs) + 1)
+        batches = [Deliver(tuple(numbers[at : at + BATCH])) for at in range(0, len(others), BATCH)]
+        return self.schedule(runs, [*self.told(first), Deliver((1,)), *self.told(*others), *batches, Deliver((1,))])
 
     def told(self, *runs: PlannedRun) -> list[Step]:
         """The steps that write and announce runs; messages are numbered in their order."""

@@ -335,3 +335,25 @@ class OneCommitPerBatchSuite(EventBusConformance):
 
     def start(self, world: World) -> Any:
         return OneCommitPerBatch(world.target, Storage(world.storage_root)).handle_batch
+
+
+class OutOfTimeSuite(EventBusConformance):
+    """Stops when little of its time is left, and answers that nothing failed."""
+
+    def start(self, world: World) -> Any:
+        load = TargetLoader(world.target, Storage(world.storage_root)).load
+
+        def handler(event: Event, context: Any) -> dict[str, Any]:
+            failures = []
+            for record in event["Records"]:
+                if context.get_remaining_time_in_millis() < 5_000:
+                    log.warning("out of time")
+                    break
+                try:
+                    load(notification_in(record))
+                except Exception:
+                    log.exception("%s failed", record["messageId"])
+                    failures.append({"itemIdentifier": record["messageId"]})
+            return {"batchItemFailures": failures}
+
+        return handler

@@ -358,3 +358,16 @@ class OldAttributesSuite(PublisherSuite):
     """The attributes of another run."""
 
     publisher = OldAttributes
+
+
+class CutsAttributes(Publisher):
+    """Cuts attributes to 64 characters, as its dashboard has columns of that width."""
+
+    def attributes(self, run: WrappedRun) -> Mapping[str, Any]:
+        return {"run_id": text(run.run_id[:64]), "source": text(run.source[:64]), "outcome": text(run.outcome)}
+
+
+class CutsAttributesSuite(PublisherSuite):
+    """Attributes that are cut."""
+
+    publisher = CutsAttributes

@@ -50,6 +50,27 @@ class NewestSegmentPollerSuite(SqlitePollerSuite):
     reader = NewestSegment
 
 
+class StopsAtAGap(Storage):
+    """Takes a run's events in their order, up to a number that is missing: the rest may be on its way."""
+
+    def items(self, folder: str) -> list[Item]:
+        there = self.records(self.data_files(folder, ""))
+        records = {record["event_id"]: record for record in there if "seq" in record}
+        found: list[Item] = []
+        for number, record in enumerate(sorted(records.values(), key=lambda record: int(record["seq"])), 1):
+            if int(record["seq"]) > number:
+                break
+            if record.get("type") == "item":
+                found.append(as_item(record))
+        return found
+
+
+class StopsAtAGapSuite(SqliteHandlerSuite):
+    """Reads up to the first gap in seq."""
+
+    reader = StopsAtAGap
+
+
 class LinesOfText(Storage):
     """Splits a file where a line of text may end; JSON may hold such characters (U+0085) as they are."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pytest_quarry.samples.handlers import INSERT, Notification, OneTransaction, values
-from pytest_quarry.samples.reading import Storage
+from pytest_quarry.samples.reading import NotVisibleYet, Storage
 from pytest_quarry.samples.sound_handlers import Leased, LeasedSuite, StillLeased
 from pytest_quarry.samples.workers import (
     VISIBILITY,
@@ -19,6 +19,7 @@ from pytest_quarry.samples.workers import (
     Worker,
     WorkerSuite,
     notification_in,
+    receives,
 )
 
 log = logging.getLogger(__name__)
@@ -279,3 +280,37 @@ class ParsesFirstSuite(WorkerSuite):
     """Text that is no JSON fails the batch."""
 
     worker = ParsesFirst
+
+
+class DropsAtItsSixth(Worker):
+    """Deletes what was received five times before: somebody will look at the log."""
+
+    def work(self, message: Message) -> None:
+        if receives(message) > 5:
+            log.error("message %s is given up", message["MessageId"])
+            self.delete(message)
+        else:
+            super().work(message)
+
+
+class DropsAtItsSixthSuite(WorkerSuite):
+    """Gives a message up before the redrive policy does."""
+
+    worker = DropsAtItsSixth
+
+
+class SendsACopy(Worker):
+    """What is not there yet it deletes, and sends again to come in two minutes."""
+
+    def work(self, message: Message) -> None:
+        try:
+            super().work(message)
+        except NotVisibleYet:
+            self.delete(message)
+            self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=message["Body"], DelaySeconds=120)
+
+
+class SendsACopySuite(WorkerSuite):
+    """Deletes, then sends a copy with a delay."""
+
+    worker = SendsACopy

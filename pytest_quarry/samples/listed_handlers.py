@@ -67,6 +67,7 @@ SOUND_HANDLERS: tuple[Sample, ...] = (
     sound("duckdb", "Rows and mark in one DuckDB transaction.", "sound_duckdb:DuckSuite", needs="duckdb"),
     sound("zipped", "gzip makes a file, a rename puts it into place.", "zipped:ZippedSuite", programs="gzip"),
     sound("service", "Puts each row into a service over HTTP, under its key.", "services:PutsRowsSuite"),
+    sound("merges", "A file for each run; eight are merged into one that names them.", "merging:MergesSuite"),
     sound("marks-of-one-size", "Rows by rename, then a mark of 32 bytes.", "sound_files:MarksOfOneSizeSuite"),
     sound("commits-in-else", "BEGIN and COMMIT by hand, in WAL mode.", "failing_disks:CommitsInElseSuite"),
     sound(
@@ -290,6 +291,14 @@ BROKEN_MATCHING: tuple[Sample, ...] = (
         "wanted_runs:EveryCategorySuite",
         "EB14",
     ),
+    broken(
+        "merges-in-two-steps",
+        "Merges files into one beside them, then removes them.",
+        "merging:MergesInTwoStepsSuite",
+        "EB05",
+    ),
+    broken("clears-up-first", "Removes files before what was in them is merged.", "merging:ClearsUpFirstSuite", "EB04"),
+    broken("drops-what-is-old", "Drops what was announced two days ago.", "broken_days:DropsWhatIsOldSuite", "EB13"),
     broken("slug-names", "Names files so that two ids share one.", "broken_matching:SlugNamesSuite", "EB14"),
     broken("last-part-names", "Names files by what is behind the last slash.", "broken_matching:LastPartSuite", "EB14"),
     broken(

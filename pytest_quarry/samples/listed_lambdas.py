@@ -52,6 +52,12 @@ SOUND_LAMBDAS: tuple[Sample, ...] = (
 
 BROKEN_LAMBDAS: tuple[Sample, ...] = (
     broken(
+        "lambda-out-of-time",
+        "Stops when little time is left, and answers that nothing failed.",
+        "broken_batches:OutOfTimeSuite",
+        "EB11",
+    ),
+    broken(
         "lambda-claims-for-ever",
         "Refuses a run that a dead invocation has claimed, until it is a dead letter.",
         "broken_lambdas:ClaimsWithoutEndSuite",

@@ -147,6 +147,18 @@ BROKEN_READING: tuple[Sample, ...] = (
 )
 
 BROKEN_POLLERS: tuple[Sample, ...] = (
+    broken(
+        "poller-today-at-start",
+        "Asks what day it is when it starts, and then no more.",
+        "broken_days:TodayAtTheStartSuite",
+        "PO05",
+    ),
+    broken(
+        "poller-closes-days",
+        "Looks no more into days that are over, once it has loaded their runs.",
+        "broken_days:ClosesDaysSuite",
+        "PO06",
+    ),
     broken("poller-inserts", "Keeps no checkpoint.", "broken_pollers:InsertsEachTimeSuite", "PO01 PO03"),
     broken("poller-in-memory", "Keeps the loaded runs in a set.", "broken_pollers:InMemorySuite", "PO03"),
     broken(

@@ -20,6 +20,12 @@ SOUND_PUBLISHERS: tuple[Sample, ...] = (
 )
 
 BROKEN_PUBLISHERS: tuple[Sample, ...] = (
+    broken(
+        "publisher-cuts-attributes",
+        "Cuts attributes to 64 characters.",
+        "broken_publishers:CutsAttributesSuite",
+        "PB06",
+    ),
     broken("publisher-before-the-run", "Publishes, then runs Quarry.", "broken_publishers:BeforeTheRunSuite", "PB01"),
     broken(
         "publisher-in-any-case",

@@ -6,6 +6,12 @@ from pytest_quarry.samples.sample import Sample, broken
 
 BROKEN_READING: tuple[Sample, ...] = (
     broken(
+        "stops-at-a-gap",
+        "Reads a run's events up to a number that is missing.",
+        "broken_reading:StopsAtAGapSuite",
+        "RD07",
+    ),
+    broken(
         "day-of-publishing",
         "Takes the day of the notification for the day of the run.",
         "broken_assumptions:DayOfPublishingSuite",

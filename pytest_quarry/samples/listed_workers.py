@@ -26,6 +26,18 @@ SOUND_WORKERS: tuple[Sample, ...] = (
 
 BROKEN_WORKERS: tuple[Sample, ...] = (
     broken(
+        "drops-at-its-sixth",
+        "Gives a message up that was received five times before.",
+        "broken_workers:DropsAtItsSixthSuite",
+        "EB06",
+    ),
+    broken(
+        "sends-a-copy",
+        "Deletes what is not there yet, then sends a copy with a delay.",
+        "broken_workers:SendsACopySuite",
+        "EB04",
+    ),
+    broken(
         "worker-deletes-first",
         "Deletes a message, then loads it.",
         "broken_workers:DeletesBeforeLoadingSuite",

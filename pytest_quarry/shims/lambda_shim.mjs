@@ -43,7 +43,7 @@ say({ ready: true });
 const input = new Socket({ fd: reading, readable: true, writable: false });
 for await (const line of createInterface({ input, crlfDelay: Infinity })) {
   const { event, context } = JSON.parse(line);
-  const full = { ...context, awsRequestId: context.aws_request_id, getRemainingTimeInMillis: () => 30000 };
+  const full = { ...context, awsRequestId: context.aws_request_id, getRemainingTimeInMillis: () => 48000 };
   try {
     const value = await invoke(handler, event, full);
     say({ value: value ?? null });

@@ -17,10 +17,12 @@ from pytest_quarry.simulation.schedule import (
     Publish,
     Schedule,
     Step,
+    Write,
 )
 
 # What tempfile and uuid make up: another name in each process.
 RANDOM_NAME = re.compile(r"tmp[0-9a-z_]{8}|[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")
+NUMBER = re.compile(r"[0-9a-f]{8,}|\d+")  # or a digest
 # What a program does to a database and its rollback journal, as the kernel sees it.
 JOURNALED = re.compile(r"(open|write|truncate|unlink|fsync) (.+?)(-journal)?")
 
@@ -72,6 +74,50 @@ def durable_work(history: History, step: int) -> tuple[str, ...]:
     """The operations of a step (counted from 1) that changed something durable, in order; random names count as alike."""
     crossed = (entry for entry in history.entries if entry.what == "crossed" and entry.step == step)
     return tuple(RANDOM_NAME.sub("*", entry.text) for entry in crossed if entry.changed or entry.rows is not None)
+
+
+def kinds_of_work(history: History, schedule: Schedule) -> set[str]:
+    """What was done that changed something durable: its labels without the ids of runs, numbers and random names."""
+    return {
+        _kind(entry.text, schedule)
+        for entry in history.entries
+        if entry.what == "crossed" and (entry.changed or entry.rows is not None)
+    }
+
+
+def _kind(label: str, schedule: Schedule) -> str:
+    for run in schedule.runs:
+        label = label.replace(run.run_id, "*")
+    return NUMBER.sub("#", RANDOM_NAME.sub("*", label))
+
+
+def rare_places(schedule: Schedule, history: History, usual: set[str]) -> Iterator[Schedule]:
+    """The schedule up to a crash before durable work that is not usual, for the first time, and one before what comes after it."""
+    crossed: Counter[tuple[int, str]] = Counter()
+    met, after = set(usual), False
+    for entry in history.entries:
+        if entry.what not in ("crossed", "returned"):
+            continue
+        crossed[entry.step, entry.text] += 1
+        durable = entry.what == "crossed" and (entry.changed or entry.rows is not None)
+        kind = _kind(entry.text, schedule)
+        new = durable and kind not in met
+        if (new or after) and _may_crash(schedule, entry.step):
+            crash = Crash(entry.text, crossed[entry.step, entry.text])
+            yield _up_to(with_crash(schedule, entry.step, crash), entry.step)
+        after = new or (after and not durable and entry.what == "crossed")
+        met.update([kind] if durable else [])
+
+
+def _up_to(schedule: Schedule, step: int) -> Schedule:
+    """The schedule without what comes after this step, and without runs that are written, and announced, for that alone."""
+    steps = schedule.steps[:step]
+    told = [each.run for each in steps if isinstance(each, Notify)]
+    delivered = max((number for each in steps if isinstance(each, Deliver) for number in each.messages), default=0)
+    later = set(told[delivered:]) - set(told[:delivered])
+    steps = tuple(each for each in steps if not (isinstance(each, (Write, Notify)) and each.run in later))
+    written = {each.run for each in steps if isinstance(each, Write)}
+    return replace(schedule, steps=steps, runs=tuple(run for run in schedule.runs if run.run_id in written))
 
 
 def power_losses(schedule: Schedule, history: History) -> Iterator[Schedule]:

@@ -41,6 +41,7 @@ def _build(planned: PlannedRun, consumer: Consumer) -> Run:
         job_id=planned.job_id,
         parent_run_id=planned.parent_run_id,
     )
+    events = tuple(event for event in events if event.payload != DROPPED)
     if planned.plain_event_ids:
         events = tuple(_renamed(event) for event in events)
     return Run(
@@ -61,6 +62,8 @@ def _build(planned: PlannedRun, consumer: Consumer) -> Run:
 # What a later contract adds: fields, with characters that end a line of text for some and not of JSON; a type that begins as another.
 ADDED = {"added_in": "0.14", "note": "one\u0085two\u2028three"}
 OTHER_TYPE = "item_rejected"
+# What the buffered policy drops where its buffer is full: it leaves a gap in seq.
+DROPPED: Mapping[str, Any] = {"level": "info", "message": "dropped"}
 
 # The same run again is the same object: the writer knows it, and need not encode it anew.
 _kept = functools.lru_cache(maxsize=256)(_build)
@@ -78,6 +81,8 @@ def _bodies(planned: PlannedRun, consumer: Consumer) -> list[Body]:
             data = {**data, "blob": "x" * planned.blob}
         payload: dict[str, Any] = {"item_type": "product", "data": data}
         bodies.append((EventType.ITEM, {**payload, **ADDED} if planned.odd else payload))
+        if planned.odd and planned.policy == "buffered" and number == planned.first_item:
+            bodies.append((EventType.LOG, DROPPED))
     if planned.odd:
         bodies += [(EventType.LOG, None), (OTHER_TYPE, {"reason": "no price"})]
     if planned.artifacts == "committed":

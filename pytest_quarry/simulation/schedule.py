@@ -43,7 +43,9 @@ class PlannedRun:
     plain_event_ids: bool = False
     logs: int = 0
     artifacts: Literal["none", "orphan", "committed"] = "none"
-    odd: bool = False  # unknown fields, an unknown event type, a null payload
+    odd: bool = (
+        False  # unknown fields, an unknown event type, a null payload; where it is buffered, a log that was dropped
+    )
     blob: int = 0  # bytes by which the first item's data is larger
     skipped: bool = False  # the run skipped itself before any work
 

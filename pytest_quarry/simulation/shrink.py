@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from typing import Any
 
-from pytest_quarry.simulation.schedule import Deliver, Notify, Overlap, PlannedRun, Poll, Publish, Schedule, Step, Write
+from pytest_quarry.simulation.schedule import (
+    Deliver,
+    Notify,
+    Overlap,
+    PlannedRun,
+    Poll,
+    Publish,
+    Schedule,
+    Step,
+    Wait,
+    Write,
+)
+from pytest_quarry.simulation.world import EPOCH, SECOND
 
 # Of more runs than this, halves and quarters are tried before single ones.
 MANY_RUNS = 8
@@ -50,8 +63,26 @@ def shrink(schedule: Schedule, fails: Callable[[Schedule], bool], most: int = MO
 def smaller(schedule: Schedule) -> Iterator[Schedule]:
     """The schedule with one thing less: a part of many runs, a run, a step, a copy in a batch, a switch, a crash, items.
 
-    What is odd about a run or a notification counts as a thing too.
+    What is odd about a run or a notification counts as a thing too. No run is written before its day has come.
     """
+    ahead = _is_ahead(schedule)
+    return (each for each in _smaller(schedule) if ahead or not _is_ahead(each))
+
+
+def _is_ahead(schedule: Schedule) -> bool:
+    """Whether a run is written before its day has come."""
+    now = EPOCH
+    for step in schedule.steps:
+        if isinstance(step, Wait):
+            now += round(step.seconds * SECOND)
+        elif isinstance(step, Write):
+            today = datetime.datetime.fromtimestamp(now // SECOND, datetime.UTC).date()
+            if any(run.run_id == step.run and run.day > today.isoformat() for run in schedule.runs):
+                return True
+    return False
+
+
+def _smaller(schedule: Schedule) -> Iterator[Schedule]:
     for part in _parts(schedule.runs):
         yield _without_runs(schedule, part)
     for run in schedule.runs if len(schedule.runs) > 1 else ():

@@ -163,7 +163,7 @@ def test_the_event_is_one_of_lambda(bus: Bus) -> None:
     fill(bus, 1)
     source.poll()
     assert contexts[0].aws_request_id != contexts[1].aws_request_id
-    assert left == [30_000, 17_500, 0] * 2
+    assert left == [48_000, 35_500, 0] * 2
 
 
 @pytest.mark.parametrize(("size", "sizes"), [(1, [1] * 12), (5, [5, 5, 2]), (10, [10, 2])])

@@ -29,9 +29,9 @@ def invoke(folder: Path, reference: str, *steps: Any) -> History:
 
 COUNTS = {
     "counts.mjs": "let n = 0; export const handler = async (event, context) => { console.log(`${++n} ${event.Records.length} ${context.awsRequestId.length} ${context.getRemainingTimeInMillis()}`) };",
-    "counts.cjs": "let n = 0; exports.handler = (event, context, callback) => { console.log(`${++n} ${event.Records.length} ${context.awsRequestId.length} 30000`); setTimeout(() => callback(null, {}), 5); };",
-    "counts.ts": "let n: number = 0; enum Kind { A } export const other = 1; export async function handler(event: { Records: unknown[] }, context: { awsRequestId: string }): Promise<void> { console.log(`${++n} ${event.Records.length} ${context.awsRequestId.length} 30000`) }",
-    "counts.py": "n = 0\ndef handler(event, context):\n    global n\n    n += 1\n    print(n, len(event['Records']), len(context.aws_request_id), 30000)\n",
+    "counts.cjs": "let n = 0; exports.handler = (event, context, callback) => { console.log(`${++n} ${event.Records.length} ${context.awsRequestId.length} 48000`); setTimeout(() => callback(null, {}), 5); };",
+    "counts.ts": "let n: number = 0; enum Kind { A } export const other = 1; export async function handler(event: { Records: unknown[] }, context: { awsRequestId: string }): Promise<void> { console.log(`${++n} ${event.Records.length} ${context.awsRequestId.length} 48000`) }",
+    "counts.py": "n = 0\ndef handler(event, context):\n    global n\n    n += 1\n    print(n, len(event['Records']), len(context.aws_request_id), 48000)\n",
 }
 
 
@@ -48,7 +48,7 @@ def test_a_handler_is_warm_until_it_is_killed(tmp_path: Path, file: str) -> None
     skip_without(file, tmp_path)
     (tmp_path / file).write_text(COUNTS[file])
     history = invoke(tmp_path, f"{file}:handler", Deliver((1,)), Deliver((1,)), Restart(), Deliver((1,)))
-    assert history.output.splitlines()[:3] == ["1 1 36 30000", "2 1 36 30000", "1 1 36 30000"]
+    assert history.output.splitlines()[:3] == ["1 1 36 48000", "2 1 36 48000", "1 1 36 48000"]
     assert not texts(history, "raised")
 
 

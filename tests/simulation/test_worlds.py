@@ -562,4 +562,4 @@ def test_a_lambda_function_is_told_what_is_left_of_its_time() -> None:
     steps = (Write("run-A"), Notify("run-A"), Deliver((1,)))
     schedule = Schedule(runs=(PlannedRun(run_id="run-A", items=1),), steps=steps)
     (row,) = simulate(schedule, loader(start=start, rows=lambda world: world.target.rows())).rows
-    assert row.item == "[30000, 17999]", "each look at a clock takes a little"
+    assert row.item == "[48000, 35999]", "each look at a clock takes a little"
