@@ -18,6 +18,7 @@ MOST_POINTS = 16  # at which one worker stands still
 MOST_OF_TWO = 32  # interleavings of two switches, those between operations that changed something first
 MOST_KILLED = 40  # of those between operations that changed something: the second worker is killed where it stands
 PROGRAM_SHARE = 2  # a program, each of whose schedules takes many times as long, meets one in so many of these
+WAITS = "waits for the lock of "
 ACKNOWLEDGES = "sqs.DeleteMessage"
 VISIBILITY = 31  # seconds after which the bus delivers again what nobody acknowledged
 T = TypeVar("T")
@@ -31,11 +32,38 @@ def one_message(stage: Stage) -> Iterator[Schedule]:
 
 
 def two_messages(stage: Stage) -> Iterator[Schedule]:
-    """EB02: two workers, two messages."""
+    """EB02: two workers, two messages; then the first goes on with a duplicate of the other's, where locks are removed."""
     _two_workers(stage)
     run, other = stage.run("A", items=2), stage.run("B", items=1)
     both = stage.schedule([run, other], [*stage.told(run), *stage.told(other), Overlap((1,), (2,))])
     yield from _interleavings(stage, both)
+    yield from _locks_removed(stage, both)
+
+
+def _locks_removed(stage: Stage, both: Schedule) -> Iterator[Schedule]:
+    """Who waited for a lock whose file is gone holds nothing: the first worker meets it again, in its next turn."""
+    removed = {what[1] for entry in stage.history(both).entries if (what := _words(entry))[0] == "unlink"}
+    once = _one_switch(stage, both, MOST_POINTS)
+    waiting = [point for point, schedule in once.items() if removed & _waited_for(stage.history(schedule))]
+    longer = _with(both, Overlap((1, 2), (2,)))
+    for point in waiting[-1:]:
+        overlap = Overlap((1, 2), (2,), switches=(point,))
+        stands = _stands(stage.history(_with(longer, overlap)), 1)
+        later = itertools.dropwhile(lambda stand: _words(stand[1])[0] != "unlink", stands)
+        for back, _ in later:
+            yield _with(longer, replace(overlap, switches=(point, back)))
+
+
+def _words(entry: Entry) -> tuple[str, str]:
+    """What an operation does, and to what."""
+    verb, _, what = entry.text.partition(" ")
+    return (verb, what) if entry.what == "crossed" else ("", "")
+
+
+def _waited_for(history: History) -> set[str]:
+    """The files whose locks the second worker waited for."""
+    texts = (entry.text for entry in history.entries if entry.what == "switched" and entry.worker == 2)
+    return {text.removeprefix(WAITS) for text in texts if text.startswith(WAITS)}
 
 
 def live_claim_holds(stage: Stage) -> Iterator[Schedule]:
@@ -94,17 +122,24 @@ def _interleavings(stage: Stage, base: Schedule) -> Iterator[Schedule]:
     overlap = base.steps[-1]
     assert isinstance(overlap, Overlap)
     share = PROGRAM_SHARE if stage.history(base).by_a_program else 1
-    points = _points(stage.history(base), worker=1)[: MOST_POINTS // share]
-    once = {point: _with(base, replace(overlap, switches=(point,))) for point in points}
+    once = _one_switch(stage, base, MOST_POINTS // share)
     yield from once.values()
     alike = _alike(stage, base, once)
     lasts = {group[-1] for group in alike}
-    for point in points:
+    for point in once:
         if point in lasts:
             crash = Crash(point.label, point.occurrence)
             yield _with(base, replace(overlap, switches=(point,), crash=crash))
     ends = lasts | {group[0] for group in alike}
-    yield from _there_and_back(stage, base, {point: once[point] for point in points if point in ends}, lasts, share)
+    yield from _there_and_back(stage, base, {point: once[point] for point in once if point in ends}, lasts, share)
+
+
+def _one_switch(stage: Stage, base: Schedule, most: int) -> dict[Switch, Schedule]:
+    """The first worker stands still once, by the place where."""
+    overlap = base.steps[-1]
+    assert isinstance(overlap, Overlap)
+    points = _points(stage.history(base), worker=1)[:most]
+    return {point: _with(base, replace(overlap, switches=(point,))) for point in points}
 
 
 def _there_and_back(

@@ -6,6 +6,11 @@ from pytest_quarry.samples.sample import Sample, broken, sound
 
 SOUND_TOGETHER: tuple[Sample, ...] = (
     sound(
+        "looks-at-its-lock",
+        "Removes its lock file, and makes sure that it has locked the one that is there.",
+        "removed_locks:LooksAtItsLockSuite",
+    ),
+    sound(
         "waits-its-turn",
         "Looks and loads under a file lock that the system takes back from the dead.",
         "sound_together:WaitsItsTurnSuite",
@@ -63,6 +68,12 @@ BROKEN_TOGETHER: tuple[Sample, ...] = (
         "Gives the file lock back before it commits.",
         "broken_together:UnlocksBeforeCommitSuite",
         "EB02 EB08",
+    ),
+    broken(
+        "removes-its-lock",
+        "Removes its lock file: who waited for it holds the lock of a file without a name.",
+        "removed_locks:RemovesItsLockSuite",
+        "EB02",
     ),
     broken(
         "looks-before-it-locks",
