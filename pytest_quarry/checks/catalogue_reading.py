@@ -44,13 +44,14 @@ READING_CHECKS: tuple[Check, ...] = (
     Check(
         id="RD04",
         slug="failed-read",
-        states="A read that fails loses nothing.",
-        disturbance="fails reads of storage from the n-th on, until the turn is over; a listed data file is not there",
-        oracles="LP",
+        states="A read that fails loses nothing, and loads nothing twice.",
+        disturbance="fails reads of storage from the n-th on, until the turn is over, and one alone; a listed data file is not there",
+        oracles="LPD",
         severity="high",
         kinds=EVERY,
         schedules=reading.failed_read,
-        fix="Let errors of reading end the turn: only a manifest that is not there means uncommitted.",
+        fix="Let errors of reading end the turn: only a manifest that is not there means uncommitted. Who reads again takes back first "
+        "what it has made of the first half.",
     ),
     Check(
         id="RD05",

@@ -39,11 +39,14 @@ MOST_ATTEMPTS = 12  # more than any AWS client makes of one call by default (Dyn
 
 
 def failure_is_retried(stage: Stage) -> Iterator[Schedule]:
-    """EB06: from each operation of the turn on, everything of its kind fails, until the turn is over, or for many turns."""
+    """EB06: from each operation of the turn on, everything of its kind fails, until the turn is over, once, or for many turns."""
     one = stage.loaded(stage.run("A", items=2))
     faults = list(_each_operation(stage, one))
     for fault in faults:
-        yield replace(one, steps=(*one.steps[:-1], fault, one.steps[-1], Heal()))
+        failing = replace(one, steps=(*one.steps[:-1], fault, one.steps[-1], Heal()))
+        yield failing
+        if fault.error == "EIO" and tries_again(stage.history(failing)):
+            yield replace(one, steps=(*one.steps[:-1], replace(fault, times=1), one.steps[-1]))
     if faults:
         outage = _outage(stage, faults[-1])
         yield outage
@@ -51,6 +54,12 @@ def failure_is_retried(stage: Stage) -> Iterator[Schedule]:
         gave_up = [entry.step for entry in entries if entry.what == "acknowledged" and entry.messages != (1,)]
         if gave_up and gave_up[0] < len(outage.steps):  # while nothing worked: nobody tells it again
             yield replace(outage, steps=(*outage.steps[: gave_up[0]], Heal()))
+
+
+def tries_again(history: History) -> bool:
+    """Whether it did not end its turn at the first failure: then one that fails once takes another way."""
+    turns = Counter(entry.step for entry in history.entries if entry.what == "failed")
+    return any(times > 1 for times in turns.values())
 
 
 def _outage(stage: Stage, fault: Break) -> Schedule:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pytest_quarry.checks.failures import tries_again
 from pytest_quarry.checks.stage import MANY_ITEMS, Stage
 from pytest_quarry.simulation.schedule import Break, Heal, Schedule
 
@@ -44,7 +45,7 @@ def orphan_chunks(stage: Stage) -> Iterator[Schedule]:
 
 
 def failed_read(stage: Stage) -> Iterator[Schedule]:
-    """RD04: from the n-th read on storage fails, until the turn is over; then a data file that is not there."""
+    """RD04: from the n-th read on storage fails, until the turn is over, or once; then a data file that is not there."""
     if stage.consumer.storage == "s3":
         faults = [("s3.GetObject", error) for error in ("503", "reset", "cut")]
         gone = ("s3.GetObject *event_type=item", "404")
@@ -66,8 +67,11 @@ def _each_read(stage: Stage, at: str, error: str) -> Iterator[Schedule]:
     for skip in range(MOST_READS):
         schedule = replace(one, steps=(*one.steps[:-1], Break(at, error, skip=skip), one.steps[-1], Heal()))
         yield schedule
-        if stage.history(schedule).unreached:
+        history = stage.history(schedule)
+        if history.unreached:
             return
+        if error != "503" and tries_again(history):  # botocore answers that itself
+            yield replace(one, steps=(*one.steps[:-1], Break(at, error, times=1, skip=skip), one.steps[-1]))
 
 
 def special_ids(stage: Stage) -> Iterator[Schedule]:

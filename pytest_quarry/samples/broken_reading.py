@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pytest_quarry.samples.handlers import SqliteHandlerSuite
+from pytest_quarry.samples.handlers import (
+    INSERT,
+    PLAIN_TABLES,
+    Notification,
+    OneTransaction,
+    SqliteHandlerSuite,
+    values,
+)
 from pytest_quarry.samples.pollers import SqlitePollerSuite
 from pytest_quarry.samples.reading import DATA_FILE, FinishedRun, FlatStorage, Item, Storage, as_item, listed
 
@@ -69,6 +77,33 @@ class StopsAtAGapSuite(SqliteHandlerSuite):
     """Reads up to the first gap in seq."""
 
     reader = StopsAtAGap
+
+
+class TriesAgainInside(OneTransaction):
+    """Inserts while it reads, and where a read fails begins the reading again, in the same transaction."""
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        if self.is_loaded(run_id):
+            return
+        files = self.storage.item_files(self.storage.announced(notification["storage_path"]))
+        with self.database:
+            for attempt in range(3):
+                try:
+                    for record in self.storage.records(files):
+                        self.database.executemany(INSERT, values([as_item(record)]))
+                    break
+                except OSError:
+                    if attempt == 2:
+                        raise
+                    time.sleep(1)
+            self.mark(run_id)
+
+
+class TriesAgainInsideSuite(SqliteHandlerSuite):
+    """A second attempt on top of half a first one."""
+
+    loader = TriesAgainInside
+    tables = PLAIN_TABLES
 
 
 class LinesOfText(Storage):

@@ -6,6 +6,12 @@ from pytest_quarry.samples.sample import Sample, broken
 
 BROKEN_READING: tuple[Sample, ...] = (
     broken(
+        "tries-again-inside",
+        "Begins its reading again where that fails, in the transaction that has half of it.",
+        "broken_reading:TriesAgainInsideSuite",
+        "RD04",
+    ),
+    broken(
         "stops-at-a-gap",
         "Reads a run's events up to a number that is missing.",
         "broken_reading:StopsAtAGapSuite",
