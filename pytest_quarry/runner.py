@@ -244,7 +244,7 @@ def _save(result: Result, node: Any) -> tuple[str | None, Path | None]:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")  # names of files may be no text
     except OSError as error:
         return f"not saved: {error}", None
     module, saved = (shlex.quote(_from_here(path, node)) for path in (node.path, file))

@@ -258,6 +258,41 @@ def test_a_place_that_cannot_be_written_is_said(pytester: pytest.Pytester) -> No
     result.stdout.fnmatch_lines(["replay: not saved: *"])
 
 
+MARKS_IN_LATIN_1 = '''
+import json, os
+from pytest_quarry import EventBusConformance
+
+
+class TestMarks(EventBusConformance):
+    """Marks runs by files whose names are no UTF-8, after it has added their rows."""
+
+    workers = 1
+
+    def start(self, world):
+        def handle(notification):
+            mark = os.path.join(os.fsencode(world.disk), f"größe-{notification['run_id']}".encode("latin-1"))
+            if not os.path.exists(mark):
+                with open(world.disk / "rows.jsonl", "a") as file:
+                    file.write(json.dumps({"run_id": notification["run_id"]}) + "\\n")
+                open(mark, "w").close()
+
+        return handle
+
+    def rows(self, world):
+        file = world.disk / "rows.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+'''
+
+
+def test_names_of_files_that_are_no_text_are_saved_and_replayed(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_marks=MARKS_IN_LATIN_1)
+    pytester.runpytest(*QUIET, "-k", "crash_duplicates").assert_outcomes(failed=1)
+    (file,) = (pytester.path / ".quarry").iterdir()
+    crash = json.loads(file.read_text())["schedule"]["steps"][2]["crash"]
+    assert crash["label"] == "open gr\udcf6\udcdfe-run-A"
+    replay(pytester, file, "test_marks.py").stdout.fnmatch_lines(["still failing"])
+
+
 def test_the_seed_makes_other_run_ids(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_orders=BROKEN)
     result = pytester.runpytest(*QUIET, "--quarry-seed=5", "-k", "crash_duplicates")

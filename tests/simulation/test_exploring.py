@@ -9,8 +9,10 @@ from pytest_quarry.simulation.explore import (
     data_sized,
     duplicates,
     durable_work,
+    kinds_of_work,
     orders,
     power_losses,
+    rare_places,
     torn_writes,
 )
 from pytest_quarry.simulation.history import Entry, Happening, History, Row
@@ -29,6 +31,7 @@ from pytest_quarry.simulation.schedule import (
 )
 
 RUNS = tuple(PlannedRun(run_id=name) for name in "AB")
+TOLD: tuple[Step, ...] = (Write("A"), Notify("A"), Write("B"), Notify("B"))
 POLLS = Schedule(runs=RUNS, steps=(Write("A"), Poll(), Restart(), Poll()))
 
 
@@ -142,7 +145,39 @@ def test_durable_work_is_what_changed_something_under_any_random_name() -> None:
     assert durable_work(History(entries=entries), 2) == expected
 
 
-TOLD: tuple[Step, ...] = (Write("A"), Notify("A"), Write("B"), Notify("B"))
+MERGES = History(
+    entries=(
+        happened("crossed", "rename tmpa1b2_3z8 → A-1", 5, 1, changed=True),
+        happened("returned", "return", 5, 1),
+        happened("crossed", "rename tmp77b2_3z8 → B-2", 6, 2, changed=True),
+        happened("crossed", "looks", 6, 2),
+        happened("crossed", "unlink A-1", 6, 3, changed=True),
+        happened("crossed", "looks", 6, 3),
+        happened("crossed", "unlink B-2", 6, 4, changed=True),
+        happened("returned", "return", 6, 4),
+    )
+)
+
+
+def test_kinds_of_work_are_labels_without_runs_numbers_and_random_names() -> None:
+    schedule = Schedule(runs=RUNS, steps=(*TOLD, Deliver((1,)), Deliver((2,))))
+    assert kinds_of_work(MERGES, schedule) == {"rename * → *-#", "unlink *-#"}
+
+
+def test_what_it_does_for_the_first_time_is_killed_before_and_after() -> None:
+    """Of several in a row the first, and where something else that is durable comes, or its turn ends."""
+    schedule = Schedule(runs=RUNS, steps=(*TOLD, Deliver((1,)), Deliver((2,)), Deliver((1,))))
+    rare = list(rare_places(schedule, MERGES, {"rename * → *-#"}))
+    crashes = [step.crash for point in rare for step in point.steps if isinstance(step, Deliver) and step.crash]
+    assert crashes == [Crash("unlink A-1"), Crash("looks", 2), Crash("unlink B-2")]
+    assert {point.steps[:-1] for point in rare} == {(*TOLD, Deliver((1,)))}
+    assert not list(rare_places(schedule, MERGES, kinds_of_work(MERGES, schedule)))
+
+
+def test_runs_that_are_told_of_later_are_left_out() -> None:
+    schedule = Schedule(runs=RUNS, steps=(*TOLD, Deliver((1,)), Deliver((2,))))
+    rare = list(rare_places(schedule, MERGES, {"unlink *-#"}))
+    assert [(point.runs, point.steps[:-1]) for point in rare[:1]] == [(RUNS[:1], TOLD[:2])]
 
 
 def delivered(schedule: Schedule) -> list[str]:

@@ -19,6 +19,7 @@ from pytest_quarry.simulation.planned import build, unless_broken
 from pytest_quarry.simulation.schedule import PlannedRun
 from pytest_quarry.storage import StoredEvent, StoredRun
 
+POLICIES: tuple[Literal["buffered", "strict"], ...] = ("buffered", "strict")
 DATA = {0: {"sku": "sku-0", "price": 0}, 1: {"sku": "sku-1", "price": 1}, 5: {"sku": "sku-5", "price": 5}}
 
 
@@ -42,6 +43,16 @@ class TestBuilt:
             day="2026-02-02",
             events=number_events("run-1", told, started_at=start),
         )
+
+    def test_an_odd_run_of_the_buffered_policy_has_a_gap_where_a_log_was_dropped(self) -> None:
+        odd, strict = (
+            build(PlannedRun(run_id="run-1", items=2, odd=True, policy=policy), loader()) for policy in POLICIES
+        )
+        assert [event.seq for event in odd.events][:3] == [1, 3, 4]
+        assert odd.dropped_by_type == {"log": 1}
+        assert odd.event_count == len(odd.events) + 1
+        assert bodies(odd) == bodies(strict)
+        assert not strict.dropped_by_type
 
     def test_all_that_is_planned(self) -> None:
         planned = PlannedRun(

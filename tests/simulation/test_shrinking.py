@@ -154,6 +154,19 @@ def test_all_that_is_a_little_smaller_of_a_single_run() -> None:
     ]
 
 
+def test_no_run_is_written_before_its_day_has_come() -> None:
+    """A world begins on 2 February 2026."""
+    later = PlannedRun(run_id="run-1", items=1, day="2026-02-04")
+    steps = (Wait(86_400), Wait(86_400), Write("run-1"), Poll())
+    assert smaller_ones(Schedule(runs=(later,), steps=steps)) == [
+        "no Write run-1",
+        "no Poll",
+        "PlannedRun run-1 1 for PlannedRun run-1 2026-02-04 1",
+    ]
+    ahead = Schedule(runs=(later,), steps=(Wait(86_400), Write("run-1")))
+    assert "no Wait 86400" in smaller_ones(ahead), "one that was ahead from the beginning is made smaller all the same"
+
+
 def test_of_several_odd_things_one_is_left_that_matters() -> None:
     run = PlannedRun(
         run_id="run-1", items=1, day="2026-01-10", policy="buffered", job_id="job-1", odd=True, stored_twice=True
