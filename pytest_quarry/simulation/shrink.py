@@ -65,11 +65,11 @@ def smaller(schedule: Schedule) -> Iterator[Schedule]:
 
     What is odd about a run or a notification counts as a thing too. No run is written before its day has come.
     """
-    ahead = _is_ahead(schedule)
-    return (each for each in _smaller(schedule) if ahead or not _is_ahead(each))
+    ahead = is_ahead(schedule)
+    return (each for each in _smaller(schedule) if ahead or not is_ahead(each))
 
 
-def _is_ahead(schedule: Schedule) -> bool:
+def is_ahead(schedule: Schedule) -> bool:
     """Whether a run is written before its day has come."""
     now = EPOCH
     for step in schedule.steps:

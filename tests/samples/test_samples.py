@@ -24,7 +24,7 @@ from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.report import terminal
 from pytest_quarry.samples import SAMPLES, Sample
 from pytest_quarry.samples.listed_concurrency import SOUND_TOGETHER
-from pytest_quarry.simulation.shrink import without_step
+from pytest_quarry.simulation.shrink import is_ahead, without_step
 
 FURTHER_SEEDS = range(1, 20)
 SOUND = tuple(sample for sample in SAMPLES if sample.sound)
@@ -49,8 +49,14 @@ LISTING = {"poller-one-transaction", "poller-bucket"}
 EVERY_SEED = os.environ.get("QUARRY_EVERY_SEED") == "1"
 # What a reader of a failure can take in.
 MOST_STEPS = 8
-# They fail at more messages than SQS hands over at once, or than they remember.
-MANY_MESSAGES = {"remembers-five", "worker-deletes-all-at-once"}
+# They fail at more messages than SQS hands over at once, or than they remember, leave alone or try.
+MANY_MESSAGES = {
+    "remembers-five",
+    "worker-deletes-all-at-once",
+    "merges-in-two-steps",
+    "clears-up-first",
+    "drops-at-its-sixth",
+}
 
 # Programs in other languages start anew for each turn, which takes longer than a fork: each meets one check, at seed 0.
 PROGRAMS = {sample.name for sample in SAMPLES if sample.name.startswith("outside-")}
@@ -196,7 +202,10 @@ def assert_minimal(sample: Sample, result: Result) -> None:
     assert result.schedule is not None
     assert result.verdict is not None
     for at, step in enumerate(result.schedule.steps):
-        found = conductor.replay(result.check, without_step(result.schedule, at), drifts=True).verdict
+        smaller = without_step(result.schedule, at)
+        if is_ahead(smaller):
+            continue  # a run of a day that has not come yet
+        found = conductor.replay(result.check, smaller, drifts=True).verdict
         assert found is None or found.oracle != result.verdict.oracle, f"{step} can go: {result.schedule.to_json()}"
 
 
