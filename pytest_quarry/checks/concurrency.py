@@ -18,6 +18,7 @@ MOST_POINTS = 16  # at which one worker stands still
 MOST_OF_TWO = 32  # interleavings of two switches, those between operations that changed something first
 MOST_KILLED = 40  # of those between operations that changed something: the second worker is killed where it stands
 PROGRAM_SHARE = 2  # a program, each of whose schedules takes many times as long, meets one in so many of these
+REMOVES = "unlink "
 WAITS = "waits for the lock of "
 ACKNOWLEDGES = "sqs.DeleteMessage"
 VISIBILITY = 31  # seconds after which the bus delivers again what nobody acknowledged
@@ -42,22 +43,22 @@ def two_messages(stage: Stage) -> Iterator[Schedule]:
 
 def _locks_removed(stage: Stage, both: Schedule) -> Iterator[Schedule]:
     """Who waited for a lock whose file is gone holds nothing: the first worker meets it again, in its next turn."""
-    removed = {what[1] for entry in stage.history(both).entries if (what := _words(entry))[0] == "unlink"}
-    once = _one_switch(stage, both, MOST_POINTS)
+    entries = stage.history(both).entries
+    removed = {entry.text.removeprefix(REMOVES) for entry in entries if _removes_a_file(entry)}
+    if not removed:
+        return
+    once = _one_switch(stage, both, MOST_POINTS // _share(stage, both))
     waiting = [point for point, schedule in once.items() if removed & _waited_for(stage.history(schedule))]
     longer = _with(both, Overlap((1, 2), (2,)))
     for point in waiting[-1:]:
         overlap = Overlap((1, 2), (2,), switches=(point,))
         stands = _stands(stage.history(_with(longer, overlap)), 1)
-        later = itertools.dropwhile(lambda stand: _words(stand[1])[0] != "unlink", stands)
-        for back, _ in later:
+        for back, _ in itertools.dropwhile(lambda stand: not _removes_a_file(stand[1]), stands):
             yield _with(longer, replace(overlap, switches=(point, back)))
 
 
-def _words(entry: Entry) -> tuple[str, str]:
-    """What an operation does, and to what."""
-    verb, _, what = entry.text.partition(" ")
-    return (verb, what) if entry.what == "crossed" else ("", "")
+def _removes_a_file(entry: Entry) -> bool:
+    return entry.what == "crossed" and entry.text.startswith(REMOVES)
 
 
 def _waited_for(history: History) -> set[str]:
@@ -121,7 +122,7 @@ def _interleavings(stage: Stage, base: Schedule) -> Iterator[Schedule]:
     yield base
     overlap = base.steps[-1]
     assert isinstance(overlap, Overlap)
-    share = PROGRAM_SHARE if stage.history(base).by_a_program else 1
+    share = _share(stage, base)
     once = _one_switch(stage, base, MOST_POINTS // share)
     yield from once.values()
     alike = _alike(stage, base, once)
@@ -132,6 +133,10 @@ def _interleavings(stage: Stage, base: Schedule) -> Iterator[Schedule]:
             yield _with(base, replace(overlap, switches=(point,), crash=crash))
     ends = lasts | {group[0] for group in alike}
     yield from _there_and_back(stage, base, {point: once[point] for point in once if point in ends}, lasts, share)
+
+
+def _share(stage: Stage, base: Schedule) -> int:
+    return PROGRAM_SHARE if stage.history(base).by_a_program else 1
 
 
 def _one_switch(stage: Stage, base: Schedule, most: int) -> dict[Switch, Schedule]:
@@ -242,12 +247,10 @@ def _points(history: History, *, worker: int) -> list[Switch]:
 
 
 def _durable(history: History, *, worker: int) -> list[Switch]:
-    return [point for point, entry in _stands(history, worker) if _is_durable(entry)]
-
-
-def _is_durable(entry: Entry) -> bool:
-    """It changed something, or took a message from the queue: that shows only when the message is acknowledged."""
-    return entry.changed or entry.rows is not None or entry.text.startswith(ACKNOWLEDGES)
+    # That a message was taken from the queue shows only when it is acknowledged.
+    return [
+        point for point, entry in _stands(history, worker) if entry.is_durable or entry.text.startswith(ACKNOWLEDGES)
+    ]
 
 
 def _sleeps(history: History, *, worker: int) -> bool:

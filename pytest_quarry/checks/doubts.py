@@ -10,7 +10,7 @@ from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.consumers.kernel.said import SEND
 from pytest_quarry.consumers.protocol import ANSWER, AT_WORK, TO_SERVER, UNSEEN
 from pytest_quarry.simulation.history import Entry, History, missing
-from pytest_quarry.simulation.places import MB, MORE
+from pytest_quarry.simulation.places import HOW_TO_HAVE_ROOM, MB
 
 PATIENCE = "If it is only slow, give it more real seconds, by --quarry-guard or quarry_guard."
 ROOM = 64 * MB  # left, with less of which one file of a check may be too large
@@ -196,7 +196,7 @@ def of_room(history: History, verdict: Verdict) -> Verdict | None:
         status="inconclusive",
         oracle="",
         sentence=f"Nothing can be said: the file system that the world is on had {history.room // MB} MB left.",
-        why=f"{verdict.sentence} But what failed for want of room is no fault of the consumer's. {MORE}",
+        why=f"{verdict.sentence} But what failed for want of room is no fault of the consumer's. {HOW_TO_HAVE_ROOM}",
         entries=(),
     )
 

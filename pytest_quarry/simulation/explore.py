@@ -72,17 +72,13 @@ def _transactions(entries: Sequence[Entry]) -> Iterator[list[int]]:
 
 def durable_work(history: History, step: int) -> tuple[str, ...]:
     """The operations of a step (counted from 1) that changed something durable, in order; random names count as alike."""
-    crossed = (entry for entry in history.entries if entry.what == "crossed" and entry.step == step)
-    return tuple(RANDOM_NAME.sub("*", entry.text) for entry in crossed if entry.changed or entry.rows is not None)
+    durable = (entry for entry in history.entries if entry.is_durable and entry.step == step)
+    return tuple(RANDOM_NAME.sub("*", entry.text) for entry in durable)
 
 
 def kinds_of_work(history: History, schedule: Schedule) -> set[str]:
     """What was done that changed something durable: its labels without the ids of runs, numbers and random names."""
-    return {
-        _kind(entry.text, schedule)
-        for entry in history.entries
-        if entry.what == "crossed" and (entry.changed or entry.rows is not None)
-    }
+    return {_kind(entry.text, schedule) for entry in history.entries if entry.is_durable}
 
 
 def _kind(label: str, schedule: Schedule) -> str:
@@ -99,14 +95,13 @@ def rare_places(schedule: Schedule, history: History, usual: set[str]) -> Iterat
         if entry.what not in ("crossed", "returned"):
             continue
         crossed[entry.step, entry.text] += 1
-        durable = entry.what == "crossed" and (entry.changed or entry.rows is not None)
         kind = _kind(entry.text, schedule)
-        new = durable and kind not in met
+        new = entry.is_durable and kind not in met
         if (new or after) and _may_crash(schedule, entry.step):
             crash = Crash(entry.text, crossed[entry.step, entry.text])
             yield _up_to(with_crash(schedule, entry.step, crash), entry.step)
-        after = new or (after and not durable and entry.what == "crossed")
-        met.update([kind] if durable else [])
+        after = new or (after and not entry.is_durable and entry.what == "crossed")
+        met.update([kind] if entry.is_durable else [])
 
 
 def _up_to(schedule: Schedule, step: int) -> Schedule:

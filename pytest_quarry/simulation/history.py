@@ -134,6 +134,11 @@ class Entry:
     changed: bool = False
     published: Publication | None = None
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether it is an operation that changed something which outlives the process."""
+        return self.what == "crossed" and (self.changed or self.rows is not None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class History:

@@ -19,11 +19,11 @@ MB = 1_000_000
 NEEDED = (
     512 * MB
 )  # free; a container has 64 MB there unless told otherwise, and the largest runs of a check take half of that
-MORE = (
+HOW_TO_HAVE_ROOM = (
     f"Worlds are in {MEMORY} where that has {NEEDED // MB} MB to spare, else in the temporary folder: give that more, by TMPDIR for one, or run "
     "fewer processes at once."
 )
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _base: tuple[int, Path] | None = None
 
 
@@ -50,10 +50,10 @@ def room() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in NO_ROOM:
             raise
         raise ConsumerError(
-            f"The kit could not write to its world, in {error.filename or tempfile.gettempdir()}: {error.strerror}. {MORE}"
+            f"The kit could not write to its world, in {error.filename or tempfile.gettempdir()}: {error.strerror}. {HOW_TO_HAVE_ROOM}"
         ) from None
 
 

@@ -235,7 +235,7 @@ class Recorder:
 
     def _doubt(self) -> str:
         if self.room < places.MB:
-            return f" The file system that the world is on was full, which may be why. {places.MORE}"
+            return f" The file system that the world is on was full, which may be why. {places.HOW_TO_HAVE_ROOM}"
         killed = [entry.text for entry in self.entries if entry.what == "killed"]
         if not killed:
             return ""
