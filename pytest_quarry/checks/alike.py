@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation import places
-from pytest_quarry.simulation.schedule import PlannedRun
+from pytest_quarry.simulation.schedule import PlannedRun, Schedule
 
 LONG = "nightly-2026-02-02-shop-products-eu-central-1"
 PAIRS = (
@@ -22,10 +22,12 @@ PAIRS = (
     ("1000", "1e3"),
     ("eu/nightly-1", "us/nightly-1"),
 )
-IN_CASE = ("run-a", "run-A")
+IN_CASE = ("run-x", "run-X")
+
+Pair = list[PlannedRun]
 
 
-def pairs_of_runs(stage: Stage) -> Iterator[list[PlannedRun]]:
+def pairs_of_runs(stage: Stage) -> Iterator[Pair]:
     """Two runs each, with equal event ids, on one day, from one source and job."""
     tells_case = stage.consumer.layout == "lode" and _case_matters()
     for pair in (*PAIRS, IN_CASE) if tells_case else PAIRS:
@@ -37,14 +39,40 @@ def siblings(name: str) -> tuple[str, ...]:
     return f"{name}2", f"{name} eu", f"x{name}", f"{name}%2F"
 
 
-def unwanted(stage: Stage) -> Iterator[PlannedRun]:
-    """Runs that the consumer must leave alone by what its suite declares."""
-    if stage.consumer.only_sources:
-        for source in siblings(stage.consumer.sources[0]):
-            yield stage.run("B", items=2, source=source)
-    if stage.consumer.only_categories:
-        for category in siblings(stage.consumer.categories[0]):
-            yield stage.run("B", items=2, category=category)
+def of_siblings(stage: Stage, *, sources: bool = False) -> Iterator[Pair]:
+    """A good run, and one of a source or category like its own: of `sources` in any case, else of those that the suite declares,
+    and the consumer must leave alone then."""
+    consumer, others = stage.consumer, list[dict[str, str]]()
+    if sources or consumer.only_sources:
+        others += [{"source": source} for source in siblings(consumer.sources[0])]
+    if consumer.only_categories:
+        others += [{"category": category} for category in siblings(consumer.categories[0])]
+    for name, other in zip("BCDEFGHI", others, strict=False):
+        yield [stage.run("A"), stage.run(name, items=2, **other)]
+
+
+def meetings(stage: Stage, pairs: Sequence[Pair], met: Callable[[Sequence[Pair]], Schedule]) -> Iterator[Schedule]:
+    """The schedules in which pairs of runs meet, each in both orders: at first all of them in one, which is two executions.
+
+    Where that shows something, the pairs meet one by one, those of the run of which it shows it before the others: what is
+    reported is small then, and says which run was taken for which.
+    """
+    for order in (slice(None), slice(None, None, -1)):
+        together = met([pair[order] for pair in pairs])
+        verdict = stage.verdict(together)
+        if verdict is not None:
+            hit = verdict.run_id
+            nearest = sorted(pairs, key=lambda pair: hit not in [run.run_id for run in pair])
+            yield from (met([each]) for pair in nearest for each in (pair, pair[::-1]))
+        yield together
+
+
+def new_ones(pairs: Sequence[Pair]) -> Iterator[Pair]:
+    """The pairs without the runs that were in one before."""
+    seen: set[PlannedRun] = set()
+    for pair in pairs:
+        yield [run for run in pair if run not in seen]
+        seen.update(pair)
 
 
 def retried(stage: Stage) -> tuple[PlannedRun, PlannedRun, PlannedRun]:

@@ -169,7 +169,7 @@ class Conductor:
         unexplained: tuple[Schedule, History] | None = None
         unjudged: tuple[Verdict, Schedule, History] | None = None
         schedules = Ahead(check.schedules(stage), lambda: self._executions)
-        stage.coming = schedules.waiting
+        stage.coming, stage.judged = schedules.waiting, lambda history: self._judged(history, check)
         for schedule in schedules:
             self._watch(tried, schedules.planned, schedules.all_known)
             if tried and self.is_over():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pytest_quarry.checks import alike
-from pytest_quarry.checks.stage import Stage
+from pytest_quarry.checks.stage import BATCH, Stage
 from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation import explore
 from pytest_quarry.simulation.schedule import (
@@ -74,14 +74,23 @@ def any_order(stage: Stage) -> Iterator[Schedule]:
 
 
 def runs_apart(stage: Stage) -> Iterator[Schedule]:
-    """EB14: runs whose ids look alike, with equal event ids, on one day, from one source and job; then runs of other sources and
-    categories, where the suite declares which it wants."""
-    for runs in alike.pairs_of_runs(stage):
-        for order in ((1, 2), (2, 1)):
-            steps = [*stage.told(*runs), *(Deliver((number,)) for number in order), Deliver(order)]
-            yield stage.schedule(runs, steps)
-    for run in alike.unwanted(stage):
-        yield stage.loaded(stage.run("A"), run)
+    """EB14: runs whose ids look alike, with equal event ids, on one day, from one source and job; and runs of other sources and
+    categories, where the suite declares which it wants. Each pair is delivered one by one, then again in one batch."""
+
+    def met(pairs: Sequence[alike.Pair]) -> Schedule:
+        runs: list[PlannedRun] = []
+        steps: list[Step] = []
+        for new in alike.new_ones(pairs):
+            first = len(runs) + 1
+            steps += [
+                *stage.told(*new),
+                *stage.delivered(new, 1, first=first),
+                *stage.delivered(new, BATCH, first=first),
+            ]
+            runs += new
+        return stage.schedule(runs, steps)
+
+    yield from alike.meetings(stage, [*alike.pairs_of_runs(stage), *alike.of_siblings(stage)], met)
 
 
 def envelopes(stage: Stage) -> Iterator[Schedule]:

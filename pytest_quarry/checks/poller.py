@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pytest_quarry.checks import alike
 from pytest_quarry.checks.failures import breaks, operations
@@ -172,14 +172,15 @@ def listing_faults(stage: Stage) -> Iterator[Schedule]:
 
 def exact_keys(stage: Stage) -> Iterator[Schedule]:
     """PO11: run ids, sources and files that look like others, and categories where some are declared; foreign files and decoys."""
-    for runs in alike.pairs_of_runs(stage):
-        for order in (runs, runs[::-1]):
-            yield stage.loaded(*order)
-    source = stage.consumer.sources[0]
-    others = [stage.run("B", items=2, source=other) for other in alike.siblings(source)]
-    for run in dict.fromkeys([*others, *alike.unwanted(stage)]):
-        yield stage.loaded(stage.run("A"), run)
-    good = stage.run("A")
+
+    def met(pairs: Sequence[alike.Pair]) -> Schedule:
+        firsts = list(dict.fromkeys(pair[0] for pair in pairs))
+        seconds = [run for run in dict.fromkeys(pair[1] for pair in pairs) if run not in firsts]
+        written: list[list[Step]] = [[Write(run.run_id) for run in runs] for runs in (firsts, seconds)]
+        return stage.schedule([*firsts, *seconds], [*written[0], Poll(), *written[1], Poll()])
+
+    yield from alike.meetings(stage, [*alike.pairs_of_runs(stage), *alike.of_siblings(stage, sources=True)], met)
+    good, source = stage.run("A"), stage.consumer.sources[0]
     decoy = f"partitions/source={source}/category=products/day=2026-02-02/run_id=run-decoy/event_type=run_complete"
     foreign = ("notes.txt", f"datasets/quarry/partitions/source={source}/notes.txt", f"backup/{decoy}/data/data")
     litter: list[Step] = [Litter(key, '{"run_id": "run-decoy", "event_type": "run_complete"}\n') for key in foreign]

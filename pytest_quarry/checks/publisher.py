@@ -101,8 +101,10 @@ def retries(stage: Stage) -> Iterator[Schedule]:
     for error in failing_entries(stage):
         yield stage.schedule([run], _with_trouble(stage, Break(PUBLISH_BATCH, error, 1)))
         yield stage.schedule([run], _with_trouble(stage, Break(PUBLISH_BATCH, error, LONG)))
-    for pair in alike.pairs_of_runs(stage):
-        yield stage.loaded(*pair)
+    pairs = [*alike.pairs_of_runs(stage)]
+    yield from alike.meetings(
+        stage, pairs, lambda some: stage.loaded(*(run for new in alike.new_ones(some) for run in new))
+    )
 
 
 def failing_entries(stage: Stage) -> tuple[str, ...]:

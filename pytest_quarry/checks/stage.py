@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from pytest_quarry.bus import names
 from pytest_quarry.checks.shared import Shared
 from pytest_quarry.checks.turns import Turns
+from pytest_quarry.checks.verdict import Verdict
 from pytest_quarry.consumers.consumer import Consumer
 from pytest_quarry.simulation import explore
 from pytest_quarry.simulation.history import History
@@ -76,6 +77,7 @@ class Stage:
         self._execute = execute
         self._kept = kept or Kept()
         self.coming: Iterable[Schedule] = ()  # what will be executed next, as far as that is known
+        self.judged: Callable[[History], Verdict | None] = _unjudged  # by the check whose schedules these are
 
     @property
     def polls(self) -> bool:
@@ -120,9 +122,13 @@ class Stage:
     def after_many(self) -> Schedule:
         """The first message again, after those of many small runs."""
         first, *others = runs = self.small_runs(MANY_SINCE + 1)
-        numbers = range(2, len(runs) + 1)
-        batches = [Deliver(tuple(numbers[at : at + BATCH])) for at in range(0, len(others), BATCH)]
+        batches = self.delivered(others, BATCH, first=2)
         return self.schedule(runs, [*self.told(first), Deliver((1,)), *self.told(*others), *batches, Deliver((1,))])
+
+    def delivered(self, runs: Sequence[PlannedRun], at_once: int, *, first: int = 1) -> list[Step]:
+        """The steps that deliver the messages of runs, so many at once; `first` is the number of the first of them."""
+        numbers = range(first, first + len(runs))
+        return [Deliver(tuple(numbers[at : at + at_once])) for at in range(0, len(runs), at_once)]
 
     def told(self, *runs: PlannedRun) -> list[Step]:
         """The steps that write and announce runs; messages are numbered in their order."""
@@ -144,6 +150,10 @@ class Stage:
             self._remember(key, self._found_or_executed(schedule, reads))
         histories.move_to_end(key)
         return histories[key]
+
+    def verdict(self, schedule: Schedule) -> Verdict | None:
+        """What the check says once a schedule is executed: one that stands for many then need not be taken apart."""
+        return self.judged(self.history(schedule))
 
     def anew(self, schedule: Schedule) -> History:
         """What happens when it is executed once more, and from now on is kept of it."""
@@ -180,6 +190,10 @@ class Stage:
 
     def _executed(self, schedule: Schedule, reads: bool) -> History:
         return self._execute(schedule, reads=True) if reads else self._execute(schedule)
+
+
+def _unjudged(history: History) -> None:
+    """What is said of a history before any check asks for schedules."""
 
 
 def disturbs(schedule: Schedule) -> bool:
