@@ -250,7 +250,18 @@ def _save(result: Result, node: Any) -> tuple[str | None, Path | None]:
     module, saved = (shlex.quote(_from_here(path, node)) for path in (node.path, file))
     if options is not None:
         return f"quarry-conformance replay {saved}", file
-    return f"pytest {module} --quarry-replay={saved}", file
+    return " ".join(["pytest", module, *_of_the_project(config), f"--quarry-replay={saved}"]), file
+
+
+def _of_the_project(config: pytest.Config) -> list[str]:
+    """The options by which pytest was told which project this is, and how it is configured."""
+    given = config.option
+    options = [
+        *(["-c", given.inifilename] if given.inifilename else []),
+        *(["--rootdir", given.rootdir] if given.rootdir else []),
+    ]
+    options += [word for each in given.override_ini or () for word in ("-o", each)]
+    return [shlex.quote(str(word)) for word in options]
 
 
 def _fingerprint(schedule: Schedule, whose: list[str], options: list[str] | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -58,6 +59,21 @@ def test_the_command_of_the_failure_replays_it(pytester: pytest.Pytester, saved:
     result.stdout.fnmatch_lines(["still failing", "EB05 crash-duplicates-nothing *", "*7 *KILLED*before sqlite BEGIN*"])
     result.stdout.fnmatch_lines([f"*{saved.name}: still failing"])
     assert sorted(saved.parent.iterdir()) == [saved], "a replay saves nothing"
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "with-xdist"])
+def test_the_command_is_of_the_project_that_was_run(pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
+    """Without its configuration pytest would find no such suite, or another root."""
+    pytester.makepyfile(test_orders=BROKEN.replace("class TestOrders", "class Conforms"))
+    (pytester.path / "configured").mkdir()
+    (pytester.path / "configured" / "its own.ini").write_text("[pytest]\npython_functions = test_c*\n")
+    options = ("-c", "configured/its own.ini", "--rootdir=.", "-o", "python_classes=Conforms Others")
+    result = pytester.runpytest_subprocess(*QUIET, *options, *workers, "-k", "crash_duplicates")
+    (line,) = {line for line in result.outlines if line.startswith("replay: ")}
+    command = shlex.split(line.removeprefix("replay: "))
+    assert command[:2] == ["pytest", "test_orders.py"]
+    again = pytester.runpytest_subprocess(*command[1:])
+    again.stdout.fnmatch_lines([f"*{Path(command[-1].partition('=')[2]).name}: still failing"])
 
 
 def repair(pytester: pytest.Pytester) -> None:
