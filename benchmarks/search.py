@@ -6,7 +6,7 @@
     benchmarks/search.py --print         measure nothing
 
 *check*: executions until the first failing schedule of the check that needs fewest (benchmarks/samples.py measures it).
-*suite*: the same, with every check before it, the critical ones first: what a whole run of pytest does.
+*suite*: the same, with every check before it: what a whole run of pytest does.
 *naive*: each message twice, in one process, or a poll after each run and two more; one execution.
 *lists*: plain Hypothesis over random lists of steps (runs of all kinds, duplicates, crashes, faults, restarts, waits).
 """
@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from record import Found, Record, part, soonest
 from samples import lacks
 
-from pytest_quarry.checks.catalogue import of_kind
+from pytest_quarry.checks.catalogue import soonest_first
 from pytest_quarry.checks.conduct import Conductor
 from pytest_quarry.checks.oracles import judge
 from pytest_quarry.checks.stage import Stage
@@ -81,9 +81,8 @@ def main() -> None:
 def suite(consumer: Consumer) -> Found:
     """Executions of a run of the whole suite until the first failing schedule, and whose it is."""
     conductor = Conductor(consumer)
-    checks = sorted(of_kind(consumer.kind), key=lambda check: check.severity != "critical")
     before = 0
-    for check in checks:
+    for check in soonest_first(consumer.kind):
         result = conductor.conduct(check)
         if result.status == "failed":
             return {"suite": before + result.until_found, "by": check.id}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pytest
 
-from pytest_quarry.checks.catalogue import OWN, by_id, of_kind
+from pytest_quarry.checks.catalogue import OWN, by_id, of_kind, soonest_first
 from pytest_quarry.checks.check import Check
 from pytest_quarry.checks.fuzzing import FUZZ
 from pytest_quarry.checks.sampled import sample_data
@@ -99,7 +99,7 @@ class Conformance:
                 pytest.PytestWarning,
                 stacklevel=2,
             )
-        for check in of_kind(cls.kind) if cls.__module__ == __name__ else ():
+        for check in soonest_first(cls.kind) if cls.__module__ == __name__ else ():
             setattr(cls, check.test_name, _item(check))
         inherited = getattr(cls, "test_fuzz", None)
         is_ours = "test_fuzz" not in vars(cls) and (inherited is None or hasattr(inherited, "quarry_made"))
