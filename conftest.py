@@ -28,6 +28,7 @@ def pytest_collection_finish() -> None:
     """The pytests that tests start load the plugins they are about: finding all that are installed takes them as long again."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ["PYTEST_PLUGINS"] = "pytest_quarry.plugin,xdist.plugin"
+    os.environ["HYPOTHESIS_NO_PLUGINS"] = "1"  # trio's, which is here for one test, imports all of trio
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -142,7 +142,7 @@ def timed(folder: str, *options: str) -> float:
     before = time.perf_counter()
     plugins = [option for plugin in PLUGINS for option in ("-p", plugin)]
     command = [sys.executable, "-m", "pytest", "-q", "--quarry-seed", "0", *plugins, *options]
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "HYPOTHESIS_NO_PLUGINS": "1"}
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
     return time.perf_counter() - before
 

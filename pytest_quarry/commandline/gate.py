@@ -81,6 +81,7 @@ class Results:
         if record is None:
             return
         kept = {name: record.get(name) for name in KEPT}
+        kept["place"] = report.quarry_place
         kept["unusable"] = record["status"] == "inconclusive" and record.get("failure") is None
         kept["cut_short"] = any(name == "quarry_budget" for name, _ in report.user_properties)
         kept["too_late"] = record["status"] == "skipped" and str(record.get("reason")).startswith(TOO_LATE)

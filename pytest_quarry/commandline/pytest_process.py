@@ -25,7 +25,7 @@ PATIENCE = 5.0  # real seconds that pytest has to end by itself after an interru
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How pytest ended. `status`: its exit status. `records`: what became of each check, as the gate wrote it down.
+    """How pytest ended. `status`: its exit status. `records`: what became of each check, as the gate wrote it down, by number.
 
     `refused`: what is wrong with the settings, where that kept it from beginning.
     """
@@ -47,7 +47,8 @@ def run(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
         with _terminated(), subprocess.Popen(command, env={**os.environ, **own, **environment}) as process:
             interrupted = _wait(process)
         found = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
-        records = tuple(json.loads(line) for line in found)
+        # In the order of the catalogue, which is not that in which they are played.
+        records = tuple(sorted(map(json.loads, found), key=lambda record: record.get("place", 0)))
         refused = next((record[REFUSED] for record in records if REFUSED in record), "")
         return Ended(status=process.returncode, records=records, interrupted=interrupted, refused=refused)
 
