@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 PROFILES = ("core", "full", "fuzz")
-# Two workers at once, a third of a suite and more; hundreds of runs; large files; as many schedules as are drawn.
-LONGEST = ("EB02", "PO09", "PO10", "PO12", "RD07", "FUZZ")
+# Two workers at once, a third of a suite and more; many runs; large files; as many schedules as are drawn.
+LONGEST = ("EB01", "EB02", "PO09", "PO10", "PO12", "RD07", "FUZZ")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
