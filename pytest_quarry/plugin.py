@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PROFILES = ("core", "full", "fuzz")
 # Two workers at once, a third of a suite and more; many runs; large files; as many schedules as are drawn.
-LONGEST = ("EB01", "EB02", "PO09", "PO10", "PO12", "RD07", "FUZZ")
+LONGEST = ("EB02", "PO09", "EB01", "PO10", "PO12", "RD07", "FUZZ")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -224,7 +224,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
     workers = shards.workers(config)
     if workers > 1:  # they begin with what takes longest, or all wait for it in the end
-        longest = [item for item in items if marking.check_id(item) in LONGEST]
+        longest = [item for check in LONGEST for item in items if marking.check_id(item) == check]
         items[:] = shards.spread(longest, [item for item in items if item not in longest], workers)
     count = sum(marking.check_id(item) is not None for item in items)
     config._quarry_budget = Budget(budget_seconds(config), -(-count // workers))  # type: ignore[attr-defined]

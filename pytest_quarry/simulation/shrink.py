@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from typing import Any
 
 from pytest_quarry.simulation.schedule import (
+    Break,
     Deliver,
     Notify,
     Overlap,
@@ -145,13 +147,25 @@ def without_step(schedule: Schedule, at: int) -> Schedule:
 
 
 def _renamed(schedule: Schedule, old: str, new: str) -> Schedule:
-    """The schedule with another id for one of its runs."""
+    """The schedule with another id for one of its runs, in the labels of operations too."""
     runs = tuple(replace(run, run_id=new) if run.run_id == old else run for run in schedule.runs)
-    steps = (
-        replace(step, run=new) if isinstance(step, (Write, Notify, Publish)) and step.run == old else step
-        for step in schedule.steps
-    )
-    return replace(schedule, runs=runs, steps=tuple(steps))
+    whole = re.compile(rf"(?<!\w){re.escape(old)}(?!\w)")
+    return replace(schedule, runs=runs, steps=tuple(_retold(step, whole, new) for step in schedule.steps))
+
+
+def _retold(step: Step, old: re.Pattern[str], new: str) -> Step:
+    def told(text: str) -> str:
+        return old.sub(lambda match: new, text)
+
+    if isinstance(step, (Write, Notify, Publish)) and old.fullmatch(step.run):
+        step = replace(step, run=new)
+    if isinstance(step, (Deliver, Poll, Publish, Overlap)) and step.crash is not None:
+        step = replace(step, crash=replace(step.crash, label=told(step.crash.label)))
+    if isinstance(step, Overlap):
+        step = replace(step, switches=tuple(replace(switch, label=told(switch.label)) for switch in step.switches))
+    if isinstance(step, Break):
+        step = replace(step, at=told(step.at), containing=told(step.containing))
+    return step
 
 
 def _less(step: Step) -> Iterator[Step]:

@@ -114,7 +114,7 @@ def test_under_xdist_the_longest_check_is_begun_first(pytester: pytest.Pytester)
         pytester.runpytest_subprocess(*QUIET, *options)
         orders.append((pytester.path / "order").read_text().split())
     one, two = orders[1], orders[0]
-    assert one[:2] == ["test_redelivery", "test_concurrent_duplicates"]
+    assert one[:2] == ["test_failure_is_retried", "test_restart"]
     chunk = len(two) // 8  # what xdist's LoadScheduling gives each of two workers to begin with
     assert [two[0], two[chunk]] == ["test_concurrent_duplicates[1-of-2]", "test_concurrent_duplicates[2-of-2]"]
 

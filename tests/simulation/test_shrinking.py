@@ -11,6 +11,7 @@ from loaders import poller
 
 from pytest_quarry.simulation.run import simulate
 from pytest_quarry.simulation.schedule import (
+    Break,
     Crash,
     Deliver,
     Notify,
@@ -198,6 +199,40 @@ def test_every_run_that_is_a_little_plainer_can_be_written(policy: Any, outcome:
     )
     for one in smaller(Schedule(runs=(run,), steps=(Write("run-1"), Poll()))):
         simulate(one, poller())
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Deliver((1,), Crash("write strange.x/data")),
+        Poll(Crash("write strange.x/data")),
+        Overlap((1,), (1,), (Switch("write strange.x/data"),)),
+        Break("write strange.x/data", "EIO"),
+        Break("s3.PutObject", "503", containing="write strange.x/data"),
+    ],
+    ids=lambda step: f"{type(step).__name__}-{getattr(step, 'containing', '')}",
+)
+def test_operations_are_renamed_with_their_run(step: Step) -> None:
+    """Else nobody comes to them, nothing fails, and the odd name stays in the report."""
+    schedule = Schedule(
+        runs=(PlannedRun(run_id="strange.x", items=1),), steps=(Write("strange.x"), Notify("strange.x"), step)
+    )
+
+    def fails(smaller: Schedule) -> bool:
+        return len(smaller.steps) == 3 and f"'write {smaller.runs[0].run_id}/data'" in repr(smaller.steps)
+
+    left = shrink(schedule, fails)
+    assert left.runs[0].run_id == "run-1"
+    assert "strange" not in repr(left)
+
+
+def test_what_only_looks_like_the_name_of_the_run_keeps_its_own() -> None:
+    told = (Write("a"), Notify("a"), Deliver((1,), Crash("write data/a of a")))
+    renamed = shrink(
+        Schedule(runs=(PlannedRun(run_id="a", items=1),), steps=told),
+        lambda one: len(one.steps) == 3 and "Crash" in repr(one),
+    )
+    assert renamed.steps[2] == Deliver((1,), Crash("write data/run-1 of run-1"))
 
 
 def test_the_second_of_two_is_given_as_many_messages_as_it_takes() -> None:
