@@ -275,8 +275,17 @@ class Recorder:
 
 
 def _idle() -> float:
-    """Real seconds so far in which this thread did not work: it waited, or a busy machine let it."""
-    return time.monotonic() - time.thread_time()
+    """Real seconds so far in which this thread waited: it did not work, and not for want of a processor."""
+    return time.monotonic() - time.thread_time() - _held_up()
+
+
+def _held_up() -> float:
+    """Seconds so far in which this thread was ready to work, and a busy machine did not let it (Linux: proc(5), schedstat)."""
+    try:
+        with open("/proc/thread-self/schedstat", encoding="ascii") as counted:
+            return int(counted.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _where(error: BaseException, rows: Any) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from pathlib import Path
 from sqlite3 import connect
 from typing import Any
 
@@ -248,6 +251,28 @@ def test_rows_that_work_hard_before_they_raise_wait_for_nothing(monkeypatch: pyt
         return [{"run_id": "run-A", "item": 0}]
 
     assert found(rows, start=start).rows == (Row("run-A", "0"),)
+
+
+@pytest.mark.skipif(not Path("/proc/thread-self/schedstat").exists(), reason="only Linux counts it")
+def test_rows_that_get_no_processor_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others have it for more than half of the time."""
+    monkeypatch.setattr(recorder, "MOST_WAITED", 0.5)
+
+    def rows(world: World) -> Any:
+        until = time.thread_time() + 0.4
+        while time.thread_time() < until:
+            pass
+        if not (world.disk / "done").exists():
+            raise LookupError("no such table")
+        return [{"run_id": "run-A", "item": 0}]
+
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        assert found(rows, start=lambda world: lambda told: (world.disk / "done").touch()).rows == (Row("run-A", "0"),)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def open_files() -> list[str]:
