@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 PROFILES = ("core", "full", "fuzz")
-# Two workers at once, a third of a suite and more; many runs; large files; as many schedules as are drawn.
+# What xdist's workers begin with, in this order: two workers at once, a third of a suite and more; many runs; large files; as many
+# schedules as are drawn.
 LONGEST = ("EB02", "PO09", "EB01", "PO10", "PO12", "RD07", "FUZZ")
 
 

@@ -149,15 +149,14 @@ def without_step(schedule: Schedule, at: int) -> Schedule:
 def _renamed(schedule: Schedule, old: str, new: str) -> Schedule:
     """The schedule with another id for one of its runs, in the labels of operations too."""
     runs = tuple(replace(run, run_id=new) if run.run_id == old else run for run in schedule.runs)
-    whole = re.compile(rf"(?<!\w){re.escape(old)}(?!\w)")
-    return replace(schedule, runs=runs, steps=tuple(_retold(step, whole, new) for step in schedule.steps))
+    return replace(schedule, runs=runs, steps=tuple(_step_renamed(step, old, new) for step in schedule.steps))
 
 
-def _retold(step: Step, old: re.Pattern[str], new: str) -> Step:
-    def told(text: str) -> str:
-        return old.sub(lambda match: new, text)
+def _step_renamed(step: Step, old: str, new: str) -> Step:
+    def told(label: str) -> str:
+        return re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", lambda match: new, label)
 
-    if isinstance(step, (Write, Notify, Publish)) and old.fullmatch(step.run):
+    if isinstance(step, (Write, Notify, Publish)) and step.run == old:
         step = replace(step, run=new)
     if isinstance(step, (Deliver, Poll, Publish, Overlap)) and step.crash is not None:
         step = replace(step, crash=replace(step.crash, label=told(step.crash.label)))

@@ -235,40 +235,37 @@ def test_rows_that_wait_for_the_consumer_are_told_not_to(monkeypatch: pytest.Mon
     )
 
 
-def test_rows_that_work_hard_before_they_raise_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where they import pandas, and a busy machine takes its time, before they find that the table is not there yet."""
-    monkeypatch.setattr(recorder, "MOST_WAITED", 1.0)
-
-    def start(world: World) -> Callable[[Any], None]:
-        return lambda notification: (world.disk / "done").touch()
+def work_hard(seconds: float) -> Callable[[World], Any]:
+    """Rows that need so many seconds of a processor before they find that the table is not there yet."""
 
     def rows(world: World) -> Any:
-        until = time.thread_time() + 1.3
+        until = time.thread_time() + seconds
         while time.thread_time() < until:
             pass
         if not (world.disk / "done").exists():
             raise LookupError("no such table")
         return [{"run_id": "run-A", "item": 0}]
 
-    assert found(rows, start=start).rows == (Row("run-A", "0"),)
+    return rows
+
+
+def start_touching(world: World) -> Callable[[Any], None]:
+    return lambda notification: (world.disk / "done").touch()
+
+
+def test_rows_that_work_hard_before_they_raise_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where they import pandas, and a busy machine takes its time."""
+    monkeypatch.setattr(recorder, "MOST_WAITED", 1.0)
+    assert found(work_hard(1.3), start=start_touching).rows == (Row("run-A", "0"),)
 
 
 @pytest.mark.skipif(not Path("/proc/thread-self/schedstat").exists(), reason="only Linux counts it")
 def test_rows_that_get_no_processor_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others have it for more than half of the time."""
     monkeypatch.setattr(recorder, "MOST_WAITED", 0.5)
-
-    def rows(world: World) -> Any:
-        until = time.thread_time() + 0.4
-        while time.thread_time() < until:
-            pass
-        if not (world.disk / "done").exists():
-            raise LookupError("no such table")
-        return [{"run_id": "run-A", "item": 0}]
-
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
     try:
-        assert found(rows, start=lambda world: lambda told: (world.disk / "done").touch()).rows == (Row("run-A", "0"),)
+        assert found(work_hard(0.4), start=start_touching).rows == (Row("run-A", "0"),)
     finally:
         for other in others:
             other.kill()
