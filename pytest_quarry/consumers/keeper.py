@@ -12,7 +12,10 @@ import os
 import shutil
 import signal
 
+from pytest_quarry.consumers.marked import marked
+
 END = b"\0"  # of a note: no path has it
+ROUNDS = 100  # of killing what starts others meanwhile
 _keeper: tuple[int, int, int] | None = None  # owner, writing end, the keeper's process id
 
 
@@ -39,20 +42,6 @@ def remember_marker(text: str) -> None:
 def forget_marker(text: str) -> None:
     """Nobody with that variable is left."""
     _tell(f"n{text}")
-
-
-def marked(text: str) -> list[int]:
-    """The living processes that have this in their environment, where the system tells (Linux)."""
-    found: list[int] = []
-    wanted = text.encode()
-    with contextlib.suppress(OSError):
-        for name in os.listdir("/proc"):
-            with contextlib.suppress(OSError):
-                if name.isdigit():
-                    with open(f"/proc/{name}/environ", "rb", 0) as file:
-                        if wanted in file.read():
-                            found.append(int(name))
-    return found
 
 
 def descriptor() -> int | None:
@@ -101,9 +90,13 @@ def _keep(reading: int) -> None:
     for group in groups:
         with contextlib.suppress(OSError):
             os.killpg(group, signal.SIGKILL)
-    for pid in (pid for marker in markers for pid in marked(marker)):
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+    for marker in markers:
+        for _ in range(ROUNDS):
+            for pid in (found := marked(marker)):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            if not found:
+                break
     for directory in directories:
         remove_tree(directory)
 

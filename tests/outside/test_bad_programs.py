@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from programs import QUICK, bash, play, python, texts
 
-from pytest_quarry.consumers import keeper
 from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.consumer import ConsumerError
+from pytest_quarry.consumers.marked import marked
 from pytest_quarry.consumers.outside.group import MARKER, fair_share
 from pytest_quarry.simulation.schedule import Crash, Deliver, Notify, Poll, Restart, Write
 
 
 def left_behind() -> list[int]:
     """The living processes of programs of this test process."""
-    return keeper.marked(f"{MARKER}={os.getpid()}-")
+    return marked(f"{MARKER}={os.getpid()}-")
 
 
 @pytest.fixture(autouse=True)

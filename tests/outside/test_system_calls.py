@@ -13,7 +13,9 @@ from programs import bash, first_turn, kept, play, python, texts
 
 from pytest_quarry.consumers.command import Command
 from pytest_quarry.consumers.kernel import descriptors, seccomp
+from pytest_quarry.consumers.marked import marked
 from pytest_quarry.consumers.outside import verdicts
+from pytest_quarry.consumers.outside.group import MARKER
 from pytest_quarry.simulation.play import Play
 from pytest_quarry.simulation.schedule import Break, Crash, Overlap, Poll, Switch
 
@@ -284,3 +286,4 @@ class TestWithoutSystemCalls:
 
     def test_daemons_are_killed(self) -> None:
         play(bash("setsid tail -f /dev/null & exit 0"))
+        assert marked(f"{MARKER}={os.getpid()}-") == []

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pytest_quarry.consumers import keeper
 from pytest_quarry.consumers.at_work import TICKS
+from pytest_quarry.consumers.marked import marked
 
 MARKER = "QUARRY_PROGRAM"
 MOST_FILE = 256 << 20  # bytes of one file: a program that fills the disk is ended by a signal (SIGXFSZ)
@@ -149,8 +150,3 @@ def _threads(pid: int) -> Iterator[tuple[str, int]]:
                     Path(f"/proc/{pid}/task/{thread}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
                 )
                 yield fields[0], int(fields[11]) + int(fields[12])
-
-
-def marked(text: str) -> list[int]:
-    """The living processes that have this in their environment, where the system tells (Linux)."""
-    return keeper.marked(text)
