@@ -20,6 +20,11 @@ SOUND_WORKERS: tuple[Sample, ...] = (
     sound("worker-dynamo-marked", "Rows by their keys, then a mark in DynamoDB.", "workers:DynamoMarkedSuite"),
     sound("worker-inbox", "Writes down what it receives, and loads it in its turns.", "inboxes:InboxWorkerSuite"),
     sound("worker-whole-batch", "One commit per batch, a savepoint per message.", "workers:WholeBatchSuite"),
+    sound(
+        "worker-sends-a-copy-first",
+        "Sends a copy of what is not there yet, to come in five minutes, then deletes it.",
+        "workers:SendsACopyFirstSuite",
+    ),
     sound("worker-reconciles", "Looks into storage on idle turns.", "reconciling:IdleWorkerSuite"),
     sound("reconciles", "A handler that a timer lets look into storage.", "reconciling:ReconcilesSuite"),
 )

@@ -22,7 +22,7 @@ from pytest_quarry.samples.handlers import (
     SqliteHandlerSuite,
     values,
 )
-from pytest_quarry.samples.reading import Storage
+from pytest_quarry.samples.reading import NotVisibleYet, Storage
 
 if TYPE_CHECKING:
     from pytest_quarry.simulation.world import World
@@ -301,6 +301,24 @@ class DynamoMarkedSuite(WorkerSuite):
     def prepare(self, world: World) -> None:
         super().prepare(world)
         make_table("loaded-runs")
+
+
+class SendsACopyFirst(Worker):
+    """Of what is not there yet it sends a copy, to come in five minutes, and then deletes the message."""
+
+    def work(self, message: Message) -> None:
+        try:
+            super().work(message)
+        except NotVisibleYet:
+            self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=message["Body"], DelaySeconds=300)
+            self.delete(message)
+
+
+class SendsACopyFirstSuite(WorkerSuite):
+    """A copy with a delay, then the delete; rows and mark in one transaction."""
+
+    loader = OneTransaction
+    worker = SendsACopyFirst
 
 
 class WholeBatch(Worker):

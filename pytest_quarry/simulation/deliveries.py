@@ -183,6 +183,12 @@ class Deliveries:
             if self._arrived:
                 self._world.queue.forgive(AT_ONCE)
 
+    def has_own(self) -> bool:
+        """Whether the queue holds messages that the consumer sent to it by itself: a copy that is to come later, say."""
+        with contextlib.suppress(LookupError):  # the consumer deleted its queue
+            return self._arrived > 0 and any(self.mailbox.named(each) is None for each in self._world.queue.ids())
+        return False
+
     def _arrive(self) -> None:
         """What was published since is in the worker's queue."""
         if self._arrived == 0:

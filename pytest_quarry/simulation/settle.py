@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from pytest_quarry.bus.delivery import Mailbox
@@ -59,7 +59,7 @@ def handler(world: Unsettled) -> None:
 def _redeliver(world: Unsettled) -> None:
     world.deliveries.forgive()
     for seconds in PATIENCE:
-        if not world.mailbox.waiting():
+        if not world.mailbox.waiting() and not world.deliveries.has_own():
             return
         world.wait(seconds)
         if world.drive.takes == "queue":
@@ -107,8 +107,13 @@ def _come_back(world: Unsettled) -> None:
 def _lacks(world: Unsettled) -> bool:
     """Whether something of a due run that it was told of is not there."""
     world.recorder.look()
-    told, rows = set(world.deliveries.notified.values()), world.recorder.rows
-    return any(view.standing == "due" and run in told and missing(view, rows) for run, view in world.views.items())
+    return bool(_due_and_missing(world, set(world.deliveries.notified.values())))
+
+
+def _due_and_missing(world: Unsettled, runs: Collection[str]) -> int:
+    """How many items of these runs are due, and not there."""
+    rows = world.recorder.rows
+    return sum(len(missing(view, rows)) for run, view in world.views.items() if view.standing == "due" and run in runs)
 
 
 def _deliver_all(world: Unsettled) -> None:
@@ -124,11 +129,11 @@ def _deliver_all(world: Unsettled) -> None:
 def poller(world: Unsettled) -> None:
     """Poll at least three times, and go on, with more and more time between, while something due is missing.
 
-    One that loads a few runs at each poll is polled as often as it takes: a poll after which fewer are missing than ever costs none
-    of its patience.
+    One that loads a few runs, or a part of one, at each poll is polled as often as it takes: a poll after which fewer items are
+    missing than ever costs none of its patience.
     """
     idle = polls = gained = 0
-    least = len(_not_loaded(world))
+    least = _due_and_missing(world, world.views)
     while polls < MOST_POLLS + gained:
         spent = polls - gained - IDLE_POLLS
         world.wait(POLL_EVERY if polls < IDLE_POLLS or spent < 0 else PATIENCE[min(spent, len(PATIENCE) - 1)])
@@ -142,23 +147,13 @@ def poller(world: Unsettled) -> None:
         )
         idle = idle + 1 if world.recorder.rows == rows and not failed else 0
         polls += 1
-        if polls >= IDLE_POLLS and idle and not _missing(world):
+        world.recorder.look()
+        left = _due_and_missing(world, world.views)
+        if polls >= IDLE_POLLS and idle and not left:
             return
-        left = len(_not_loaded(world))
         gained, least = gained + (left < least), min(left, least)
     if not idle:
         world.recorder.record("gave-up", f"not idle after {polls} polls")
-
-
-def _missing(world: Unsettled) -> bool:
-    """Whether some due run has no rows yet: then the world still owes time, not a verdict."""
-    world.recorder.look()
-    return bool(_not_loaded(world))
-
-
-def _not_loaded(world: Unsettled) -> list[str]:
-    loaded = {row.run_id for row in world.recorder.rows}
-    return [run for run, view in world.views.items() if view.standing == "due" and view.items and run not in loaded]
 
 
 def publisher(world: Unsettled) -> None:

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -79,6 +80,40 @@ class TestPollers:
         history = simulate(Schedule(runs=runs, steps=tuple(Write(run.run_id) for run in runs)), polls(one_more))
         assert len(history.rows) == 20
         assert waits(history) == [60] * 3 + [60] * 18, "no more time between two of them than at first"
+
+    def test_one_that_loads_an_item_at_each_poll_is_polled_as_often_as_it_takes(self) -> None:
+        def one_more(world: World) -> None:
+            (run,) = read_runs(world.storage_root)
+            there = [path.name for path in (world.disk / "rows").glob("*")]
+            for item in [item for item in run.items if item.event_id not in there][:1]:
+                (world.disk / "rows").mkdir(exist_ok=True)
+                (world.disk / "rows" / item.event_id).touch()
+
+        def rows(world: World) -> list[dict[str, str]]:
+            return [{"run_id": "run-A", "item": path.name} for path in (world.disk / "rows").glob("*")]
+
+        large = PlannedRun(run_id="run-A", items=20, policy="buffered")
+        consumer = replace(polls(one_more), rows=rows)
+        history = simulate(Schedule(runs=(large,), steps=(Write("run-A"),)), consumer)
+        assert len(history.rows) == 20
+        assert waits(history) == [60] * 3 + [60] * 18, "no more time between two of them than at first"
+
+    def test_one_that_has_a_part_of_a_run_is_given_more_and_more_time_for_the_rest(self) -> None:
+        def two_parts(world: World) -> None:
+            (world.disk / "rows").mkdir(exist_ok=True)
+            for number in range(1 + (virtual_seconds() > 1_000)):
+                (world.disk / "rows" / str(number)).touch()
+
+        def rows(world: World) -> list[dict[str, str]]:
+            items = next(iter(read_runs(world.storage_root))).items
+            parts = (world.disk / "rows").glob("*")
+            return [{"run_id": "run-A", "item": items[int(path.name)].event_id} for path in parts]
+
+        large = PlannedRun(run_id="run-A", items=2)
+        consumer = replace(polls(two_parts), rows=rows)
+        history = simulate(Schedule(runs=(large,), steps=(Write("run-A"),)), consumer)
+        assert len(history.rows) == 2
+        assert waits(history) == [60, 60, 60, 60, 31, 31, 31, 60, 300, 900, 900]
 
     def test_what_it_never_loads_ends_it_where_it_is_idle(self) -> None:
         history = settled(polls(lambda world: None))

@@ -247,6 +247,19 @@ class TestWhatAReceiveFinds:
         history = play(loads_all, *TOLD, Deliver((2,)))
         assert [sorted(said(history, step)) for step in (7, 8)] == [["run-B"], ["run-A", "run-C"]]
 
+    def test_a_copy_that_it_sends_itself_is_found_when_it_has_come(self) -> None:
+        def work(worker: Worker) -> None:
+            for message in worker.receive():
+                worker.say(message["Body"] if message["Body"] == "later" else run_of(message))
+                if message["Body"] != "later":
+                    sqs = boto3.client("sqs")
+                    sqs.send_message(QueueUrl=worker.world.queue_url, MessageBody="later", DelaySeconds=300)
+                worker.delete(message)
+
+        history = play(work, *ONE, Deliver((1,)))
+        assert said(history) == ["run-A", "later"]
+        assert [entry.text for entry in entries(history, "waited")] == ["31 s", "31 s", "31 s", "60 s", "300 s"]
+
     def test_a_start_finds_nothing_and_the_turn_after_it_what_is_delivered(self) -> None:
         class Eager(Worker):
             def __init__(self, world: World) -> None:
