@@ -10,17 +10,22 @@ from pytest_quarry.simulation import places
 from pytest_quarry.simulation.schedule import PlannedRun, Schedule
 
 LONG = "nightly-2026-02-02-shop-products-eu-central-1"
+LONGER = f"{LONG}-{LONG}"  # than a column of 64 characters, or a name cut at 80; SQS takes a deduplication id of 128
 PAIRS = (
     ("run-1", "run-10"),
     ("run-12", "run-2"),
     (f"{LONG}-000001", f"{LONG}-000002"),
     (f"a-{LONG}", f"b-{LONG}"),
+    (f"{LONGER}-000001", f"{LONGER}-000002"),
     ("run.1", "run_1"),
     ("run-1-0", "run-10"),
     ("run 1", "run%201"),
     ("1000", "01000"),
     ("1000", "1e3"),
     ("eu/nightly-1", "us/nightly-1"),
+    ("eu/nightly-1", "eu_nightly-1"),
+    ("job-1.5", "job-1.7"),
+    ("run 1", "run+1"),
 )
 IN_CASE = ("run-x", "run-X")
 

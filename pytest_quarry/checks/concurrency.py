@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from pytest_quarry.bus.faults import SLOW_SECONDS
+from pytest_quarry.checks.failures import breaks
 from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.simulation.history import Entry, History
-from pytest_quarry.simulation.schedule import Break, Crash, Overlap, PlannedRun, Schedule, Step, Switch, Write
+from pytest_quarry.simulation.schedule import Break, Crash, Overlap, PlannedRun, Schedule, Switch, Write
 
 MOST_POINTS = 16  # at which one worker stands still
 MOST_OF_TWO = 32  # interleavings of two switches, those between operations that changed something first
@@ -29,7 +30,9 @@ def one_message(stage: Stage) -> Iterator[Schedule]:
     """EB02: two workers, one message."""
     _two_workers(stage)
     run = stage.run("A", items=2)
-    yield from _interleavings(stage, stage.schedule([run], [*stage.told(run), Overlap((1,), (1,))]))
+    base = stage.schedule([run], [*stage.told(run), Overlap((1,), (1,))])
+    yield from _interleavings(stage, base)
+    yield from _fails_beside(stage, base)
 
 
 def two_messages(stage: Stage) -> Iterator[Schedule]:
@@ -85,18 +88,37 @@ def live_claim_holds(stage: Stage) -> Iterator[Schedule]:
 
 def one_new_run(stage: Stage) -> Iterator[Schedule]:
     """PO09: two polls overlap, with one new run."""
-    yield from _polls(stage, stage.run("A", items=2))
+    _two_workers(stage)
+    base = _two_polls(stage, stage.run("A", items=2))
+    yield from _interleavings(stage, base)
+    yield from _fails_beside(stage, base)
 
 
 def two_new_runs(stage: Stage) -> Iterator[Schedule]:
     """PO09: two polls overlap, with two new runs."""
-    yield from _polls(stage, stage.run("A", items=2), stage.run("B", items=1))
-
-
-def _polls(stage: Stage, *runs: PlannedRun) -> Iterator[Schedule]:
     _two_workers(stage)
-    steps: list[Step] = [*(Write(each.run_id) for each in runs), Overlap()]
-    yield from _interleavings(stage, stage.schedule(list(runs), steps))
+    yield from _interleavings(stage, _two_polls(stage, stage.run("A", items=2), stage.run("B", items=1)))
+
+
+def _two_polls(stage: Stage, *runs: PlannedRun) -> Schedule:
+    return stage.schedule(list(runs), [*(Write(each.run_id) for each in runs), Overlap()])
+
+
+def _fails_beside(stage: Stage, base: Schedule) -> Iterator[Schedule]:
+    """The first worker fails where it stood still and the second did its work: what it tidies up then may be the other's.
+
+    At the last of places that are the same for both, about something durable.
+    """
+    durable = _durable(stage.history(base), worker=1)
+    once = _one_switch(stage, base, MOST_POINTS // _share(stage, base))
+    for place in (group[-1] for group in _alike(stage, base, once)):
+        if place not in durable:
+            continue
+        entries = stage.history(once[place]).entries
+        others = sum(each.worker == 2 and each.what == "crossed" and each.text == place.label for each in entries)
+        for failing in itertools.islice(breaks([(place.label, place.occurrence + others)]), 1):
+            steps = once[place].steps
+            yield replace(base, steps=(*steps[:-1], replace(failing, times=1), steps[-1]))
 
 
 def in_turn(*parts: Callable[[Stage], Iterator[Schedule]]) -> Callable[[Stage], Iterator[Schedule]]:

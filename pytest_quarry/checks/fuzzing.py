@@ -188,7 +188,10 @@ def _in_passing(draw: st.DrawFn, steps: list[Step], runs: list[PlannedRun]) -> l
     at, window = draw(st.sampled_from(places)), draw(st.sampled_from(PASSING))
     step = steps[at]
     assert isinstance(step, Write)
-    return [*steps[:at], replace(step, window=window), Poll(), *steps[at:]]
+    run = next(run for run in runs if run.run_id == step.run)
+    # The last write call has its end; who writes each event at once has one for each item before.
+    flush = draw(st.sampled_from([-1, *range(1, run.items)])) if run.policy == "strict" else -1
+    return [*steps[:at], replace(step, window=window, flush=flush), Poll(), *steps[at:]]
 
 
 def _with_a_bad_message(

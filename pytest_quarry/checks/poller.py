@@ -82,7 +82,9 @@ def committed_only(stage: Stage) -> Iterator[Schedule]:
     good = stage.run("A")
     for policy in ("strict", "buffered"):
         run = stage.run("B", items=2, policy=policy)
-        yield _passing(stage, good, run, "before")
+        yield _passing(stage, good, run, Write(run.run_id, "before"))
+    run = stage.run("B", items=3, policy="strict")
+    yield _passing(stage, good, run, Write(run.run_id, "before", flush=2))
     for outcome in (Outcome.SCRIPT_ERROR, Outcome.EXECUTOR_CRASH):
         failed = stage.run("B", items=2, outcome=str(outcome))
         yield stage.schedule([good, failed], [Write(good.run_id), Write(failed.run_id), Poll()])
@@ -97,11 +99,11 @@ def committed_only(stage: Stage) -> Iterator[Schedule]:
             steps = [Write(good.run_id), Write(run.run_id, window), Poll(), Poll()]
             yield stage.schedule([good, run], steps)
         for window in (*DEAD, *PASSING):
-            yield _passing(stage, good, run, window)
+            yield _passing(stage, good, run, Write(run.run_id, window))
 
 
-def _passing(stage: Stage, good: PlannedRun, run: PlannedRun, window: str) -> Schedule:
-    steps: list[Step] = [Write(good.run_id), Write(run.run_id, window), Poll(), Write(run.run_id), Poll()]
+def _passing(stage: Stage, good: PlannedRun, run: PlannedRun, stopped: Write) -> Schedule:
+    steps: list[Step] = [Write(good.run_id), stopped, Poll(), Write(run.run_id), Poll()]
     return stage.schedule([good, run], steps)
 
 
@@ -152,8 +154,11 @@ def failing_run(stage: Stage) -> Iterator[Schedule]:
 def listing_faults(stage: Stage) -> Iterator[Schedule]:
     """PO10: more files than one page of a listing holds; on S3 short pages, a listing that lags, an error at each page."""
     if stage.consumer.storage == "s3":
-        first, second = stage.run("A"), stage.run("B", items=2)
-        yield stage.schedule([first], [Break(LISTING, "pieces", lasting=True), Write(first.run_id), Poll()])
+        first, second, third = stage.run("A"), stage.run("B", items=2), stage.run("C", items=1)
+        pieces = Break(LISTING, "pieces", lasting=True)
+        yield stage.schedule([first], [pieces, Write(first.run_id), Poll()])
+        three = [first, second, third]  # more folders than a page of them holds
+        yield stage.schedule(three, [pieces, *(Write(run.run_id) for run in three), Poll()])
         lags = Break(LISTING, "lag", containing=stage.prefix)
         steps: list[Step] = [Write(first.run_id), lags, Write(second.run_id), Poll(), Heal(), Poll()]
         yield stage.schedule([first, second], steps)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_quarry.bus.batches import ENTRIES, PUBLISH_BATCH
 from pytest_quarry.checks import alike
+from pytest_quarry.checks.reading import UNESCAPED
 from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation.schedule import Break, Heal, Publish, Schedule, Step, Wait, Write
@@ -56,7 +57,8 @@ def says_the_truth(stage: Stage) -> Iterator[Schedule]:
     for details in other:
         yield stage.loaded(stage.run("A", **details))
     yield from _past_midnight(stage)
-    yield stage.loaded(stage.run("A", run_id="run A, 100%"))
+    for run_id in ("run A, 100%", UNESCAPED):
+        yield stage.loaded(stage.run("A", run_id=run_id))
     yield stage.loaded(stage.run("A"), stage.run("B", category=categories[-1], outcome=str(Outcome.SCRIPT_ERROR)))
 
 

@@ -236,6 +236,30 @@ class ItemsMeanFinishedSuite(SqlitePollerSuite):
     reader = ItemsMeanFinished
 
 
+class ListsARunOnce(Storage):
+    """Keeps which files a run has from when it first saw it, which may be while it is still going on."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.files: dict[str, list[str]] = {}
+
+    def finished_runs(self) -> list[FinishedRun]:
+        for path in self.committed():
+            match = DATA_FILE.fullmatch(path)
+            if match and match["type"] == "item" and match["folder"] not in self.files:
+                self.files[match["folder"]] = super().item_files(match["folder"])
+        return super().finished_runs()
+
+    def item_files(self, folder: str) -> list[str]:
+        return self.files.get(folder, [])
+
+
+class ListsARunOnceSuite(SqlitePollerSuite):
+    """Lists the files of a run once."""
+
+    reader = ListsARunOnce
+
+
 class WalksParents(Storage):
     """Follows the snapshots from `latest` through their parents."""
 

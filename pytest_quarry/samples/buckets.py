@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import unquote
 
 import boto3
 from botocore.exceptions import ClientError
@@ -131,6 +132,53 @@ class FirstPageSuite(BucketPollerSuite):
     """Reads the first page of a listing."""
 
     bucket_reader = FirstPage
+
+
+class FirstFolders(BucketStorage):
+    """Walks down the flat layout folder by folder, and takes the first page of a day's runs for all of them."""
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The folders that begin so."""
+        listing = s3().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/")
+        for page in listing:
+            yield from (each["Prefix"] for each in page.get("CommonPrefixes", []))
+
+    def finished_runs(self) -> list[FinishedRun]:
+        found = []
+        for source in self.folders(f"{self.prefix}/source="):
+            for category in self.folders(f"{source}category="):
+                for day in self.folders(f"{category}day="):
+                    found += [run for run in self.runs_of(day) if self.ended(run)]
+        return found
+
+    def runs_of(self, day: str) -> list[FinishedRun]:
+        """The runs of a day, finished or not."""
+        answer = s3().list_objects_v2(Bucket=self.bucket, Prefix=f"{day}run_id=", Delimiter="/")
+        found = []
+        for each in answer.get("CommonPrefixes", []):
+            folder = each["Prefix"].removeprefix(f"{self.prefix}/").rstrip("/")
+            run_id, name = (part.partition("=")[2] for part in (folder.rpartition("/")[2], day.split("/")[-2]))
+            found.append(FinishedRun(unquote(run_id), unquote(name), folder, 0))
+        return found
+
+    def ended(self, run: FinishedRun) -> bool:
+        """Whether a run's last file is there."""
+        return f"{self.prefix}/{run.folder}/event_type=run_complete/" in self.types_of(run.folder)
+
+    def types_of(self, folder: str) -> list[str]:
+        """The folders of a run's events."""
+        return list(self.folders(f"{self.prefix}/{folder}/event_type="))
+
+    def item_files(self, folder: str) -> list[str]:
+        items = f"{self.prefix}/{folder}/event_type=item/"
+        return [f"{folder}/event_type=item/data.jsonl"] if items in self.types_of(folder) else []
+
+
+class FirstFoldersSuite(BucketPollerSuite):
+    """Reads the first page of folders."""
+
+    layout = "flat"
+    bucket_reader = FirstFolders
 
 
 class PagesUntilAnError(BucketStorage):

@@ -112,6 +112,12 @@ BROKEN_TOGETHER: tuple[Sample, ...] = (
         "EB02 EB08",
     ),
     broken(
+        "tidies-up",
+        "Takes the rows of a run away where it fails, those of another worker too.",
+        "tidying_up:TidiesUpSuite",
+        "EB02",
+    ),
+    broken(
         "rewrites-one-document",
         "Keeps all runs in one JSON document, which it reads, adds to and replaces without a lock.",
         "broken_together:RewritesOneDocumentSuite",

@@ -24,6 +24,12 @@ SOUND_POLLERS: tuple[Sample, ...] = (
     sound("poller-locked", "A lock, a log, a checkpoint by rename.", "sound_pollers:LockedSuite"),
     sound("poller-files", "One file per run, by rename.", "sound_pollers:FilePollerSuite"),
     sound("poller-few-at-a-time", "Loads five runs at each poll, at most.", "sound_pollers:FewAtATimeSuite"),
+    sound("poller-in-portions", "Loads five items of a run at each poll, at most.", "in_portions:InPortionsSuite"),
+    sound(
+        "poller-leaves-alone-for-a-while",
+        "Upserts file by file; leaves a run that failed alone for five minutes, and longer each time.",
+        "in_portions:LeavesAloneForAWhileSuite",
+    ),
     sound("poller-one-category", "Wants one category of all sources.", "wanted_runs:OneCategoryPollerSuite"),
     sound(
         "poller-newest-run",
@@ -63,6 +69,18 @@ BROKEN_READING: tuple[Sample, ...] = (
         "Takes every run with a terminal event for a success.",
         "broken_assumptions:AnyTerminalEventSuite",
         "PO07",
+    ),
+    broken(
+        "poller-lists-a-run-once",
+        "Keeps which files a run has from when it first saw it.",
+        "broken_reading:ListsARunOnceSuite",
+        "PO07",
+    ),
+    broken(
+        "poller-plus-is-a-space",
+        "Reads the names of folders with unquote_plus.",
+        "broken_names:PlusIsASpaceSuite",
+        "RD06",
     ),
     broken("poller-all-files", "Reads data that no manifest commits.", "broken_reading:AllFilesSuite", "PO07"),
     broken(
@@ -120,6 +138,12 @@ BROKEN_READING: tuple[Sample, ...] = (
         "PO12",
     ),
     broken("poller-first-page", "Reads the first page of a listing.", "buckets:FirstPageSuite", "PO10"),
+    broken(
+        "poller-first-folders",
+        "Reads the first page of a day's folders.",
+        "buckets:FirstFoldersSuite",
+        "PO10",
+    ),
     broken(
         "poller-pages-until-an-error",
         "Moves its checkpoint although a page of the listing is missing.",
@@ -234,6 +258,18 @@ BROKEN_POLLERS: tuple[Sample, ...] = (
         "poller-matches-anywhere",
         "Compares run ids by substring.",
         "broken_assumptions:MatchesAnywherePollerSuite",
+        "PO11",
+    ),
+    broken(
+        "poller-column-of-marks",
+        "Marks runs in a column of 64 characters.",
+        "broken_names:ColumnOfMarksSuite",
+        "PO11",
+    ),
+    broken(
+        "poller-files-by-stem",
+        "Names a run's file by its id up to the last dot.",
+        "broken_names:FilesByStemSuite",
         "PO11",
     ),
     broken(

@@ -78,6 +78,18 @@ BROKEN_PUBLISHERS: tuple[Sample, ...] = (
         "broken_publishers:TrustsTheStatusSuite",
         "PB04",
     ),
+    broken(
+        "publisher-marks-by-file",
+        "Leaves a file for each run it announced, with a name of 80 characters and no slash.",
+        "broken_names:MarksByFileSuite",
+        "PB04",
+    ),
+    broken(
+        "publisher-escapes-paths",
+        "Escapes the path that it announces.",
+        "broken_names:EscapesPathsSuite",
+        "PB02",
+    ),
     broken("publisher-only-success", "Says nothing of failed runs.", "broken_publishers:OnlySuccessSuite", "PB05"),
     broken(
         "publisher-only-orderly-ends",

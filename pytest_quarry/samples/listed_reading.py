@@ -12,6 +12,12 @@ BROKEN_READING: tuple[Sample, ...] = (
         "RD04",
     ),
     broken(
+        "escapes-all",
+        "Escapes all of a path that is not a letter or a digit, where Quarry does not.",
+        "broken_names:EscapesAllSuite",
+        "RD06",
+    ),
+    broken(
         "stops-at-a-gap",
         "Reads a run's events up to a number that is missing.",
         "broken_reading:StopsAtAGapSuite",

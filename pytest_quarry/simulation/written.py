@@ -13,6 +13,8 @@ def told(step: Write, schedule: Schedule, clock: int, views: Mapping[str, RunVie
     plan = schedule.run(step.run)
     state = views[plan.run_id].state if plan.run_id in views else "invisible"
     where = "" if step.window is None else f", writer in window {step.window}"
+    if step.window is not None and step.flush >= 0:
+        where += f" of its write call {step.flush + 1}"
     said = f"{plan.run_id} {state}, {plan.items} item{'' if plan.items == 1 else 's'}{where}"
     return "; ".join((said, *_traits(plan, schedule, clock)))
 
