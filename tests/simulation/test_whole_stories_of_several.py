@@ -153,7 +153,7 @@ def test_runs_that_a_writer_is_slow_with() -> None:
     check(
         history,
         """
-        1.000 | step 1 | wrote run-B running, 2 items, writer in window w6; by a clock 30 s behind | run-B forbidden 1
+        1.000 | step 1 | wrote run-B running, 2 items, writer in window w6 of its write call 1; by a clock 30 s behind | run-B forbidden 1
         2.000 | step 2 | wrote run-A running, 1 item, writer in window w4 | run-A forbidden 1
         2.000 | step 3 | broke target: slow 2 times
         3.000 | step 4 | wrote run-B failed, 2 items; by a clock 30 s behind | run-B due 2

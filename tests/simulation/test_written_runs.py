@@ -28,7 +28,7 @@ def seen(entries: list[Entry]) -> list[list[str]]:
 
 def test_a_run_of_which_nothing_is_there_yet_is_invisible() -> None:
     (entry,) = written(Write("run-A", window="before", flush=0))
-    assert (entry.text, entry.runs) == ("run-A invisible, 1 item, writer in window before", ())
+    assert (entry.text, entry.runs) == ("run-A invisible, 1 item, writer in window before of its write call 1", ())
 
 
 def test_runs_that_were_there_before_are_told_with_the_first() -> None:
