@@ -227,6 +227,7 @@ class Bus:
         """Let AWS calls fail below the client's retries: those whose `service.Operation resource` contains `at`.
 
         `error`: 503, 500, 404, throttle; timeout, reset (no effect); lost, dropped (an effect, no answer); cut, twice, slow;
+        of DynamoDB's transactions: conflict (cancelled, since another one is at the item);
         of listings of S3: lag (without what is newer than this), pieces (two keys a page); of SNS's PublishBatch
         and of DynamoDB's BatchWriteItem and BatchGetItem: entries, first-entry, last-entry (not taken, and listed under Failed
         or UnprocessedItems of an answer with status 200).

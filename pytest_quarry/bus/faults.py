@@ -15,9 +15,10 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from pytest_quarry.bus.batches import ENTRIES, IN_PART, in_part
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
+from pytest_quarry.bus.conflicts import CONFLICT, TRANSACTIONS, canceled
 
 # The call has no effect: AWS refuses it, or nothing comes back.
-REFUSED = ("503", "500", "404", "throttle")
+REFUSED = ("503", "500", "404", "throttle", CONFLICT)
 UNANSWERED = ("reset", "timeout")
 NO_EFFECT = (*REFUSED, *UNANSWERED)
 # The call has its effect, and then the connection is silent ("lost") or breaks ("dropped").
@@ -31,7 +32,11 @@ ERRORS = (*REFUSED, *UNANSWERED, *ANSWER_LOST, *CHANGED)
 
 SLOW_SECONDS = 45  # less than botocore waits for an answer
 # Calls of which alone a fault can come: their answers list something.
-ONLY_OF = {**dict.fromkeys((LAG, PIECES), ("s3.ListObjects",)), **dict.fromkeys(ENTRIES, IN_PART)}
+ONLY_OF = {
+    **dict.fromkeys((LAG, PIECES), ("s3.ListObjects",)),
+    **dict.fromkeys(ENTRIES, IN_PART),
+    CONFLICT: TRANSACTIONS,
+}
 SERVICE = re.compile(r"[a-z0-9]+\.[^*]*")
 PIECE = 2  # keys on a page of a listing that comes in pieces; S3 promises at most 1,000, and no least number
 CODES = {"503": ("503", "ServiceUnavailable"), "500": ("500", "InternalError"), "404": ("404", "NotFound")}
@@ -82,7 +87,7 @@ class Fault:
 
     def matches(self, label: str, call: AwsCall) -> bool:
         """Whether it is about this call."""
-        if not matches(self.at, label):
+        if not matches(self.at, label) or (self.error == CONFLICT and call.operation not in TRANSACTIONS):
             return False
         if self.containing and self.containing not in unquote(call.url) + call.body.decode("utf-8", "replace"):
             return False
@@ -126,6 +131,8 @@ def carry_out(fault: Fault | None, call: AwsCall, apply: Apply) -> AwsAnswer:
     if fault is None or fault.error == SLOW:
         return apply(call)
     error = fault.error
+    if error == CONFLICT:
+        return canceled(call)
     if error in REFUSED:
         return refusal(error, call)
     if error in UNANSWERED:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall
+from pytest_quarry.bus.conflicts import TRANSACTIONS
 from pytest_quarry.bus.faults import Apply
 from pytest_quarry.bus.operations import SCOPE
 
-OPERATIONS = ("dynamodb.TransactWriteItems", "dynamodb.ExecuteTransaction")
 VALID = 600_000_000  # microseconds, from the first call that succeeded: 10 minutes
 MISMATCH = {
     "__type": "com.amazonaws.dynamodb.v20120810#IdempotentParameterMismatchException",
@@ -63,7 +63,7 @@ class Transactions:
 
 def _request(call: AwsCall) -> Mapping[str, Any]:
     """The parameters of a transaction; none of what is another call."""
-    if call.operation not in OPERATIONS:
+    if call.operation not in TRANSACTIONS:
         return {}
     try:
         found = json.loads(call.body)

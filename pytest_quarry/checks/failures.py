@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from pytest_quarry.bus.conflicts import CONFLICT, TRANSACTIONS
 from pytest_quarry.bus.unprocessed import WRITE_BATCH
 from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.contract import Outcome
@@ -251,6 +252,8 @@ def breaks(operations: Iterable[tuple[str, int]]) -> Iterator[Break]:
         for error in ("503", "timeout") if _is_aws(label) else ("EIO",):
             yield Break(label, error, skip=occurrence - 1)
         yield from taken_in_part(label, occurrence)
+        if label.startswith(TRANSACTIONS):
+            yield Break(label, CONFLICT, times=1, skip=occurrence - 1)
 
 
 def taken_in_part(label: str, occurrence: int) -> Iterator[Break]:

@@ -14,6 +14,11 @@ SOUND_LAMBDAS: tuple[Sample, ...] = (
         "sound_lambdas:ClaimedRunsSuite",
     ),
     sound(
+        "lambda-marks-with-its-rows",
+        "Rows and a conditional mark in one DynamoDB transaction; looks why one was cancelled.",
+        "cancelled:MarksWithItsRowsSuite",
+    ),
+    sound(
         "lambda-appends-once",
         "One conditional update that appends a run's rows and notes the run.",
         "sound_lambdas:AppendsOnceSuite",
@@ -56,6 +61,12 @@ BROKEN_LAMBDAS: tuple[Sample, ...] = (
         "Stops when little time is left, and answers that nothing failed.",
         "broken_batches:OutOfTimeSuite",
         "EB11",
+    ),
+    broken(
+        "lambda-takes-cancelled-for-loaded",
+        "Takes every transaction that DynamoDB cancelled for one of a run that is loaded.",
+        "cancelled:TakesCancelledForLoadedSuite",
+        "EB06",
     ),
     broken(
         "lambda-claims-for-ever",

@@ -171,7 +171,7 @@ class Break:
 
     All is healed at the end of the schedule, and for who tries 200 times in one turn, but not what is `lasting`. Errors of files and databases: EIO, ENOENT,
     EACCES, ENOSPC, EROFS; of what goes to another server, each of them breaks the connection. Of AWS calls whose URL or body contains `containing`: 503, 500, 404, throttle; reset and timeout
-    (no effect, no answer); lost and dropped (an effect, no answer: a timeout, a broken connection); cut (half of the
+    (no effect, no answer); of DynamoDB's transactions: conflict (cancelled, since another one is at an item); lost and dropped (an effect, no answer: a timeout, a broken connection); cut (half of the
     body arrives); twice (it takes effect again); of listings: lag (without what is newer than this step), pieces (two
     keys a page); of batches to a topic, and of DynamoDB: entries, first-entry, last-entry (all, or this one, are not taken, and the answer with
     status 200 says so). What is slow does not fail, and takes 45 seconds.

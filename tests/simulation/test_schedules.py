@@ -203,7 +203,7 @@ def test_what_cannot_be_is_refused(make: Callable[[PlannedRun], Schedule], words
 
 KNOWN_STEPS = "write, notify, deliver, poll, overlap, publish, restart, wait, break, heal, damage, litter"
 KNOWN_FORMS = "full, minimal, extra, reordered, other-event, bare, not-json, missing-fields, wrong-types, no-such-path"
-KNOWN_ERRORS = "EIO, ENOENT, EACCES, ENOSPC, EROFS, 503, 500, 404, throttle, reset, timeout, lost, dropped, cut, twice, pieces, lag, entries, first-entry, last-entry, slow"
+KNOWN_ERRORS = "EIO, ENOENT, EACCES, ENOSPC, EROFS, 503, 500, 404, throttle, conflict, reset, timeout, lost, dropped, cut, twice, pieces, lag, entries, first-entry, last-entry, slow"
 
 
 def saved(*steps: Any, **other: Any) -> dict[str, Any]:
