@@ -114,11 +114,21 @@ def _fails_beside(stage: Stage, base: Schedule) -> Iterator[Schedule]:
     for place in (group[-1] for group in _alike(stage, base, once)):
         if place not in durable:
             continue
-        entries = stage.history(once[place]).entries
-        others = sum(each.worker == 2 and each.what == "crossed" and each.text == place.label for each in entries)
-        for failing in itertools.islice(breaks([(place.label, place.occurrence + others)]), 1):
+        crossed = _crossed(stage.history(once[place]), place)
+        for failing in itertools.islice(breaks([(place.label, crossed)]), 1):
             steps = once[place].steps
             yield replace(base, steps=(*steps[:-1], replace(failing, times=1), steps[-1]))
+
+
+def _crossed(history: History, place: Switch) -> int:
+    """How often both workers had crossed this when the first, which had stood there, did."""
+    crossed: Counter[int] = Counter()
+    for entry in history.entries:
+        if entry.what == "crossed" and entry.text == place.label:
+            crossed[entry.worker] += 1
+            if crossed[1] == place.occurrence:
+                break
+    return crossed.total()
 
 
 def in_turn(*parts: Callable[[Stage], Iterator[Schedule]]) -> Callable[[Stage], Iterator[Schedule]]:

@@ -11,7 +11,7 @@ from pytest_quarry.checks.concurrency import MOST_OF_TWO, one_message
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.samples import SAMPLES
 from pytest_quarry.simulation.run import simulate
-from pytest_quarry.simulation.schedule import Overlap
+from pytest_quarry.simulation.schedule import Break, Overlap
 
 CONNECT, SELECT, BEGIN = "sqlite connect orders.sqlite", "sqlite SELECT orders.sqlite", "sqlite BEGIN orders.sqlite"
 INSERT, MARK = "sqlite INSERT orders orders.sqlite", "sqlite INSERT loaded_runs orders.sqlite"
@@ -27,7 +27,8 @@ def stage_of(name: str) -> Stage:
 @pytest.fixture(scope="module")
 def of_one_message() -> list[Overlap]:
     """What EB02 tries of a handler with one transaction, where both workers have the same message."""
-    overlaps = (schedule.steps[-1] for schedule in one_message(stage_of("one-transaction")))
+    schedules = one_message(stage_of("one-transaction"))
+    overlaps = (each.steps[-1] for each in schedules if not any(isinstance(step, Break) for step in each.steps))
     return [overlap for overlap in overlaps if isinstance(overlap, Overlap)]
 
 
@@ -73,6 +74,17 @@ def test_the_second_worker_is_killed_where_both_have_changed_something(of_one_me
         [INSERT, MARK, COMMIT, ROLLBACK]
     )
     assert {label for label, _ in places(iter(killed), 0)} == {INSERT, COMMIT}
+
+
+def test_in_the_end_the_first_worker_fails_where_it_stood() -> None:
+    """What it fails at is its own operation, however many of that name the other had before it."""
+    stage = stage_of("one-transaction")
+    failing = list(one_message(stage))[-2:]
+    assert [[step.at for step in each.steps if isinstance(step, Break)] for each in failing] == [[INSERT], [COMMIT]]
+    for schedule in failing:
+        history = stage.history(schedule)
+        assert [entry.worker for entry in history.entries if entry.what == "failed"][:1] == [1]
+        assert not history.unreached
 
 
 def test_before_a_message_is_deleted_is_among_the_first_places() -> None:
