@@ -31,7 +31,7 @@ SLOW = "slow"
 ERRORS = (*REFUSED, *UNANSWERED, *ANSWER_LOST, *CHANGED)
 
 SLOW_SECONDS = 45  # less than botocore waits for an answer
-# Calls of which alone a fault can come: their answers list something.
+# Calls of which alone a fault can come: their answers list something, or they are transactions.
 ONLY_OF = {
     **dict.fromkeys((LAG, PIECES), ("s3.ListObjects",)),
     **dict.fromkeys(ENTRIES, IN_PART),

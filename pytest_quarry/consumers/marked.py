@@ -6,9 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 
-PATIENCE = (
-    1.0  # real seconds for which a process may be on its way into a program; some milliseconds on a quiet machine
-)
+PATIENCE = 1.0  # real seconds for which a process may be on its way into a program; milliseconds on a quiet machine
 SETTLED = 0.02  # real seconds after which a process that was seen without an environment has none
 PAUSE = 0.001
 MOST_ENDED = 20  # looks, where somebody ends during each

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_plus
 
-from pytest_quarry.samples.handlers import SqliteHandlerSuite
+from pytest_quarry.samples.handlers import INSERT, SqliteHandlerSuite
 from pytest_quarry.samples.pollers import OrderPoller, SqlitePollerSuite
 from pytest_quarry.samples.publishers import Publisher, PublisherSuite, notification
 from pytest_quarry.samples.reading import RAW_FOLDER, FinishedRun, Storage
@@ -54,10 +54,9 @@ class NamesRows(OrderPoller):
     """Takes the id of a run from its folder, for its rows too."""
 
     def load(self, run: FinishedRun) -> None:
-        insert = "INSERT INTO orders (run_id, event_id, sku, price) VALUES (?, ?, ?, ?)"
         rows = [(run.run_id, item.event_id, item.sku, item.price) for item in self.storage.items(run.folder)]
         with self.database:
-            self.database.executemany(insert, rows)
+            self.database.executemany(INSERT, rows)
             self.database.execute("INSERT INTO loaded_runs VALUES (?)", (run.run_id,))
 
 

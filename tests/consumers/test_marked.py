@@ -21,7 +21,7 @@ DAEMONS = "import os, time\nfor _ in range(200):\n    if os.fork():\n        os.
 
 
 @pytest.fixture
-def start() -> Iterator[list[subprocess.Popen[bytes]]]:
+def started() -> Iterator[list[subprocess.Popen[bytes]]]:
     running: list[subprocess.Popen[bytes]] = []
     yield running
     for process in running:
@@ -33,22 +33,22 @@ def start() -> Iterator[list[subprocess.Popen[bytes]]]:
                 os.kill(pid, 9)
 
 
-def test_one_that_executes_itself_for_ever_is_found_each_time(start: list[subprocess.Popen[bytes]]) -> None:
-    start.append(subprocess.Popen(["sh", "-c", AGAIN, AGAIN], env={**os.environ, NAME: VALUE}))
-    assert [marked(MARK) for _ in range(200)] == [[start[0].pid]] * 200
+def test_one_that_executes_itself_for_ever_is_found_each_time(started: list[subprocess.Popen[bytes]]) -> None:
+    started.append(subprocess.Popen(["sh", "-c", AGAIN, AGAIN], env={**os.environ, NAME: VALUE}))
+    assert [marked(MARK) for _ in range(200)] == [[started[0].pid]] * 200
 
 
-def test_one_that_hands_over_to_a_child_for_ever_is_found_each_time(start: list[subprocess.Popen[bytes]]) -> None:
-    start.append(subprocess.Popen([sys.executable, "-S", "-c", DAEMONS], env={**os.environ, NAME: VALUE}))
-    start[0].wait()
+def test_one_that_hands_over_to_a_child_for_ever_is_found_each_time(started: list[subprocess.Popen[bytes]]) -> None:
+    started.append(subprocess.Popen([sys.executable, "-S", "-c", DAEMONS], env={**os.environ, NAME: VALUE}))
+    started[0].wait()
     for _ in range(20):
         assert marked(MARK)
         time.sleep(0.01)
 
 
-def test_others_and_the_dead_are_not_found(start: list[subprocess.Popen[bytes]]) -> None:
-    start.append(subprocess.Popen(["sleep", "60"], env={}))
-    start.append(subprocess.Popen(["sleep", "60"], env={NAME: f"{VALUE[:-1]}x"}))
-    start.append(subprocess.Popen(["true"], env={NAME: VALUE}))
-    os.waitid(os.P_PID, start[2].pid, os.WEXITED | os.WNOWAIT)  # a zombie
+def test_others_and_the_dead_are_not_found(started: list[subprocess.Popen[bytes]]) -> None:
+    started.append(subprocess.Popen(["sleep", "60"], env={}))
+    started.append(subprocess.Popen(["sleep", "60"], env={NAME: f"{VALUE[:-1]}x"}))
+    started.append(subprocess.Popen(["true"], env={NAME: VALUE}))
+    os.waitid(os.P_PID, started[2].pid, os.WEXITED | os.WNOWAIT)  # a zombie
     assert marked(MARK) == []
