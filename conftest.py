@@ -31,6 +31,28 @@ def pytest_collection_finish() -> None:
     os.environ["HYPOTHESIS_NO_PLUGINS"] = "1"  # trio's, which is here for one test, imports all of trio
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow-tests", metavar="K/N", help="of the tests in tests/slow.txt, the K-th of N shares alone")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without `--slow-tests` all tests run. Neighbours of a parametrized function come into different shares."""
+    if not (share := config.getoption("slow_tests")):
+        return
+    number, _, of = share.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise pytest.UsageError(f"--slow-tests {share}: what it takes is K/N, as 1/6: K from 1 to N")
+    slow = set((Path(__file__).parent / "tests/slow.txt").read_text().split())
+    ordered = sorted(item.nodeid for item in items if _dotted(item.nodeid) in slow)
+    left_out = set(ordered) - set(ordered[int(number) - 1 :: int(of)])
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+    items[:] = [item for item in items if item.nodeid not in left_out]
+
+
+def _dotted(nodeid: str) -> str:
+    return nodeid.partition("[")[0].replace(".py::", ".").replace("::", ".").replace("/", ".")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "apart: runs in a process of its own, since it takes much memory and keeps it")
 

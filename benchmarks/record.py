@@ -38,7 +38,7 @@ class Record:
             known = self._known()
             known[sample] = change(known.get(sample, {}))
             # One line a sample: a change of one is a change of one line.
-            lines = (f"{json.dumps(name)}: {json.dumps(known[name], ensure_ascii=False)}" for name in sorted(known))
+            lines = (f"{json.dumps(name)}: {json.dumps(known[name])}" for name in sorted(known))
             self.path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
     def keep(self, samples: Iterable[str]) -> None:

@@ -9,7 +9,8 @@
     benchmarks/samples.py --again NAME            measure a sample that was changed once more
     benchmarks/samples.py --write                 measure nothing, only write the pages
 
-What was measured is kept in benchmarks/measured/ after each sample. Exits 1 where a sound sample was accused or a broken one
+What was measured is kept in benchmarks/measured/ after each sample, also the schedule by which the check that a broken one
+names first convicts it: tests/samples/test_samples.py replays that. Exits 1 where a sound sample was accused or a broken one
 got away.
 """
 
@@ -26,7 +27,7 @@ from pytest_quarry.checks.catalogue import BY_ID, Check, of_kind
 from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.samples import SAMPLES, Sample
 
-DETECTION, SOUNDNESS, SEARCH = Record("detection"), Record("soundness"), Record("search")
+DETECTION, SCHEDULES, SOUNDNESS, SEARCH = (Record(name) for name in ("detection", "schedules", "soundness", "search"))
 
 
 def main() -> int:
@@ -58,14 +59,27 @@ def detect(shard: str, again: list[str]) -> None:
     """Every broken sample, each check that must catch it, on its own."""
     known = DETECTION.read()
     for sample in part([sample for sample in SAMPLES if not sample.sound], shard):
-        wanted = [name for name in sample.caught_by if sample.name in again or name not in known.get(sample.name, {})]
+        there = set(known.get(sample.name, {}))
+        if BY_ID[sample.caught_by[0]].compares is None and sample.name not in SCHEDULES.read():
+            there.discard(sample.caught_by[0])
+        wanted = [name for name in sample.caught_by if sample.name in again or name not in there]
         if not wanted or lacks(sample):
             continue
-        found = {name: detected(Conductor(sample.suite()().consumer()).conduct(BY_ID[name])) for name in wanted}
+        results = {name: Conductor(sample.suite()().consumer()).conduct(BY_ID[name]) for name in wanted}
+        found = {name: detected(result) for name, result in results.items()}
         print(sample.name, found, flush=True)
         # Neither convicted nor cleared, as on a machine so busy that a program answers too late: the next run tries again.
         found = {name: what for name, what in found.items() if what["status"] != "inconclusive"}
         DETECTION.add(sample.name, lambda old, new=found, now=sample: kept(old | new, now))
+        put_on_record(sample, results.get(sample.caught_by[0]))
+
+
+def put_on_record(sample: Sample, result: Result | None) -> None:
+    """The schedule by which the check that a sample names first convicts it, where one schedule does."""
+    if result is None or result.status != "failed" or result.schedule is None or result.check.compares is not None:
+        return
+    convicting = {"check": result.check.id, "schedule": result.schedule.to_json()}
+    SCHEDULES.add(sample.name, lambda old: convicting)
 
 
 def kept(found: Found, sample: Sample) -> Found:

@@ -6,6 +6,9 @@ meets the checks of it; two workers at once are for those samples that are about
 randomness in the consumer) are spread over the pairs. Slow pairs stay with seed 0, and of those on S3 only what S3 makes
 different; what tests/outside shows is left to it. `benchmarks/samples.py` holds every check against every sample; its tables are in docs/.
 
+Before any search, every broken sample is convicted by the one schedule on record, in `benchmarks/measured/schedules.json`: what
+a team has saved goes on failing with a later version.
+
 A few samples that take longest are left to the gate of a release. That is `QUARRY_EVERY_SEED=1` in the environment: every
 broken sample meets every check it names, and every sound one every check at every seed, which takes hours.
 """
@@ -13,9 +16,11 @@ broken sample meets every check it names, and every sound one every check at eve
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,8 +29,10 @@ from pytest_quarry.checks.conduct import Conductor, Result
 from pytest_quarry.report import terminal
 from pytest_quarry.samples import SAMPLES, Sample
 from pytest_quarry.samples.listed_concurrency import SOUND_TOGETHER
+from pytest_quarry.simulation.schedule import Schedule
 from pytest_quarry.simulation.shrink import is_ahead, without_step
 
+ON_RECORD = json.loads((Path(__file__).parents[2] / "benchmarks/measured/schedules.json").read_text("utf-8"))
 FURTHER_SEEDS = range(1, 20)
 SOUND = tuple(sample for sample in SAMPLES if sample.sound)
 BROKEN = tuple(sample for sample in SAMPLES if not sample.sound)
@@ -207,6 +214,23 @@ def assert_minimal(sample: Sample, result: Result) -> None:
             continue  # a run of a day that has not come yet
         found = conductor.replay(result.check, smaller, drifts=True).verdict
         assert found is None or found.oracle != result.verdict.oracle, f"{step} can go: {result.schedule.to_json()}"
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [sample for sample in BROKEN if not sample.missing and BY_ID[sample.caught_by[0]].compares is None],
+    ids=lambda sample: sample.name,
+)
+def test_the_schedule_on_record_convicts(sample: Sample) -> None:
+    check = BY_ID[sample.caught_by[0]]
+    assert ON_RECORD[sample.name]["check"] == check.id
+    schedule = Schedule.from_json(ON_RECORD[sample.name]["schedule"])
+    assert schedule.to_json() == ON_RECORD[sample.name]["schedule"]
+    result = Conductor(sample.suite()().consumer()).replay(check, schedule)
+    said = "" if result.verdict is None else result.verdict.sentence
+    assert result.status == "failed", (
+        f"{sample.name}: {said} If this is meant, benchmarks/samples.py --again {sample.name}"
+    )
 
 
 def test_every_check_is_the_first_to_convict_a_sample() -> None:
