@@ -177,7 +177,8 @@ class Queue:
         else:
             found = self._offered(receive, count, rest)
             if not found and wait:
-                receive(0, wait, *rest)  # waits for the whole of a long poll
+                with self._only(()):  # moto's takes what becomes visible meanwhile, though it is to give nothing
+                    receive(0, wait, *rest)  # waits for the whole of a long poll
         for message in self._dead[before:]:
             self.note("dead", message.id)
         for message in found:
@@ -206,8 +207,13 @@ class Queue:
         try:
             yield
         finally:
-            gone = {id(message) for message in chosen} - {id(message) for message in queue._messages}
-            queue._messages = [message for message in everything if id(message) not in gone]
+            left = {id(message) for message in queue._messages}
+            gone = {id(message) for message in chosen} - left
+            come = left - {id(message) for message in chosen}
+            queue._messages = [
+                *(message for message in everything if id(message) not in gone),
+                *(message for message in queue._messages if id(message) in come),
+            ]
 
     @contextlib.contextmanager
     def _by_luck(self, wait: int) -> Iterator[None]:

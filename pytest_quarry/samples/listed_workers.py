@@ -9,6 +9,7 @@ SOUND_WORKERS: tuple[Sample, ...] = (
         "worker", "Ten messages by a long poll, each loaded in one transaction, then deleted.", "workers:WorkerSuite"
     ),
     sound("worker-one-by-one", "One message a turn, by a short poll; errors end the turn.", "workers:OneByOneSuite"),
+    sound("worker-drains", "Receives until a long poll finds nothing.", "workers:DrainsTheQueueSuite"),
     sound("worker-localstack", "A client of another region, at LocalStack's address.", "workers:ForLocalStackSuite"),
     sound("worker-deletes-in-batches", "DeleteMessageBatch, its failures looked at.", "workers:DeletesInBatchesSuite"),
     sound("worker-extends", "Extends the visibility timeout of what it works on.", "workers:ExtendsSuite"),

@@ -116,6 +116,24 @@ class OneByOneSuite(WorkerSuite):
     worker = OneByOne
 
 
+class DrainsTheQueue(Worker):
+    """Started by a timer: receives until a long poll finds nothing."""
+
+    def run_once(self) -> None:
+        while messages := self.receive():
+            for message in messages:
+                try:
+                    self.work(message)
+                except Exception:
+                    log.exception("message %s was not loaded", message["MessageId"])
+
+
+class DrainsTheQueueSuite(WorkerSuite):
+    """Receives until nothing is found."""
+
+    worker = DrainsTheQueue
+
+
 @functools.cache
 def sqs_of_a_laptop() -> Any:
     """A client as code has it that never leaves its region, and talks to LocalStack where it is tried out."""

@@ -136,6 +136,20 @@ def test_a_long_poll_waits_in_virtual_time() -> None:
     assert time.monotonic() - real < 10
 
 
+def test_a_long_poll_that_is_to_find_nothing_takes_nothing() -> None:
+    with ours() as side:
+        side.send("one")
+        (first,) = side.receive()
+        side.queue.offered = []
+        assert (
+            side.receive(WaitTimeSeconds=20) == side.receive(WaitTimeSeconds=20) == []
+        )  # it is visible after 30 seconds
+        side.queue.offered = None
+        (second,) = side.receive()
+    assert second["MessageId"] == first["MessageId"]
+    assert second["Attributes"]["ApproximateReceiveCount"] == "2"
+
+
 def test_a_receive_asks_for_one_to_ten() -> None:
     def scenario(side: Side) -> list[str]:
         return [
