@@ -1,7 +1,8 @@
 """What comes from a program: requests, system calls, its end; of several of its processes in a fixed order.
 
 Who sleeps waits until nobody else is at work: programs take real time, and a sleep none, and so who starts another, looks for its end,
-and sleeps, and looks again, would find it after another number of sleeps each time.
+and sleeps, and looks again, would find it after another number of sleeps each time. So does who asks a queue for messages: a long
+poll that finds none takes twenty seconds of virtual time, in which nobody's work would go on.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pytest_quarry.consumers import side_by_side
 from pytest_quarry.consumers.arriving import Request
 from pytest_quarry.consumers.kernel.deed import Deed
 from pytest_quarry.consumers.link import SECOND
+from pytest_quarry.consumers.outside.verdicts import is_receive
 from pytest_quarry.consumers.protocol import Sleep
 from pytest_quarry.consumers.side_by_side import Processes
 
@@ -58,7 +60,9 @@ class Events:
         if isinstance(event, Deed) and isinstance(event.boundary.call, Sleep):
             self._asleep.append((now + round(event.boundary.call.seconds * SECOND), event))
             return None
-        if isinstance(event, (Deed, Request)) and processes is not None and (self._waiting or processes.several):
+        if not isinstance(event, (Deed, Request)) or processes is None:
+            return event
+        if self._waiting or is_receive(event.boundary) or processes.several:
             self._waiting.append(event)
             return None
         return event
@@ -74,7 +78,8 @@ class Events:
         if not self._queue.empty():
             return None  # somebody has come meanwhile
         if self._waiting and (self._calm >= side_by_side.CALM or self._looks >= side_by_side.MOST_LOOKS):
-            chosen = side_by_side.first(self._waiting)
+            at_its_work = [one for one in self._waiting if not is_receive(one.boundary)]
+            chosen = side_by_side.first(at_its_work or self._waiting)
             self._waiting.remove(chosen)
             return chosen
         return self._who_wakes(now) if self._asleep and not self._waiting and self._calm >= CALM else None
