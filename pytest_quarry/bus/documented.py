@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import moto.sqs.models
@@ -25,8 +25,19 @@ MOST_EXTENSION = (
     43_200  # seconds a message may stay in flight, counted from its receive (Developer Guide, "Visibility timeout")
 )
 MOST_ENTRIES = 10
+FIFO_ID = re.compile("[!-~]{1,128}")  # letters, digits and punctuation of ASCII (API SendMessage; SNS's API Publish)
 ENTRY_ID = re.compile(r"[\w-]{1,80}", re.ASCII)
 AFTER = 0.001  # seconds; moto shows a message, and ends a long poll, strictly after its time
+
+
+def _check_fifo_ids(named: Mapping[str, Any], error: Callable[[str], Exception]) -> None:
+    for name, parameter in (("group_id", "MessageGroupId"), ("deduplication_id", "MessageDeduplicationId")):
+        given = named.get(name)
+        if given and not FIFO_ID.fullmatch(given):
+            raise error(
+                f"Value {given} for parameter {parameter} is invalid. Reason: {parameter} can only include alphanumeric and "
+                "punctuation characters. 1 to 128 in length."
+            )
 
 
 def refused(receipt: str, why: str) -> Exception:
@@ -73,11 +84,13 @@ class _AsDocumented:
     def check(self, backend: Any, queue: Any, message_body: str, *given: Any, **named: Any) -> None:
         if not message_body:
             raise exceptions.MissingParameter("MessageBody")
+        _check_fifo_ids(named, lambda words: SQSException("InvalidParameterValue", words))
         MOTOS["_validate_message"](backend, queue, message_body, *given, **named)
 
     def publish(self, backend: Any, message: str, *given: Any, **named: Any) -> Any:
         if not message:
             raise InvalidParameterValue("Invalid parameter: Empty message")
+        _check_fifo_ids(named, lambda words: InvalidParameterValue(f"Invalid parameter: {words}"))
         topic = backend.topics.get(named.get("arn"))
         if topic is not None and topic.content_based_deduplication:  # the queue gets the id that the topic made
             named["deduplication_id"] = named.get("deduplication_id") or id_of_content(message)

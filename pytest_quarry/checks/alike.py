@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.contract import Outcome
@@ -26,17 +28,30 @@ PAIRS = (
     ("eu/nightly-1", "eu_nightly-1"),
     ("job-1.5", "job-1.7"),
     ("run 1", "run+1"),
+    ("run-1", "run-1 "),
 )
 IN_CASE = ("run-x", "run-X")
+COMPOSED = ("run-\u00e9", "run-e\u0301")  # é in one character, and in two
 
 Pair = list[PlannedRun]
 
 
 def pairs_of_runs(stage: Stage) -> Iterator[Pair]:
-    """Two runs each, with equal event ids, on one day, from one source and job."""
-    tells_case = stage.consumer.layout == "lode" and _case_matters()
-    for pair in (*PAIRS, IN_CASE) if tells_case else PAIRS:
-        yield [stage.run("", run_id=run_id, items=2, job_id="job-1", plain_event_ids=True) for run_id in pair]
+    """Two runs each, with equal event ids, on one day, of one job, and but for the last from one source."""
+    others = (IN_CASE, COMPOSED) if stage.consumer.layout == "lode" and _case_matters() else ()
+    alike: dict[str, Any] = {"items": 2, "job_id": "job-1", "plain_event_ids": True}
+    for pair in (*PAIRS, *others):
+        yield [stage.run("", run_id=run_id, **alike) for run_id in pair]
+    yield from ([stage.run("", **named, **alike) for named in pair] for pair in _joined_alike(stage.consumer.sources))
+
+
+def _joined_alike(sources: Sequence[str]) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """Of a source whose name goes on where another's ends, as shop-eu and shop: runs that are one where name and id are joined."""
+    for one, other in itertools.permutations(sources, 2):
+        if other.startswith(one) and len(other) > len(one) + 1:
+            joint, rest = other[len(one)], other[len(one) + 1 :]
+            yield {"source": one, "run_id": f"{rest}{joint}1"}, {"source": other, "run_id": "1"}
+            return
 
 
 def siblings(name: str) -> tuple[str, ...]:
@@ -88,7 +103,7 @@ def retried(stage: Stage) -> tuple[PlannedRun, PlannedRun, PlannedRun]:
 
 
 def _case_matters() -> bool:
-    """Whether worlds live on a file system that tells `run-a` from `run-A`."""
+    """Whether worlds live on a file system that tells `run-a` from `run-A`; one that does not may take other forms for one, too."""
     probe = places.base() / "Case"
     probe.touch()
     return not (places.base() / "cASE").exists()

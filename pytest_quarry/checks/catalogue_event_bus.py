@@ -159,7 +159,7 @@ EVENT_BUS_CHECKS: tuple[Check, ...] = (
         slug="runs-stay-apart",
         states="Runs that look alike stay apart.",
         disturbance="delivers pairs of runs with ids alike but for a part, or one number in two forms, equal event ids, one day, source and "
-        "job; runs of sources and categories like those that the suite declares",
+        "job, and of sources whose names go on where another ends; runs of sources and categories like those that the suite declares",
         oracles="LDP",
         severity="critical",
         kinds=BUS,
@@ -238,12 +238,13 @@ EVENT_BUS_CHECKS: tuple[Check, ...] = (
         id="EB21",
         slug="throttled",
         states="Throttling and timeouts now and then lose and duplicate nothing.",
-        disturbance="lets SQS, S3 and the target throttle or time out for a while",
+        disturbance="lets SQS, S3 and the target throttle or time out for a while, also when a run comes again",
         oracles="LDV",
         severity="high",
         kinds=BUS,
         schedules=failures.throttled,
-        fix="Let what is left after the client's own retries end the turn unacknowledged.",
+        fix="Let what is left after the client's own retries end the turn unacknowledged: a mark that cannot be read is not one that is "
+        "not there.",
     ),
     Check(
         id="EB22",

@@ -92,7 +92,7 @@ POLLER_CHECKS: tuple[Check, ...] = (
         slug="failing-run",
         states="A run that cannot be loaded holds up no other, is tried again, and its failure shows.",
         disturbance="makes the files of one run unreadable, for one poll and for ever; lets each operation of a poll fail, "
-        "and all like it until the poll is over",
+        "and all like it until the poll is over, also of a poll in which nothing is new",
         oracles="LVDS",
         severity="high",
         kinds=POLLER,

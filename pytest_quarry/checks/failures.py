@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pytest_quarry.bus.conflicts import CONFLICT, TRANSACTIONS
-from pytest_quarry.bus.unprocessed import WRITE_BATCH
+from pytest_quarry.bus.unprocessed import UNPROCESSED
 from pytest_quarry.checks.stage import NotApplicable, Stage
 from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation import explore
@@ -28,6 +29,7 @@ from pytest_quarry.simulation.schedule import (
 
 DAY = 86_400
 RECEIVE, DELETE = "sqs.ReceiveMessage quarry-runs-consumer", "sqs.DeleteMessage*quarry-runs-consumer"
+LISTING = "s3.ListObjects"
 BATCHES = ((1, 2, 3), (2, 1, 3), (3, 1, 2))  # of which the second is the bad one
 POISON: tuple[Form, ...] = ("missing-fields", "wrong-types", "no-such-path", "not-json")
 MANY = 12  # more than SQS hands over at once
@@ -211,7 +213,8 @@ def warm_state(stage: Stage) -> Iterator[Schedule]:
 
 
 def throttled(stage: Stage) -> Iterator[Schedule]:
-    """EB21: SQS, S3 and the target throttle or time out, now and then, for longer than a client retries."""
+    """EB21: SQS, S3 and the target throttle or time out, now and then, for longer than a client retries; then what is asked about
+    a run that is loaded, and comes again."""
     two = stage.loaded(stage.run("A", items=2), stage.run("B", items=1))
     labels = [label for label, _ in crossed(stage.history(two))]
     services = Counter(label.split(" ")[0].split(".")[0] + "." for label in labels if _is_aws(label))
@@ -222,6 +225,11 @@ def throttled(stage: Stage) -> Iterator[Schedule]:
     for error in ("EIO",) if any(not _is_aws(label) for label in labels) else ():
         for skip in range(NOW_AND_THEN):
             yield replace(two, steps=(Break("", error, times=2, skip=2 * skip), *two.steps, Heal()))
+    one = stage.loaded(stage.run("A", items=2))
+    again = replace(one, steps=(*one.steps, one.steps[-1]))
+    if stage.verdict(again) is None:  # else nothing need be broken
+        for fault in breaks((label, 1) for label in _asked_again(stage.history(again))):
+            yield replace(again, steps=(*one.steps, fault, one.steps[-1], Heal()))
 
 
 def lost_receive(stage: Stage) -> Iterator[Schedule]:
@@ -257,8 +265,8 @@ def breaks(operations: Iterable[tuple[str, int]]) -> Iterator[Break]:
 
 
 def taken_in_part(label: str, occurrence: int) -> Iterator[Break]:
-    """Of a batch that is written to DynamoDB one entry is left over, once: who sends it again must not do so for ever."""
-    if label.startswith(WRITE_BATCH):
+    """Of a batch that DynamoDB writes or reads one entry is left over, once: who asks for it again must not do so for ever."""
+    if label.startswith(tuple(UNPROCESSED)):
         for entry in ("first-entry", "last-entry"):
             yield Break(label, entry, times=1, skip=occurrence - 1)
 
@@ -269,6 +277,22 @@ def operations(stage: Stage, history: History) -> Iterator[tuple[str, int]]:
     reads = [each for each in found if each[0].startswith("s3.") and f"/{stage.prefix}/" in each[0]]
     wanted = set(reads[:: max(1, len(reads) // SOME_READS)])  # RD04 fails every one of them
     yield from (each for each in found if each not in reads or each in wanted)
+
+
+def _asked_again(history: History) -> list[str]:
+    """What a consumer does in the turn after its first, up to what changes something: each kind of operation once."""
+    steps = [entry.step for entry in history.entries if entry.what == "delivered"]
+    turn = [entry for entry in history.entries if steps and entry.step == steps[-1] and entry.what == "crossed"]
+    asked = itertools.takewhile(lambda entry: not entry.changed, turn)
+    return list(dict.fromkeys(label for label, _ in crossed(replace(history, entries=tuple(asked)))))
+
+
+def idle(stage: Stage, history: History) -> list[str]:
+    """What a poll does that finds nothing new, but for its reads and listings of storage: each kind of operation once."""
+    settling = next(at for at, entry in enumerate(history.entries) if entry.what == "settling")
+    labels = [label for label, _ in crossed(replace(history, entries=history.entries[settling:]))]
+    of_storage = "read storage/", f"/{stage.prefix}/", LISTING
+    return [label for label in dict.fromkeys(labels) if not any(part in label for part in of_storage)]
 
 
 def crossed(history: History) -> Iterator[tuple[str, int]]:

@@ -61,6 +61,11 @@ def no_loss(history: History, told_only: bool) -> Iterator[Verdict]:
             yield _lost(history, view, lost)
 
 
+def _named(run_id: str) -> str:
+    """A run's id in a sentence: quoted where its end would not be seen."""
+    return run_id if run_id == run_id.strip() else repr(run_id)
+
+
 def _lost(history: History, view: RunView, lost: list[str]) -> Verdict:
     found = len(view.items) - len(lost)
     what = "was lost" if not found else "was loaded only in part"
@@ -69,7 +74,7 @@ def _lost(history: History, view: RunView, lost: list[str]) -> Verdict:
     return Verdict(
         status="violated",
         oracle="L",
-        sentence=f"{view.run_id} {what}: {rows}.",
+        sentence=f"{_named(view.run_id)} {what}: {rows}.",
         why=why,
         entries=entries,
         here=entries[-1] if entries else None,
@@ -99,7 +104,7 @@ def no_duplicate(history: History, told_only: bool) -> Iterator[Verdict]:
         yield Verdict(
             status="violated",
             oracle="D",
-            sentence=f"{view.run_id} was loaded {times}: {_count(mine - extra, 'row')} expected, {mine} found.",
+            sentence=f"{_named(view.run_id)} was loaded {times}: {_count(mine - extra, 'row')} expected, {mine} found.",
             why=why,
             entries=entries,
             here=entries[-1] if entries else None,
@@ -176,9 +181,9 @@ def nothing_premature(history: History, told_only: bool) -> Iterator[Verdict]:
         for row in entry.rows or ():
             view = views.get(row.run_id)
             if view is None:
-                yield _phantom(at, row, f"{row.run_id} is in the target, but no run of that id exists.")
+                yield _phantom(at, row, f"{_named(row.run_id)} is in the target, but no run of that id exists.")
             elif view.standing == "forbidden":
-                yield _phantom(at, row, f"{row.run_id} was loaded although it is {_state(view)}.")
+                yield _phantom(at, row, f"{_named(row.run_id)} was loaded although it is {_state(view)}.")
             elif row.item is not None and row.item not in view.items:
                 yield _phantom(at, row, f"{row.run_id} has no item {row.item!r}, but the target holds one.")
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from pytest_quarry.checks import alike
-from pytest_quarry.checks.failures import breaks, operations
+from pytest_quarry.checks.failures import LISTING, breaks, idle, operations
 from pytest_quarry.checks.stage import Stage
 from pytest_quarry.contract import Outcome
 from pytest_quarry.simulation import explore
@@ -109,7 +109,6 @@ def _passing(stage: Stage, good: PlannedRun, run: PlannedRun, stopped: Write) ->
 
 DAMAGES = ("missing", "empty", "cut", "garbage", "older")
 WRITTEN_FILE = re.compile(r"(?:open|write|sqlite connect) (?!tmp/)(.+)|rename .+ → (?!tmp/)(.+)")
-LISTING = "s3.ListObjects"
 MANY = 135  # runs whose files are more than the 1,000 keys of one page
 
 
@@ -137,7 +136,8 @@ def _files(history: History) -> list[str]:
 
 def failing_run(stage: Stage) -> Iterator[Schedule]:
     """PO08: the files of one run cannot be read, for one poll and for ever; the others can. Then, from each operation of a poll on,
-    everything of its kind fails until that poll is over; the next one finds another run too."""
+    everything of its kind fails until that poll is over; the next one finds another run too. At last the same for a poll in which
+    nothing is new."""
     first, broken, third = stage.run("A"), stage.run("B", items=2), stage.run("C", items=1)
     runs = [first, broken, third]
     read, error = ("s3.GetObject", "503") if stage.consumer.storage == "s3" else ("read storage/", "EIO")
@@ -149,6 +149,8 @@ def failing_run(stage: Stage) -> Iterator[Schedule]:
     for fault in breaks(operations(stage, stage.history(one))):
         steps: list[Step] = [*one.steps[:-1], fault, Poll(), Heal(), Write(third.run_id), Poll()]
         yield stage.schedule([*one.runs, third], steps)
+    for fault in breaks((label, 1) for label in idle(stage, stage.history(one))):
+        yield stage.schedule([*one.runs, third], [*one.steps, fault, Poll(), Heal(), Write(third.run_id), Poll()])
 
 
 def listing_faults(stage: Stage) -> Iterator[Schedule]:

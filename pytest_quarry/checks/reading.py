@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pytest_quarry.checks.failures import tries_again
+from pytest_quarry.checks.failures import LISTING, tries_again
 from pytest_quarry.checks.stage import MANY_ITEMS, Stage
 from pytest_quarry.simulation.schedule import Break, Heal, Schedule
 
 UNESCAPED = (
     "a+b@c:d=e&f$g"  # Go leaves these in a path as they are; other libraries escape them, or read "+" as a space
 )
-SPECIAL_IDS = ("run 01", "run-100%", "a%20b", "run#04~!'()*", 'say "hi"', "run-é-03", "run/02", UNESCAPED)
+SEPARATED = ("-run,05;6", "run\\7\t8|9")  # by what separates columns, begins options, escapes
+SPECIAL_IDS = ("run 01", "run-100%", "a%20b", "run#04~!'()*", 'say "hi"', "run-é-03", "run/02", UNESCAPED, *SEPARATED)
 LONG_LINE = 16 << 20
 MOST_READS = 60
 POLICIES = ("strict", "buffered", "streaming")
@@ -31,6 +32,9 @@ def all_segments(stage: Stage) -> Iterator[Schedule]:
     for policy in POLICIES:
         yield stage.loaded(stage.run("A", items=5, policy=policy, logs=2))
         yield stage.loaded(stage.run("A", items=5, policy=policy, day="2026-02-01", starts="23:59:59"))
+    if stage.consumer.storage == "s3":
+        listed = stage.loaded(stage.run("A", items=5, policy="strict"))
+        yield replace(listed, steps=(Break(LISTING, "pieces", lasting=True), *listed.steps))
 
 
 def policy_blind(stage: Stage) -> Iterator[Schedule]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_plus
 
-from pytest_quarry.samples.handlers import INSERT, SqliteHandlerSuite
+from pytest_quarry.samples.handlers import INSERT, Notification, OneTransaction, SqliteHandlerSuite
 from pytest_quarry.samples.pollers import OrderPoller, SqlitePollerSuite
 from pytest_quarry.samples.publishers import Publisher, PublisherSuite, notification
-from pytest_quarry.samples.reading import RAW_FOLDER, FinishedRun, Storage
-from pytest_quarry.samples.sound_files import as_lines, file_name, replace_file
+from pytest_quarry.samples.reading import RAW_FOLDER, FinishedRun, Item, Storage
+from pytest_quarry.samples.sound_files import FileLoader, as_lines, file_name, replace_file
 from pytest_quarry.samples.sound_pollers import FilePoller, FilePollerSuite
+from pytest_quarry.suites import EventBusConformance
 
 if TYPE_CHECKING:
     from pytest_quarry.consumers.wrapped import WrappedRun
@@ -37,6 +39,69 @@ class EscapesAllSuite(SqliteHandlerSuite):
     """quote(value, safe="") for the values of a path."""
 
     reader = EscapesAll
+
+
+class Strips(OneTransaction):
+    """Strips what comes in, ids too, as validators of models do."""
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        super().load(run_id.strip(), notification)
+
+
+class StripsSuite(SqliteHandlerSuite):
+    """Takes an id with a space at its end for the one without."""
+
+    loader = Strips
+
+
+class Normalizes(OneTransaction):
+    """Brings all texts into one form of Unicode, ids too."""
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        super().load(unicodedata.normalize("NFC", run_id), notification)
+
+
+class NormalizesSuite(SqliteHandlerSuite):
+    """Takes two ids for one whose accents are written in two ways."""
+
+    loader = Normalizes
+
+
+class JoinsSourceAndId(OneTransaction):
+    """Makes a key of source and id, joined by what both may hold."""
+
+    def load(self, run_id: str, notification: Notification) -> None:
+        super().load(f"{notification['source']}-{run_id}", notification)
+
+
+class JoinsSourceAndIdSuite(SqliteHandlerSuite):
+    """Takes run eu-1 of shop for run 1 of shop-eu."""
+
+    loader = JoinsSourceAndId
+
+
+class PastesCsv(FileLoader):
+    """Pastes rows into a CSV file of the run; no id had a comma so far."""
+
+    def load(self, run_id: str, items: list[Item]) -> None:
+        rows = [f"{item.run_id},{item.event_id}\n" for item in items]
+        replace_file(self.folder / f"{file_name(run_id)}.csv", "".join(rows))
+
+
+class PastesCsvSuite(EventBusConformance):
+    """Columns that are not quoted."""
+
+    def prepare(self, world: World) -> None:
+        (world.disk / "orders").mkdir()
+
+    def start(self, world: World) -> Any:
+        return PastesCsv(world.disk / "orders", Storage(world.storage_root))
+
+    def rows(self, world: World) -> list[dict[str, Any]]:
+        found = []
+        for file in sorted((world.disk / "orders").glob("*.csv")):
+            found += [line.split(",")[:2] for line in file.read_text(encoding="utf-8").splitlines()]
+        return [{"run_id": run_id, "item": item} for run_id, item in found]
 
 
 class PlusIsASpace(Storage):

@@ -267,7 +267,7 @@ class FifoByDay(FifoPublisher):
     """Takes the source and the day for what a message is about, so that SNS drops the day's second run."""
 
     def subject(self, run: WrappedRun) -> str:
-        return f"{run.source} {run.day}"
+        return f"{run.source}/{run.day}"
 
 
 class FifoByDaySuite(PublisherSuite):
@@ -288,6 +288,20 @@ class FifoByLettersSuite(PublisherSuite):
     """One deduplication id for runs whose ids differ in a dash."""
 
     publisher = FifoByLetters
+    fifo = True
+
+
+class FifoByRunId(FifoPublisher):
+    """Takes a run's id as it is, and SNS takes neither a space in a deduplication id, nor more than 128 characters."""
+
+    def deduplication_id(self, run: WrappedRun) -> str:
+        return run.run_id
+
+
+class FifoByRunIdSuite(PublisherSuite):
+    """A deduplication id of whatever characters a run's id has."""
+
+    publisher = FifoByRunId
     fifo = True
 
 

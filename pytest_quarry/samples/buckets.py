@@ -95,13 +95,14 @@ class BucketHandlerSuite(SqliteHandlerSuite):
     """Told of runs on S3; rows and mark in one SQLite transaction."""
 
     storage = "s3"
+    bucket_reader: ClassVar[type[BucketStorage]] = BucketStorage
 
     def prepare(self, world: World) -> None:
         super().prepare(world)
         s3()
 
     def start(self, world: World) -> Any:
-        return self.loader(world.disk / "orders.sqlite", BucketStorage(world.bucket, world.prefix))
+        return self.loader(world.disk / "orders.sqlite", self.bucket_reader(world.bucket, world.prefix))
 
 
 class RereadsManifests(BucketStorage):
@@ -130,6 +131,12 @@ class FirstPage(BucketStorage):
 
 class FirstPageSuite(BucketPollerSuite):
     """Reads the first page of a listing."""
+
+    bucket_reader = FirstPage
+
+
+class FirstPageHandlerSuite(BucketHandlerSuite):
+    """Told of a run, reads the first page of a listing."""
 
     bucket_reader = FirstPage
 

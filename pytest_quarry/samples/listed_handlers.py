@@ -299,6 +299,9 @@ BROKEN_MATCHING: tuple[Sample, ...] = (
     ),
     broken("clears-up-first", "Removes files before what was in them is merged.", "merging:ClearsUpFirstSuite", "EB04"),
     broken("drops-what-is-old", "Drops what was announced two days ago.", "broken_days:DropsWhatIsOldSuite", "EB13"),
+    broken(
+        "loads-without-marks", "Loads where it cannot read the mark.", "broken_marks:LoadsWithoutMarksSuite", "EB21"
+    ),
     broken("slug-names", "Names files so that two ids share one.", "broken_matching:SlugNamesSuite", "EB14"),
     broken("last-part-names", "Names files by what is behind the last slash.", "broken_matching:LastPartSuite", "EB14"),
     broken(

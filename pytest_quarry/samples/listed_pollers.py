@@ -77,6 +77,18 @@ BROKEN_READING: tuple[Sample, ...] = (
         "PO07",
     ),
     broken(
+        "poller-asks-for-marks",
+        "Takes a mark that DynamoDB did not get to for none.",
+        "broken_marks:AsksForMarksSuite",
+        "PO08",
+    ),
+    broken(
+        "poller-starts-without-marks",
+        "Goes on without marks where it cannot read them.",
+        "broken_marks:StartsWithoutMarksSuite",
+        "PO08",
+    ),
+    broken(
         "poller-plus-is-a-space",
         "Reads the names of folders with unquote_plus.",
         "broken_names:PlusIsASpaceSuite",

@@ -11,6 +11,11 @@ BROKEN_READING: tuple[Sample, ...] = (
         "broken_reading:TriesAgainInsideSuite",
         "RD04",
     ),
+    broken("strips-ids", "Strips what comes in, ids too.", "broken_names:StripsSuite", "EB14"),
+    broken("normalizes-ids", "Brings ids into one form of Unicode.", "broken_names:NormalizesSuite", "EB14"),
+    broken("joins-source-and-id", "Joins source and id to a key.", "broken_names:JoinsSourceAndIdSuite", "EB14"),
+    broken("pastes-csv", "Pastes ids into CSV, unquoted.", "broken_names:PastesCsvSuite", "RD06"),
+    broken("first-page", "Told of a run, reads the first page of a listing.", "buckets:FirstPageHandlerSuite", "RD02"),
     broken(
         "escapes-all",
         "Escapes all of a path that is not a letter or a digit, where Quarry does not.",

@@ -136,20 +136,6 @@ def test_a_long_poll_waits_in_virtual_time() -> None:
     assert time.monotonic() - real < 10
 
 
-def test_a_long_poll_that_is_to_find_nothing_takes_nothing() -> None:
-    with ours() as side:
-        side.send("one")
-        (first,) = side.receive()
-        side.queue.offered = []
-        assert (
-            side.receive(WaitTimeSeconds=20) == side.receive(WaitTimeSeconds=20) == []
-        )  # it is visible after 30 seconds
-        side.queue.offered = None
-        (second,) = side.receive()
-    assert second["MessageId"] == first["MessageId"]
-    assert second["Attributes"]["ApproximateReceiveCount"] == "2"
-
-
 def test_a_receive_asks_for_one_to_ten() -> None:
     def scenario(side: Side) -> list[str]:
         return [
@@ -652,6 +638,24 @@ def test_a_fifo_topic_may_know_messages_by_their_content() -> None:
     here, motos = both(scenario, fifo=True)
     assert here == ([""] * 2, 1)
     assert motos == (["InvalidParameterValue"] * 2, 0)  # refused by the queue, which has no such setting
+
+
+@pytest.mark.parametrize("parameter", ["MessageGroupId", "MessageDeduplicationId"])
+def test_a_fifo_id_has_letters_digits_and_punctuation(parameter: str) -> None:
+    def scenario(side: Side) -> list[str]:
+        found = []
+        for given in ("run-1/~!", "x" * 128, "run 1", "x" * 129, "run-é", "run\n"):
+            ids = {"MessageGroupId": "g", "MessageDeduplicationId": "d" + str(len(found)), parameter: given}
+            entry = {"Id": "a", "Message": "m", **ids}
+            found.append(code(side.sqs.send_message, QueueUrl=side.url, MessageBody="m", **ids))
+            found.append(code(side.sns.publish, TopicArn=side.topic_arn, Message="m", **ids))
+            found.append(outcomes(side.sns.publish_batch(TopicArn=side.topic_arn, PublishBatchRequestEntries=[entry])))
+        return found
+
+    here, motos = both(scenario, fifo=True)
+    taken = ["", "", {"a": ""}]
+    assert here == taken * 2 + ["InvalidParameterValue", "InvalidParameter", {"a": "InvalidParameter"}] * 4
+    assert motos == taken * 6
 
 
 def test_a_fifo_queue_takes_no_expired_receipt() -> None:
