@@ -349,4 +349,4 @@ def _broken(step: Break) -> str:
     times = "once" if step.times == 1 else f"{step.times} times"
     often = "for ever" if step.lasting else times if step.times else "from then on"
     after = f" after {step.skip}" if step.skip else ""
-    return f"{step.at}: {step.error} {often}{after}"
+    return f"{step.at or 'every operation'}: {step.error} {often}{after}"

@@ -42,6 +42,7 @@ class TestBreaks:
 
         history = play(work, Write("run-A"), Break("", "EIO"), Poll())
         assert not words(history, "raised")
+        assert words(history, "broke") == ["every operation: EIO from then on"]
 
     @pytest.mark.parametrize("lock", [fcntl.flock, fcntl.lockf])
     def test_a_lock_can_be_let_go(self, lock: Callable[[Any, int], None]) -> None:
