@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -230,11 +231,18 @@ def _near_ids(run_id: str, parent: str | None) -> dict[str, str]:
         "equal behind a slash": f"eu/{run_id}",
         "equal but for case": run_id.swapcase(),
         "equal but for punctuation": run_id.translate(separators),
+        "equal but for a space": f"{run_id} ",
+        "equal in another form": next((form for form in _forms(run_id) if form != run_id), ""),
         "equal as a number": f"0{run_id}" if re.fullmatch("[0-9]+", run_id) else "",
         "same day, source and job": "another-run" if run_id != "another-run" else "yet-another-run",
         RETRY: _counted_up(run_id),
     }
     return {why: other for why, other in candidates.items() if other and other not in (run_id, parent)}
+
+
+def _forms(text: str) -> list[str]:
+    """A text as Unicode composes its accents, and as it takes them apart."""
+    return [unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)]
 
 
 def _counted_up(run_id: str) -> str:
