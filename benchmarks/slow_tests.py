@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 RECORD = Path(__file__).parent.parent / "tests" / "slow.txt"
-SLOW = 2  # seconds that one test of a function takes on average
+SLOW = 1  # second that one test of a function takes on average
 
 
 def main() -> None:
