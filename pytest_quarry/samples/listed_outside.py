@@ -39,11 +39,6 @@ SOUND_OUTSIDE: tuple[Sample, ...] = (
         "programs:PythonWorkerSuite",
     ),
     sound(
-        "outside-python-worker-two-loops",
-        "Two loops in one process: one waits for messages while the other loads.",
-        "programs:PythonWorkerTwoLoopsSuite",
-    ),
-    sound(
         "outside-typescript-worker",
         "TypeScript and fetch: a file per run by rename, deletes last.",
         "programs:TypeScriptWorkerSuite",

@@ -185,12 +185,6 @@ class PythonWorkerSuite(ProgramSuite):
     command = python("worker_sound.py", "{queue_url}", "{disk}/loaded")
 
 
-class PythonWorkerTwoLoopsSuite(ProgramSuite):
-    """A Python script with two loops side by side: one waits for messages while the other loads."""
-
-    command = python("worker_two_loops.py", "{queue_url}", "{disk}/loaded")
-
-
 class PythonWorkerAcknowledgesFirstSuite(ProgramSuite):
     """A Python script that deletes a message, then loads its run."""
 

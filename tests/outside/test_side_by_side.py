@@ -7,10 +7,7 @@ import time
 import pytest
 from programs import bash, first_turn, once_in_bash, play
 
-from pytest_quarry.checks.catalogue import BY_ID
-from pytest_quarry.checks.conduct import Conductor
 from pytest_quarry.consumers import side_by_side
-from pytest_quarry.samples.programs import PythonWorkerTwoLoopsSuite
 from pytest_quarry.simulation.history import History
 from pytest_quarry.simulation.schedule import Crash, Poll
 
@@ -73,9 +70,3 @@ def test_one_that_never_rests_holds_up_nobody_for_long(monkeypatch: pytest.Monke
     history = play(bash(once_in_bash("( while :; do :; done ) & echo a > a; mv a b; kill $!")))
     assert first_turn(history) == ["open once", "open a", "write a", "rename a → b"]
     assert time.monotonic() - began < 5
-
-
-def test_who_waits_for_messages_takes_no_time_from_who_has_some() -> None:
-    conductor = Conductor(PythonWorkerTwoLoopsSuite().consumer())
-    for named in ("EB06", "EB12"):
-        assert conductor.conduct(BY_ID[named]).status == "passed"

@@ -9,7 +9,6 @@ import pathlib
 import re
 import signal
 import sys
-import threading
 import urllib.parse
 
 import boto3
@@ -39,7 +38,7 @@ def load(told: dict[str, str]) -> None:
     lines = items.read_text(encoding="utf-8").splitlines() if items.exists() else []
     rows = {event["event_id"]: event["run_id"] for event in map(json.loads, lines)}
     name = urllib.parse.quote(end["run_id"], safe="")
-    part = folder / f"{name}.part-{os.getpid()}-{threading.current_thread().name}"
+    part = folder / f"{name}.part-{os.getpid()}"
     with open(part, "w", encoding="utf-8") as file:
         file.writelines(json.dumps({"run_id": run_id, "item": item}) + "\n" for item, run_id in rows.items())
         file.flush()
@@ -47,19 +46,13 @@ def load(told: dict[str, str]) -> None:
     part.rename(folder / f"{name}.jsonl")
 
 
-def work() -> None:
-    """Receive, load and acknowledge, for ever."""
-    while True:
-        for message in sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20).get("Messages", []):
-            try:
-                notification = json.loads(json.loads(message["Body"])["Message"])
-                if notification["event_type"] == "run_completed" and notification["outcome"] == "success":
-                    load(notification)
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                print(f"not loaded, left in the queue: {error!r}", file=sys.stderr)
-            else:
-                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-
-
-if __name__ == "__main__":
-    work()
+while True:
+    for message in sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20).get("Messages", []):
+        try:
+            notification = json.loads(json.loads(message["Body"])["Message"])
+            if notification["event_type"] == "run_completed" and notification["outcome"] == "success":
+                load(notification)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            print(f"not loaded, left in the queue: {error!r}", file=sys.stderr)
+        else:
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
