@@ -185,7 +185,7 @@ def nothing_premature(history: History, told_only: bool) -> Iterator[Verdict]:
             elif view.standing == "forbidden":
                 yield _phantom(at, row, f"{_named(row.run_id)} was loaded although it is {_state(view)}.")
             elif row.item is not None and row.item not in view.items:
-                yield _phantom(at, row, f"{row.run_id} has no item {row.item!r}, but the target holds one.")
+                yield _phantom(at, row, f"{_named(row.run_id)} has no item {row.item!r}, but the target holds one.")
 
 
 def _phantom(at: int, row: Row, sentence: str) -> Verdict:
@@ -291,7 +291,7 @@ def claims_hold(history: History, told_only: bool) -> Iterator[Verdict]:
                 yield Verdict(
                     status="violated",
                     oracle="C",
-                    sentence=f"{run_id} was acknowledged before it was in the target.",
+                    sentence=f"{_named(run_id)} was acknowledged before it was in the target.",
                     why="Step {0} acknowledged it; at step {1} the target still lacked rows of it.",
                     entries=(since, at),
                     here=at,
