@@ -6,6 +6,7 @@ docs/queues.md has the table: AWS's words, moto's behaviour, ours.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -81,11 +82,12 @@ class _AsDocumented:
             return None  # SNS accepts what it then cannot deliver
         return MOTOS["send_message"](backend, queue_name, *given, **named)
 
-    def check(self, backend: Any, queue: Any, message_body: str, *given: Any, **named: Any) -> None:
-        if not message_body:
+    def check(self, *given: Any, **named: Any) -> None:
+        told = CHECKED.bind(*given, **named).arguments  # moto names them, and of a batch's entries does not
+        if not told["message_body"]:
             raise exceptions.MissingParameter("MessageBody")
-        _check_fifo_ids(named, lambda words: SQSException("InvalidParameterValue", words))
-        MOTOS["_validate_message"](backend, queue, message_body, *given, **named)
+        _check_fifo_ids(told, lambda words: SQSException("InvalidParameterValue", words))
+        MOTOS["_validate_message"](*given, **named)
 
     def publish(self, backend: Any, message: str, *given: Any, **named: Any) -> Any:
         if not message:
@@ -201,6 +203,7 @@ HOMES = {
     "publish": SNSBackend,
 }
 MOTOS: dict[str, Callable[..., Any]] = {name: getattr(home, name) for name, home in HOMES.items()}
+CHECKED = inspect.signature(MOTOS["_validate_message"])
 
 
 def _teach(methods: dict[str, Callable[..., Any]]) -> None:

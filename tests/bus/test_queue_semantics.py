@@ -650,12 +650,20 @@ def test_a_fifo_id_has_letters_digits_and_punctuation(parameter: str) -> None:
             found.append(code(side.sqs.send_message, QueueUrl=side.url, MessageBody="m", **ids))
             found.append(code(side.sns.publish, TopicArn=side.topic_arn, Message="m", **ids))
             found.append(outcomes(side.sns.publish_batch(TopicArn=side.topic_arn, PublishBatchRequestEntries=[entry])))
-        return found
+        good, bad = (
+            {"Id": each, "MessageBody": each, "MessageGroupId": each, "MessageDeduplicationId": each} for each in "gb"
+        )
+        count = side.count()
+        found.append(code(side.sqs.send_message_batch, QueueUrl=side.url, Entries=[good, {**bad, parameter: "a b"}]))
+        return [*found, side.count() == count]
 
     here, motos = both(scenario, fifo=True)
     taken = ["", "", {"a": ""}]
-    assert here == taken * 2 + ["InvalidParameterValue", "InvalidParameter", {"a": "InvalidParameter"}] * 4
-    assert motos == taken * 6
+    assert here == taken * 2 + ["InvalidParameterValue", "InvalidParameter", {"a": "InvalidParameter"}] * 4 + [
+        "InvalidParameterValue",
+        True,  # none of a batch was sent
+    ]
+    assert motos == [*taken * 6, "", False]
 
 
 def test_a_fifo_queue_takes_no_expired_receipt() -> None:
