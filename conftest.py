@@ -20,12 +20,12 @@ import pytest
 from hypothesis import settings
 
 pytest_plugins = ["pytester"]
-os.environ.pop("PYTEST_ADDOPTS", None)  # meant for this pytest, and not for those that tests start
 os.environ["COLUMNS"] = "110"  # texts fit the terminal's width, and the tests compare them
 
 
 def pytest_collection_finish() -> None:
     """The pytests that tests start load the plugins they are about: finding all that are installed takes them as long again."""
+    os.environ.pop("PYTEST_ADDOPTS", None)  # meant for this pytest and its workers, which have read it by now
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ["PYTEST_PLUGINS"] = "pytest_quarry.plugin,xdist.plugin"
     os.environ["HYPOTHESIS_NO_PLUGINS"] = "1"  # trio's, which is here for one test, imports all of trio

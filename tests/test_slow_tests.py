@@ -36,6 +36,14 @@ def test_shares_are_together_all_and_share_no_slow_test(pytester: pytest.Pyteste
     assert sorted(test for share in shares for test in share & slow) == sorted(slow) != []
 
 
+def test_a_share_from_the_environment_reaches_each_worker(pytester: pytest.Pytester) -> None:
+    test = ROOT / "tests/bus/test_endpoint.py::test_aiobotocore"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTEST_ADDOPTS", "--slow-tests=2/2")
+        done = pytester.run(sys.executable, "-m", "pytest", "-n", "1", f"--rootdir={ROOT}", test)
+    assert done.ret == pytest.ExitCode.NO_TESTS_COLLECTED, "the first share has the only test"
+
+
 @pytest.mark.parametrize("share", ["0/3", "4/3", "a", "1/", "/3", "-1/3"])
 def test_a_share_that_cannot_be(pytester: pytest.Pytester, share: str) -> None:
     done = pytester.run(
