@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 import pytest
 
 from pytest_quarry.bus.calls import AwsAnswer, AwsCall, describe
-from pytest_quarry.consumers import arriving, frames, unhooked, works
+from pytest_quarry.consumers import arriving, frames, processors, unhooked, works
 from pytest_quarry.consumers.at_work import children_alive
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import (
@@ -144,6 +144,7 @@ def install(home: Home) -> Hooks:
 def leave_test(home: Home) -> None:
     """This process is not the test's any more: its signals, output, logs and debugger."""
     models.forked()
+    processors.install()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     _leave_output()
@@ -245,6 +246,7 @@ def _grandchild(link: Link) -> None:
     """A process the consumer forked must not speak for it."""
     link.enabled = False
     link.socket.close()
+    processors.leave()
 
 
 def _aws(link: Link, call: AwsCall) -> AwsAnswer:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
 from pytest_quarry.bus import own_sockets
-from pytest_quarry.consumers import child, keeper, large_pages, protocol
+from pytest_quarry.consumers import child, keeper, large_pages, processors, protocol
 from pytest_quarry.consumers.child import Birth, Home
 from pytest_quarry.consumers.hooks import models, names
 
@@ -77,6 +77,7 @@ class Zygote:
         for _ in range(2):  # a consumer can kill its parent
             if not self._pid:
                 self._begin([*strangers, connection.fileno()])
+            processors.follow(self._pid)
             with contextlib.suppress(EOFError, OSError):
                 protocol.send(self._control, Bear(birth))
                 socket.send_fds(self._control, [b"\0"], [connection.fileno()])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pytest_quarry.bus import faults
 from pytest_quarry.bus.delivery import Mailbox
 from pytest_quarry.bus.topology import Topology
+from pytest_quarry.consumers import processors
 from pytest_quarry.consumers.consumer import Consumer, ConsumerError
 from pytest_quarry.consumers.hooks import no_escape
 from pytest_quarry.consumers.protocol import Call
@@ -54,7 +55,11 @@ def simulate(schedule: Schedule, consumer: Consumer, play: Play | None = None, *
     Deterministic: the same schedule and consumer give an equal history. Nothing sleeps, nothing touches a network, no
     process is left. Raises ConsumerError where a hook of the suite cannot work, or there is no room for a world.
     """
-    play = play or Play()
+    with processors.one():
+        return _executed(schedule, consumer, play or Play(), peek)
+
+
+def _executed(schedule: Schedule, consumer: Consumer, play: Play, peek: bool) -> History:
     # Hooks that run in this process reach this world's AWS, and no other.
     with places.room(), contextlib.closing(_world_of(consumer, schedule.seed)) as world, no_escape.closed(world.aws):
         history = _Simulation(world, schedule, consumer, play).run(peek)

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from pytest_quarry.consumers import processors
 from pytest_quarry.consumers.hooks import folders
 from pytest_quarry.consumers.hooks.names import WRITES
 from pytest_quarry.consumers.link import Link
@@ -115,9 +116,8 @@ def _two_names(verb: str) -> Callable[[Link, tuple[Any, ...]], Boundary | None]:
         old, new, old_fd, new_fd = arguments
         names = link.name_of(old, old_fd), link.name_of(new, new_fd)
         known = tuple(name for name in names if name is not None)
-        if not known:
-            return None
-        return Boundary(f"{verb} {shown(names[0] or str(old))} → {shown(names[1] or str(new))}", known)
+        label = f"{verb} {shown(names[0] or str(old))} → {shown(names[1] or str(new))}"
+        return Boundary(label, known) if known else None
 
     return report
 
@@ -170,8 +170,8 @@ def _locked(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
 
 def _process(verb: str) -> Callable[[Link, tuple[Any, ...]], Boundary | None]:
     def report(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
-        program = arguments[0]
-        return Boundary(f"{verb} {os.path.basename(os.fsdecode(program))}")
+        processors.leave()
+        return Boundary(f"{verb} {os.path.basename(os.fsdecode(arguments[0]))}")
 
     return report
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pytest_quarry.consumers import keeper
+from pytest_quarry.consumers import keeper, processors
 from pytest_quarry.consumers.at_work import TICKS
 from pytest_quarry.consumers.marked import marked
 
@@ -44,6 +44,7 @@ class Group:
         def prepare() -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_FILE, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            processors.leave()
             in_child()
 
         with open(output, "ab") as out, open(errors, "ab") as err:
