@@ -41,6 +41,7 @@ from pytest_quarry.consumers.hooks import (
     models,
     names,
     no_escape,
+    process_ids,
     randomness,
     servers,
     sqlite,
@@ -98,6 +99,7 @@ class Hooks:
     link: Link
     clock: VirtualClock
     randomness: randomness.Randomness
+    ids: process_ids.ProcessIds
 
     def begin(self, birth: Birth, connection: socket.socket) -> None:
         """From now on this process is the consumer."""
@@ -105,7 +107,8 @@ class Hooks:
         works.begin()
         answers.place = birth.place
         self.clock.begin(birth.now)
-        self.randomness.begin(birth.seed, birth.incarnation, Path(birth.stack).parent)
+        self.ids.begin(birth.incarnation, Path(birth.stack).parent)
+        self.randomness.begin(birth.seed)
         children.begin(birth.guard)
         self.home.world._enter_child(self.link, birth.now, birth.world_seed, birth.endpoint)
         os.register_at_fork(after_in_child=lambda: _grandchild(self.link))
@@ -123,7 +126,7 @@ def install(home: Home) -> Hooks:
     link = Link(home.directories)
     works.install()
     clock = VirtualClock(home.epoch)
-    luck = randomness.Randomness(link)
+    luck, ids = randomness.Randomness(link), process_ids.ProcessIds(link)
     replacements = {
         **files.install(link),
         **sqlite.install(link, clock.seconds),
@@ -131,6 +134,7 @@ def install(home: Home) -> Hooks:
         **clocks.install(link, clock),
         **alarms.install(link),
         **luck.install(),
+        **ids.install(),
     }
     names.swap(replacements)
     os.environ.update(home.environment)
@@ -138,7 +142,7 @@ def install(home: Home) -> Hooks:
     tempfile.tempdir = home.temporary
     aws.route(lambda call: _aws(link, call))
     answers.announce = lambda call: link.boundary(Boundary(describe(call), call=OverHttp()))
-    return Hooks(home, link, clock, luck)
+    return Hooks(home, link, clock, luck, ids)
 
 
 def leave_test(home: Home) -> None:

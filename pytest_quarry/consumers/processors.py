@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _current = getattr(ctypes.CDLL(None), "sched_getcpu", None) if hasattr(os, "sched_setaffinity") else None
+real_getpid = os.getpid
 _all: set[int] = set()  # what this process had before it kept to one
 
 
@@ -52,11 +53,11 @@ def install() -> None:
     told, choose = os.sched_getaffinity, os.sched_setaffinity
 
     def sched_getaffinity(pid: int, /) -> set[int]:
-        pid = 0 if pid == os.getpid() else pid  # which may be made up
+        pid = 0 if pid == real_getpid() else pid
         return set(_all) if _all and pid == 0 else told(pid)
 
     def sched_setaffinity(pid: int, mask: Any, /) -> None:
-        pid = 0 if pid == os.getpid() else pid
+        pid = 0 if pid == real_getpid() else pid
         choose(pid, mask)
         if pid == 0:
             _all.clear()

@@ -26,6 +26,12 @@ SOUND_TOGETHER: tuple[Sample, ...] = (
         "sound_together:NamesItsProcessSuite",
     ),
     sound(
+        "asks-psutil",
+        "As names-its-process, and psutil says who is alive, and how much memory each load took.",
+        "sound_psutil:AsksPsutilSuite",
+        needs="psutil",
+    ),
+    sound(
         "poller-stands-by",
         "Takes a lock when it starts; a second poller waits until the first is gone.",
         "sound_together:StandsBySuite",

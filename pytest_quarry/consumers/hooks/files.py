@@ -18,7 +18,7 @@ from typing import Any
 
 from pytest_quarry.consumers import processors
 from pytest_quarry.consumers.hooks import folders
-from pytest_quarry.consumers.hooks.names import WRITES
+from pytest_quarry.consumers.hooks.names import WRITES, replace
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.paths import shown
 from pytest_quarry.consumers.protocol import Boundary
@@ -35,26 +35,15 @@ def install(link: Link) -> dict[int, Any]:
     replacements: dict[int, Any] = {id(real_open): _opener(link)}
     builtins.open = io.open = _io.open = replacements[id(real_open)]
     for name in WRITES:
-        _replace(replacements, name, _descriptor_write(link, name))
+        replace(replacements, os, name, _descriptor_write(link, name))
     for name in ("fsync", "fdatasync"):
-        _replace(replacements, name, _sync(link, nameless, name))
-    _replace(replacements, "sync", _sync_all(link, nameless))
-    _replace(replacements, "open", _open_in_folder(link))
-    _replace(replacements, "utime", _touch(link))
+        replace(replacements, os, name, _sync(link, nameless, name))
+    replace(replacements, os, "sync", _sync_all(link, nameless))
+    replace(replacements, os, "open", _open_in_folder(link))
+    replace(replacements, os, "utime", _touch(link))
     for name, make in folders.changes(link).items():
-        _replace(replacements, name, make)
+        replace(replacements, os, name, make)
     return replacements
-
-
-def _replace(replacements: dict[int, Any], name: str, make: Callable[[Any], Any]) -> None:
-    original = getattr(os, name, None)
-    if original is None:
-        return
-    replacements[id(original)] = make(original)
-    setattr(os, name, replacements[id(original)])
-    for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
-        if original in able:
-            able.add(replacements[id(original)])  # modules imported from now on ask
 
 
 def _audit_hook(link: Link, nameless: Nameless) -> Callable[[str, tuple[Any, ...]], None]:

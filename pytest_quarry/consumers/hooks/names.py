@@ -73,6 +73,18 @@ def holders() -> list[Holder]:
     return _found[1]
 
 
+def replace(replacements: dict[int, Any], module: ModuleType, name: str, make: Callable[[Any], Any]) -> None:
+    """Put what `make` makes of a function in its place in its module, where it has one; and note it for `swap`."""
+    original = getattr(module, name, None)
+    if original is None:
+        return
+    replacements[id(original)] = make(original)
+    setattr(module, name, replacements[id(original)])
+    for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+        if original in able:
+            able.add(replacements[id(original)])  # modules imported from now on ask
+
+
 def swap(replacements: dict[int, Any]) -> None:
     """In the child: put the replacements wherever the originals were held."""
     for put, original in _found[1]:  # found in the parent: searching takes longer than all the rest

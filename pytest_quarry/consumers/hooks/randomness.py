@@ -1,4 +1,4 @@
-"""The child's randomness is seeded per incarnation, and its process id is the world's.
+"""The child's randomness is seeded per incarnation.
 
 The same seed twice would give a restarted consumer the same uuids and hide bugs; no seed would make histories differ. Each thread, and
 each piece of work of a pool, draws from a source of its own: which of them draws first is luck.
@@ -6,21 +6,17 @@ each piece of work of a pool, draws from a source of its own: which of them draw
 
 from __future__ import annotations
 
-import multiprocessing.process
 import os
 import random
 import sys
 import tempfile
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from pytest_quarry.consumers.link import Link
 from pytest_quarry.consumers.works import Work, current
 
-# Above the largest process id Linux and macOS give out, so that it never names a real process.
-FIRST_VIRTUAL_PID = 5_000_000
 # For uuid1, which would ask this machine for its network address, with programs of its own.
 NODE = 0x02_00_00_00_00_01
 # What draws from the generator that all threads share without asking another of its functions.
@@ -28,38 +24,25 @@ SHARED = ("random", "getrandbits", "seed", "getstate", "setstate")
 
 
 class Randomness:
-    """What one process draws from, and the process id that it has."""
+    """What one process draws from."""
 
     def __init__(self, link: Link) -> None:
         self._link, self._source, self._seed = link, random.Random(0), 0
         self._real_seed = random.Random.seed
-        self._real_getpid, self._real_urandom, self._real_kill = os.getpid, os.urandom, os.kill
-        self._pid = self._virtual_pid = 0
-        self._processes = Path()
+        self._real_urandom = os.urandom
 
     def install(self) -> dict[int, Any]:
         """Install it in this process; the replacements of functions that others may hold by name."""
-        link, real_urandom, real_kill, real_seed = (
-            self._link,
-            self._real_urandom,
-            self._real_kill,
-            self._real_seed,
-        )
+        link, real_urandom, real_seed = self._link, self._real_urandom, self._real_seed
 
         def urandom(size: int, /) -> bytes:
             return real_urandom(size) if link.inside else self._of(current()).randbytes(size)
 
-        def getpid() -> int:
-            return self._virtual_pid if link.enabled else self._real_getpid()
-
-        def kill(pid: int, signal: int, /) -> None:
-            real_kill(self._real_pid(pid), signal)
-
         def seed(generator: random.Random, a: Any = None, version: int = 2) -> None:
             real_seed(generator, self._of(current()).getrandbits(64) if a is None else a, version)
 
-        replacements: dict[int, Any] = {id(os.urandom): urandom, id(os.getpid): getpid, id(os.kill): kill}
-        os.urandom, os.getpid, os.kill = urandom, getpid, kill
+        replacements: dict[int, Any] = {id(os.urandom): urandom}
+        os.urandom = urandom
         random.Random.seed = seed  # type: ignore
         uuid._node = NODE  # type: ignore[attr-defined]
         return replacements | self._share_generators()
@@ -90,31 +73,14 @@ class Randomness:
         generator: random.Random = work.luck
         return generator
 
-    def begin(self, seed: int, incarnation: int, processes: Path) -> None:
-        """A start of the consumer begins in this process. `processes`: a folder in which a world's processes tell who they are."""
-        self._pid, self._virtual_pid = self._real_getpid(), FIRST_VIRTUAL_PID + incarnation
-        self._processes = processes
-        os.symlink(str(self._pid), self._told(self._virtual_pid))
-        # Names of semaphores are drawn too, for the whole machine: those that another process drew from this seed must not meet.
-        multiprocessing.process.current_process()._config["semprefix"] = f"/mp-{self._pid}"  # type: ignore[attr-defined]
+    def begin(self, seed: int) -> None:
+        """A start of the consumer begins in this process."""
         self._seed = seed
         self._real_seed(self._source, seed)
         random.seed(self._source.getrandbits(64))
         numpy = sys.modules.get("numpy")
         if numpy is not None and hasattr(numpy, "random"):
             numpy.random.seed(self._source.getrandbits(32))
-
-    def _real_pid(self, pid: int) -> int:
-        """That of this process, and of another of its world: who asks whether it lives is to be told."""
-        if pid <= FIRST_VIRTUAL_PID:
-            return pid
-        try:
-            return int(os.readlink(self._told(pid)))
-        except FileNotFoundError:  # none of ours
-            return pid
-
-    def _told(self, pid: int) -> Path:
-        return self._processes / f"{pid}.process"
 
 
 def _each_its_own(of_thread: Callable[[], random.Random | None]) -> type[random.Random]:

@@ -1,0 +1,133 @@
+"""The child's process id is the world's: the same in each execution, whatever the system gives it.
+
+Who asks the system about a process of its world, itself for one, by that id is told of the process that has it.
+"""
+
+from __future__ import annotations
+
+import _io
+import builtins
+import io
+import multiprocessing.process
+import os
+import re
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pytest_quarry.consumers.hooks.files import real_open
+from pytest_quarry.consumers.hooks.names import replace
+from pytest_quarry.consumers.link import Link
+
+# Above the largest process id Linux and macOS give out, so that it never names a real process.
+FIRST = 5_000_000
+PLACE = re.compile(r"/proc/(\d+)(/.*)?", re.DOTALL)
+# Where a process reads its own id: psutil compares it with the one that it has asked for.
+OWN_ID = re.compile(rb"(?m)^(Tgid|Pid):\t\d+$")
+OF_A_PROCESS = (
+    "kill",
+    "killpg",
+    "getpgid",
+    "getsid",
+    "setpgid",
+    "pidfd_open",
+    "sched_getaffinity",
+    "sched_setaffinity",
+)
+OF_A_SCHEDULE = (
+    "sched_getscheduler",
+    "sched_setscheduler",
+    "sched_getparam",
+    "sched_setparam",
+    "sched_rr_get_interval",
+)
+OF_A_PATH = ("stat", "lstat", "access", "listdir", "scandir", "readlink")
+
+real_getpid, real_write, real_readlink = os.getpid, os.write, os.readlink
+
+
+class ProcessIds:
+    """Which id one process has, and which processes of its world have which."""
+
+    def __init__(self, link: Link) -> None:
+        self._link, self._own = link, 0
+        self._processes = Path()
+
+    def install(self) -> dict[int, Any]:
+        """Install it in this process, after the hooks of files; the replacements of functions that others may hold by name."""
+        replacements: dict[int, Any] = {}
+        replace(replacements, os, "getpid", lambda original: lambda: self._own if self._link.enabled else original())
+        for name in (*OF_A_PROCESS, *OF_A_SCHEDULE):
+            replace(replacements, os, name, self._of_a_process(0))
+        for name in ("getpriority", "setpriority"):
+            replace(replacements, os, name, self._of_a_process(1))
+        replace(replacements, resource, "prlimit", self._of_a_process(0))
+        for name in OF_A_PATH:
+            replace(replacements, os, name, self._of_a_path)
+        opens = self._open(builtins.open)
+        builtins.open = io.open = _io.open = opens
+        return {**replacements, id(real_open): opens}
+
+    def begin(self, incarnation: int, processes: Path) -> None:
+        """A start of the consumer begins in this process. `processes`: a folder in which a world's processes tell who they are."""
+        self._own, self._processes = FIRST + incarnation, processes
+        os.symlink(str(real_getpid()), self._told(self._own))
+        # Names of semaphores are drawn too, for the whole machine: those that another process drew from this seed must not meet.
+        multiprocessing.process.current_process()._config["semprefix"] = f"/mp-{real_getpid()}"  # type: ignore[attr-defined]
+
+    def _told(self, pid: int) -> Path:
+        return self._processes / f"{pid}.process"
+
+    def _real(self, pid: Any) -> Any:
+        """That of this process, and of another of its world: who asks whether it lives is to be told."""
+        if not isinstance(pid, int) or pid <= FIRST:
+            return pid
+        try:
+            return int(real_readlink(self._told(pid)))
+        except FileNotFoundError:  # none of ours
+            return pid
+
+    def _of_a_process(self, at: int) -> Callable[[Any], Any]:
+        def make(original: Any) -> Any:
+            def call(*arguments: Any, **keywords: Any) -> Any:
+                pids = map(self._real, arguments[at : at + 1])
+                return original(*arguments[:at], *pids, *arguments[at + 1 :], **keywords)
+
+            return call
+
+        return make
+
+    def _of_a_path(self, original: Any) -> Any:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            if arguments and (found := self._held(arguments[0])):
+                arguments = (found, *arguments[1:])
+            return original(*arguments, **keywords)
+
+        call.__name__ = original.__name__
+        return call
+
+    def _held(self, path: Any) -> str | None:
+        """Where the system tells of a process of this world, if that is what a path names."""
+        name = path if isinstance(path, str) else str(path) if isinstance(path, Path) else ""
+        found = PLACE.fullmatch(name) if name.startswith("/proc/") else None
+        if found is None or int(found[1]) <= FIRST:
+            return None
+        return f"/proc/{self._real(int(found[1]))}{found[2] or ''}"
+
+    def _open(self, original: Any) -> Any:
+        def open(file: Any, *arguments: Any, **keywords: Any) -> Any:
+            found = self._held(file)
+            if found is None:
+                return original(file, *arguments, **keywords)
+            if not found.endswith("/status"):
+                return original(found, *arguments, **keywords)
+            asked = PLACE.fullmatch(str(file))[1]  # type: ignore[index]
+            with real_open(found, "rb") as status:
+                content = OWN_ID.sub(rb"\1:\t" + asked.encode(), status.read())
+            descriptor = os.memfd_create("status")
+            real_write(descriptor, content)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            return original(descriptor, *arguments, **keywords)
+
+        return open
