@@ -73,12 +73,14 @@ def threads_of_libraries() -> list[str]:
 
 
 def group_at_work(pid: int, but: Set[int] = frozenset()) -> bool:
-    """Whether a thread of another process, or of one that it started, is at work; processes that have some threads are left out."""
+    """Whether a thread of another process, or of one that it started, is at work.
+
+    Of a process that has threads which wait for the world (`but`), only those count: one that was killed meanwhile is ready to run.
+    """
     for each in (pid, *descendants(pid)):
         with contextlib.suppress(OSError):
-            tids = os.listdir(f"/proc/{each}/task")
-            left_out = bool(but) and not but.isdisjoint(map(int, tids))
-            if not left_out and any(_is_at_work(f"/proc/{each}/task/{tid}/stat") for tid in tids):
+            tids = set(map(int, os.listdir(f"/proc/{each}/task")))
+            if any(_is_at_work(f"/proc/{each}/task/{tid}/stat") for tid in but & tids or tids):
                 return True
     return False
 

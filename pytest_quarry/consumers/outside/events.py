@@ -56,7 +56,9 @@ class Events:
         return None
 
     def _unless_it_waits(self, event: Any, processes: Processes | None, now: int) -> Any:
-        """The event, unless others may have to go before it."""
+        """The event, unless others may have to go before it, or who wanted it is gone."""
+        if isinstance(event, Deed) and not event.waits:
+            return None
         if isinstance(event, Deed) and isinstance(event.boundary.call, Sleep):
             self._asleep.append((now + round(event.boundary.call.seconds * SECOND), event))
             return None
