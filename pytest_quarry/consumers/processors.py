@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _current = getattr(ctypes.CDLL(None), "sched_getcpu", None) if hasattr(os, "sched_setaffinity") else None
-real_getpid = os.getpid
+real_getpid, real_sleep = os.getpid, time.sleep
 _all: set[int] = set()  # what this process had before it kept to one
 
 
@@ -25,7 +25,7 @@ def one() -> Iterator[None]:
         yield
         return
     _all.update(os.sched_getaffinity(0))
-    time.sleep(1e-6)  # whoever wakes is put where nobody else works
+    real_sleep(1e-6)  # whoever wakes is put where nobody else works
     _keep_to(0, {_current()})
     try:
         yield

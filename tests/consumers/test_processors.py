@@ -28,9 +28,10 @@ def kept_to() -> int:
 def test_it_keeps_to_one_and_is_told_of_all() -> None:
     def work(world: World) -> None:
         told = [sorted(os.sched_getaffinity(pid)) for pid in (0, os.getpid())]
-        tell(world, [kept_to(), *told, os.cpu_count()])
+        tell(world, [kept_to(), *told, count()])
 
-    assert see(work).told == [[1, sorted(ALL), sorted(ALL), os.cpu_count()]]
+    count = getattr(os, "process_cpu_count", os.cpu_count)  # from Python 3.13 on
+    assert see(work).told == [[1, sorted(ALL), sorted(ALL), count()]]
     assert kept_to() == len(ALL), "the test's process has all of them again"
 
 
@@ -60,6 +61,14 @@ def test_what_it_starts_has_all(start: str) -> None:
         tell(world, int(out.read_text()))
 
     assert see(work).told == [len(ALL)]
+
+
+def test_a_test_that_must_not_sleep_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(seconds: float) -> None:
+        raise AssertionError(f"asleep for {seconds} s")
+
+    monkeypatch.setattr("time.sleep", never)
+    assert see(lambda world: tell(world, kept_to()), again=False).told == [1]
 
 
 def test_who_chose_before_keeps_it() -> None:
