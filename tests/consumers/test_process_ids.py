@@ -17,6 +17,7 @@ from first_turn import see, tell
 
 from pytest_quarry.simulation.world import World
 
+ALL = sorted(getattr(os, "sched_getaffinity", lambda pid: {0})(0))  # processors
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
 
 
@@ -86,7 +87,16 @@ def test_psutil_knows_it() -> None:
         lambda pid: psutil.Process().cmdline() != [],
         lambda pid: psutil.Process().status(),
         lambda pid: psutil.Process().num_fds() > 0,
-    ) == [True, False, True, True, True, True, "running", True]
+        lambda pid: psutil.Process().nice(),
+        lambda pid: psutil.Process().ionice() is not None,
+        lambda pid: psutil.Process().cpu_affinity(),
+        lambda pid: psutil.Process().cpu_affinity([min(ALL)]),
+        lambda pid: [psutil.Process().cpu_affinity(), sorted(os.sched_getaffinity(0))],
+        lambda pid: psutil.Process().as_dict()["pid"] == pid,
+    ) == [
+        *[True, False, True, True, True, True, "running", True],
+        *[psutil.Process().nice(), True, ALL, None, [[min(ALL)]] * 2, True],
+    ]
 
 
 def test_another_process_asks_as_ever() -> None:

@@ -12,6 +12,7 @@ import multiprocessing.process
 import os
 import re
 import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,16 @@ OF_A_SCHEDULE = (
     "sched_setparam",
     "sched_rr_get_interval",
 )
+# psutil's, in C, which ask the system themselves; older versions have the first two elsewhere.
+OF_PSUTIL = (
+    "getpriority",
+    "setpriority",
+    "proc_priority_get",
+    "proc_priority_set",
+    "proc_ioprio_get",
+    "proc_ioprio_set",
+)
+PSUTIL = ("psutil._psutil_linux", "psutil._psutil_posix")
 OF_A_PATH = ("stat", "lstat", "access", "listdir", "scandir", "readlink")
 
 real_getpid, real_write, real_readlink = os.getpid, os.write, os.readlink
@@ -63,11 +74,19 @@ class ProcessIds:
         for name in ("getpriority", "setpriority"):
             replace(replacements, os, name, self._of_a_process(1))
         replace(replacements, resource, "prlimit", self._of_a_process(0))
+        self._replace_in_psutil(replacements)
         for name in OF_A_PATH:
             replace(replacements, os, name, self._of_a_path)
         opens = self._open(builtins.open)
         builtins.open = io.open = _io.open = opens
         return {**replacements, id(real_open): opens}
+
+    def _replace_in_psutil(self, replacements: dict[int, Any]) -> None:
+        for library in filter(None, map(sys.modules.get, PSUTIL)):
+            for name in OF_PSUTIL:
+                replace(replacements, library, name, self._of_a_process(0))
+            replace(replacements, library, "proc_cpu_affinity_get", lambda _: _affinity)
+            replace(replacements, library, "proc_cpu_affinity_set", lambda _: os.sched_setaffinity)
 
     def begin(self, incarnation: int, processes: Path) -> None:
         """A start of the consumer begins in this process. `processes`: a folder in which a world's processes tell who they are."""
@@ -131,3 +150,7 @@ class ProcessIds:
             return original(descriptor, *arguments, **keywords)
 
         return open
+
+
+def _affinity(pid: int) -> list[int]:
+    return sorted(os.sched_getaffinity(pid))
