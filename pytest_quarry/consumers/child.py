@@ -125,6 +125,7 @@ def install(home: Home) -> Hooks:
     """Install the hooks in this process."""
     link = Link(home.directories)
     works.install()
+    processors.install()
     clock = VirtualClock(home.epoch)
     luck, ids = randomness.Randomness(link), process_ids.ProcessIds(link)
     replacements = {
@@ -148,7 +149,6 @@ def install(home: Home) -> Hooks:
 def leave_test(home: Home) -> None:
     """This process is not the test's any more: its signals, output, logs and debugger."""
     models.forked()
-    processors.install()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     _leave_output()

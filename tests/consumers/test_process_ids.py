@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from os import getpgid, kill
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def own_ids(status: str) -> list[str]:
     return [line for line in status.splitlines() if line.startswith(("Tgid:", "Pid:"))]
 
 
-def test_it_is_the_same_in_each_execution_and_no_processs() -> None:
+def test_it_is_the_same_in_each_execution_and_names_no_process() -> None:
     first, second = answers(lambda pid: pid), answers(lambda pid: pid)
     assert first == second
     assert not Path(f"/proc/{first[0]}").exists()
@@ -47,9 +48,14 @@ def test_the_system_knows_it() -> None:
         lambda pid: os.kill(pid, 0),
         lambda pid: os.killpg(pid, 0),
         lambda pid: os.getpgid(pid) == os.getpgid(0),
+        lambda pid: os.setpgid(pid, pid),
         lambda pid: os.getsid(pid) == os.getsid(0),
         lambda pid: os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0),
-    ) == [None, None, True, True, True]
+    ) == [None, None, True, None, True, True]
+
+
+def test_functions_that_were_imported_by_name_know_it() -> None:
+    assert answers(lambda pid: kill(pid, 0), lambda pid: getpgid(pid) == getpgid(0)) == [None, True]
 
 
 @on_linux

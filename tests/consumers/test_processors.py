@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.util
 import os
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from first_turn import see, tell
 
 from pytest_quarry.simulation.world import World
 
-ALL = getattr(os, "sched_getaffinity", lambda pid: set())(0)
+held = getattr(os, "sched_getaffinity", lambda pid: set())  # as by `from os import sched_getaffinity`
+ALL = held(0)
 NPROC = [sys.executable, "-S", "-c", "import os; print(len(os.sched_getaffinity(0)))"]
 
 pytestmark = pytest.mark.skipif(len(ALL) < 2, reason="there is one processor, or this system lets nobody choose")
@@ -28,10 +30,10 @@ def kept_to() -> int:
 def test_it_keeps_to_one_and_is_told_of_all() -> None:
     def work(world: World) -> None:
         told = [sorted(os.sched_getaffinity(pid)) for pid in (0, os.getpid())]
-        tell(world, [kept_to(), *told, count()])
+        tell(world, [kept_to(), *told, sorted(held(0)), count()])
 
     count = getattr(os, "process_cpu_count", os.cpu_count)  # from Python 3.13 on
-    assert see(work).told == [[1, sorted(ALL), sorted(ALL), count()]]
+    assert see(work).told == [[1, *[sorted(ALL)] * 3, count()]]
     assert kept_to() == len(ALL), "the test's process has all of them again"
 
 
@@ -46,7 +48,7 @@ def test_it_chooses_for_itself() -> None:
     assert see(work).told == [[[2, True], [1, True]]]
 
 
-@pytest.mark.parametrize("start", ["run", "system", "fork"])
+@pytest.mark.parametrize("start", ["run", "system", "spawn", "fork"])
 def test_what_it_starts_has_all(start: str) -> None:
     def work(world: World) -> None:
         out = world.tmp / "processors"
@@ -54,6 +56,9 @@ def test_what_it_starts_has_all(start: str) -> None:
             out.write_bytes(subprocess.run(NPROC, capture_output=True, check=True).stdout)
         elif start == "system":
             os.system(f"{' '.join(NPROC[:3])} '{NPROC[3]}' > {out}")
+        elif start == "spawn":  # as multiprocessing's methods `spawn` and `forkserver` do
+            words = ["sh", "-c", f"{' '.join(NPROC[:3])} '{NPROC[3]}' > {out}"]
+            os.waitpid(multiprocessing.util.spawnv_passfds(b"/bin/sh", words, []), 0)
         else:
             process = multiprocessing.get_context("fork").Process(target=lambda: out.write_text(str(kept_to())))
             process.start()

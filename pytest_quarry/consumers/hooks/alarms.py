@@ -13,17 +13,16 @@ from typing import Any
 
 from pytest_quarry.consumers.at_work import descendants
 from pytest_quarry.consumers.hooks.clocks import GRACE, while_others_work
+from pytest_quarry.consumers.hooks.names import replace
 from pytest_quarry.consumers.link import SECOND, Link
 
 
 def install(link: Link) -> dict[int, Any]:
     """Install the hooks in this process, after those of the clocks; the replacements of functions that others may hold by name."""
-    waits, replacements = _Waits(link), {}
-    for name in ("setitimer", "alarm", "pause", "sigtimedwait"):
-        original = getattr(signal, name, None)
-        if original is not None:  # macOS has no sigtimedwait
-            replacements[id(original)] = getattr(waits, name)
-            setattr(signal, name, replacements[id(original)])
+    waits = _Waits(link)
+    replacements: dict[int, Any] = {}
+    for name in ("setitimer", "alarm", "pause", "sigtimedwait"):  # macOS has no sigtimedwait
+        replace(replacements, signal, name, lambda original: getattr(waits, original.__name__))
     return replacements
 
 

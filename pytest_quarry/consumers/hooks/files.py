@@ -159,7 +159,7 @@ def _locked(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
 
 def _process(verb: str) -> Callable[[Link, tuple[Any, ...]], Boundary | None]:
     def report(link: Link, arguments: tuple[Any, ...]) -> Boundary | None:
-        processors.leave()
+        processors.leave()  # what it starts has all of them
         return Boundary(f"{verb} {os.path.basename(os.fsdecode(arguments[0]))}")
 
     return report

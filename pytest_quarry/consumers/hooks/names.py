@@ -24,6 +24,14 @@ KEEP_REAL = frozenset(
     ["subprocess", "multiprocessing", "pytest_quarry", "_pytest", "coverage", "execnet", "xdist", "time_machine"]
 )
 WRITES = ("write", "pwrite", "writev", "pwritev", "sendfile", "copy_file_range", "ftruncate")
+# What takes a process's id, and where among the arguments that is.
+OF_A_PROCESS = {
+    **dict.fromkeys(("kill", "killpg", "getpgid", "getsid", "pidfd_open"), slice(0, 1)),
+    **dict.fromkeys(("sched_getscheduler", "sched_setscheduler", "sched_getparam", "sched_setparam"), slice(0, 1)),
+    **dict.fromkeys(("sched_rr_get_interval", "sched_getaffinity", "sched_setaffinity"), slice(0, 1)),
+    **dict.fromkeys(("getpriority", "setpriority"), slice(1, 2)),
+    "setpgid": slice(0, 2),
+}
 OF_ONE_NAME, OF_TWO_NAMES = ("mkdir", "rmdir", "remove", "unlink"), ("rename", "replace", "link", "symlink")
 HEAP_TYPE, IMMUTABLE_TYPE = (
     1 << 9,
@@ -41,7 +49,7 @@ def originals() -> dict[int, Any]:
     names: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
         (time, ("sleep", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")),
         (os, (*WRITES, *OF_ONE_NAME, *OF_TWO_NAMES)),
-        (os, ("fsync", "fdatasync", "sync", "open", "utime", "urandom", "getpid", "kill", "lockf")),
+        (os, ("fsync", "fdatasync", "sync", "open", "utime", "urandom", "getpid", "lockf", *OF_A_PROCESS)),
         (random, ("random", "getrandbits", "seed", "getstate", "setstate")),
         (builtins, ("open",)),
         (sqlite3, ("connect",)),

@@ -17,8 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pytest_quarry.consumers import processors
 from pytest_quarry.consumers.hooks.files import real_open
-from pytest_quarry.consumers.hooks.names import replace
+from pytest_quarry.consumers.hooks.names import OF_A_PROCESS, replace
 from pytest_quarry.consumers.link import Link
 
 # Above the largest process id Linux and macOS give out, so that it never names a real process.
@@ -26,23 +27,6 @@ FIRST = 5_000_000
 PLACE = re.compile(r"/proc/(\d+)(/.*)?", re.DOTALL)
 # Where a process reads its own id: psutil compares it with the one that it has asked for.
 OWN_ID = re.compile(rb"(?m)^(Tgid|Pid):\t\d+$")
-OF_A_PROCESS = (
-    "kill",
-    "killpg",
-    "getpgid",
-    "getsid",
-    "setpgid",
-    "pidfd_open",
-    "sched_getaffinity",
-    "sched_setaffinity",
-)
-OF_A_SCHEDULE = (
-    "sched_getscheduler",
-    "sched_setscheduler",
-    "sched_getparam",
-    "sched_setparam",
-    "sched_rr_get_interval",
-)
 # psutil's, in C, which ask the system themselves; older versions have the first two elsewhere.
 OF_PSUTIL = (
     "getpriority",
@@ -53,6 +37,8 @@ OF_PSUTIL = (
     "proc_ioprio_set",
 )
 PSUTIL = ("psutil._psutil_linux", "psutil._psutil_posix")
+# What a consumer is told of processors, and chooses of them, is not what the kit has chosen.
+PROCESSORS = {processors.real_told: processors.told, processors.real_choose: processors.choose}
 OF_A_PATH = ("stat", "lstat", "access", "listdir", "scandir", "readlink")
 
 real_getpid, real_write, real_readlink = os.getpid, os.write, os.readlink
@@ -69,11 +55,9 @@ class ProcessIds:
         """Install it in this process, after the hooks of files; the replacements of functions that others may hold by name."""
         replacements: dict[int, Any] = {}
         replace(replacements, os, "getpid", lambda original: lambda: self._own if self._link.enabled else original())
-        for name in (*OF_A_PROCESS, *OF_A_SCHEDULE):
-            replace(replacements, os, name, self._of_a_process(0))
-        for name in ("getpriority", "setpriority"):
-            replace(replacements, os, name, self._of_a_process(1))
-        replace(replacements, resource, "prlimit", self._of_a_process(0))
+        for name, at in OF_A_PROCESS.items():
+            replace(replacements, os, name, self._of_a_process(at))
+        replace(replacements, resource, "prlimit", self._of_a_process(slice(0, 1)))
         self._replace_in_psutil(replacements)
         for name in OF_A_PATH:
             replace(replacements, os, name, self._of_a_path)
@@ -84,7 +68,7 @@ class ProcessIds:
     def _replace_in_psutil(self, replacements: dict[int, Any]) -> None:
         for library in filter(None, map(sys.modules.get, PSUTIL)):
             for name in OF_PSUTIL:
-                replace(replacements, library, name, self._of_a_process(0))
+                replace(replacements, library, name, self._of_a_process(slice(0, 1)))
             replace(replacements, library, "proc_cpu_affinity_get", lambda _: _affinity)
             replace(replacements, library, "proc_cpu_affinity_set", lambda _: os.sched_setaffinity)
 
@@ -107,11 +91,14 @@ class ProcessIds:
         except FileNotFoundError:  # none of ours
             return pid
 
-    def _of_a_process(self, at: int) -> Callable[[Any], Any]:
+    def _of_a_process(self, at: slice) -> Callable[[Any], Any]:
         def make(original: Any) -> Any:
+            does = PROCESSORS.get(original, original)
+
             def call(*arguments: Any, **keywords: Any) -> Any:
-                pids = map(self._real, arguments[at : at + 1])
-                return original(*arguments[:at], *pids, *arguments[at + 1 :], **keywords)
+                given = list(arguments)
+                given[at] = map(self._real, given[at])
+                return does(*given, **keywords)
 
             return call
 
@@ -120,36 +107,38 @@ class ProcessIds:
     def _of_a_path(self, original: Any) -> Any:
         def call(*arguments: Any, **keywords: Any) -> Any:
             if arguments and (found := self._held(arguments[0])):
-                arguments = (found, *arguments[1:])
+                arguments = (found[1], *arguments[1:])
             return original(*arguments, **keywords)
 
         call.__name__ = original.__name__
         return call
 
-    def _held(self, path: Any) -> str | None:
-        """Where the system tells of a process of this world, if that is what a path names."""
+    def _held(self, path: Any) -> tuple[str, str] | None:
+        """The id that a path asks the system about, and where it tells of the process that has it; None for any other path."""
         name = path if isinstance(path, str) else str(path) if isinstance(path, Path) else ""
         found = PLACE.fullmatch(name) if name.startswith("/proc/") else None
         if found is None or int(found[1]) <= FIRST:
             return None
-        return f"/proc/{self._real(int(found[1]))}{found[2] or ''}"
+        return found[1], f"/proc/{self._real(int(found[1]))}{found[2] or ''}"
 
     def _open(self, original: Any) -> Any:
         def open(file: Any, *arguments: Any, **keywords: Any) -> Any:
-            found = self._held(file)
-            if found is None:
-                return original(file, *arguments, **keywords)
-            if not found.endswith("/status"):
-                return original(found, *arguments, **keywords)
-            asked = PLACE.fullmatch(str(file))[1]  # type: ignore[index]
-            with real_open(found, "rb") as status:
-                content = OWN_ID.sub(rb"\1:\t" + asked.encode(), status.read())
-            descriptor = os.memfd_create("status")
-            real_write(descriptor, content)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            return original(descriptor, *arguments, **keywords)
+            asked, place = self._held(file) or ("", file)
+            if asked and place.endswith("/status"):
+                place = _status(place, asked)
+            return original(place, *arguments, **keywords)
 
         return open
+
+
+def _status(place: str, asked: str) -> int:
+    """A descriptor of what the system tells of a process, with the id that was asked for."""
+    with real_open(place, "rb") as status:
+        content = OWN_ID.sub(rb"\1:\t" + asked.encode(), status.read())
+    descriptor = os.memfd_create("status")
+    real_write(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _affinity(pid: int) -> list[int]:
